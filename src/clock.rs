@@ -1,0 +1,47 @@
+//! The one clock: monotonic, counting suspended time. Wall clocks decide nothing here.
+
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+/// A moment on this machine's boot-time clock, in nanoseconds. Meaningless on another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// The time since `earlier`, zero if it lies ahead.
+    pub fn since(self, earlier: Mono) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Mono {
+    type Output = Mono;
+    fn add(self, d: Duration) -> Mono {
+        Mono(self.0.saturating_add(d.as_nanos().min(u128::from(u64::MAX)) as u64))
+    }
+}
+
+impl Sub<Duration> for Mono {
+    type Output = Mono;
+    fn sub(self, d: Duration) -> Mono {
+        Mono(self.0.saturating_sub(d.as_nanos().min(u128::from(u64::MAX)) as u64))
+    }
+}
+
+/// Where the time comes from: the machine's boot-time clock, or a simulation's.
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Mono;
+}
+
+/// `CLOCK_BOOTTIME`: unlike the plain monotonic clock it goes on while the machine sleeps, so a
+/// lease cannot outlive a suspend.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BootClock;
+
+impl Clock for BootClock {
+    fn now(&self) -> Mono {
+        let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Mono((t.tv_sec.unsigned_abs()).saturating_mul(1_000_000_000).saturating_add(t.tv_nsec.unsigned_abs()))
+    }
+}

@@ -1,0 +1,202 @@
+//! Names: who is who, which life of it, and which activation of an actor.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::limits::{MAX_ACTOR_KEY_BYTES, MAX_KIND_BYTES, MAX_NODE_ID_BYTES};
+
+/// A name that breaks the rules of its type.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} is not valid: {rule}")]
+pub struct InvalidName {
+    what: &'static str,
+    value: String,
+    rule: &'static str,
+}
+
+impl InvalidName {
+    fn new(what: &'static str, value: &str, rule: &'static str) -> Self {
+        let value = value.chars().take(80).collect();
+        Self { what, value, rule }
+    }
+}
+
+/// The stable name that a user gives a machine's role, such as `worker-7`.
+///
+/// It outlives machines, disks and addresses. 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// [`InvalidName`] if it is empty, longer than 64 bytes, or has another character.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let name = name.as_ref();
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > MAX_NODE_ID_BYTES || !name.chars().all(legal) {
+            return Err(InvalidName::new("node id", name, "1 to 64 characters of A-Z a-z 0-9 . _ -"));
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for NodeId {
+    type Error = InvalidName;
+    fn try_from(name: String) -> Result<Self, InvalidName> {
+        Self::new(name)
+    }
+}
+
+impl std::str::FromStr for NodeId {
+    type Err = InvalidName;
+    fn from_str(name: &str) -> Result<Self, InvalidName> {
+        Self::new(name)
+    }
+}
+
+impl From<NodeId> for String {
+    fn from(id: NodeId) -> String {
+        id.0.as_ref().to_owned()
+    }
+}
+
+macro_rules! text_forms {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+    )*};
+}
+text_forms!(NodeId, Incarnation, RaftId, Epoch);
+
+/// One process lifetime of a [`NodeId`]: the log index of its committed `Admit` entry, so it is
+/// unique and only rises.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Incarnation(pub u64);
+
+/// One *disk* lifetime: the incarnation under which that disk was first admitted (0 for the
+/// founder's). Never given out twice.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RaftId(pub u64);
+
+/// One activation of an actor: the log index of the command that activated it. The fencing token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Epoch(pub u64);
+
+/// A cluster's random identity, made when it was founded. Peers of two clusters never mix.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ClusterId(pub [u8; 16]);
+
+impl fmt::Display for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ClusterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClusterId({self})")
+    }
+}
+
+/// An actor's name: its kind and its key. Never an address.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(String, String)", into = "(String, String)")]
+pub struct ActorId {
+    kind: Arc<str>,
+    key: Arc<str>,
+}
+
+impl ActorId {
+    /// Checks and wraps a name.
+    ///
+    /// # Errors
+    /// [`InvalidName`] if the kind is empty or longer than 64 bytes, or the key longer than 256.
+    pub fn new(kind: impl AsRef<str>, key: impl AsRef<str>) -> Result<Self, InvalidName> {
+        let (kind, key) = (kind.as_ref(), key.as_ref());
+        if kind.is_empty() || kind.len() > MAX_KIND_BYTES {
+            return Err(InvalidName::new("actor kind", kind, "1 to 64 bytes"));
+        }
+        if key.len() > MAX_ACTOR_KEY_BYTES {
+            return Err(InvalidName::new("actor key", key, "at most 256 bytes"));
+        }
+        Ok(Self { kind: kind.into(), key: key.into() })
+    }
+
+    /// What sort of actor it is.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// Which one of its kind it is.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+}
+
+impl TryFrom<(String, String)> for ActorId {
+    type Error = InvalidName;
+    fn try_from((kind, key): (String, String)) -> Result<Self, InvalidName> {
+        Self::new(kind, key)
+    }
+}
+
+impl From<ActorId> for (String, String) {
+    fn from(id: ActorId) -> Self {
+        (id.kind.as_ref().to_owned(), id.key.as_ref().to_owned())
+    }
+}
+
+impl fmt::Display for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.kind, self.key)
+    }
+}
+
+impl fmt::Debug for ActorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ActorId({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_ids_are_checked_also_when_they_arrive_in_a_frame() {
+        for good in ["worker-7", "a", "A.b_c-9"] {
+            assert_eq!(NodeId::new(good).unwrap().as_str(), good);
+        }
+        for bad in ["", "a/b", "ä", "a b", &"x".repeat(65)] {
+            assert!(NodeId::new(bad).is_err(), "{bad:?}");
+            let frame = rmp_serde::to_vec(bad).unwrap();
+            assert!(rmp_serde::from_slice::<NodeId>(&frame).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn actor_ids_survive_a_round_trip_and_refuse_oversized_parts() {
+        let id = ActorId::new("rank-partition", "17").unwrap();
+        let frame = rmp_serde::to_vec(&id).unwrap();
+        assert_eq!(rmp_serde::from_slice::<ActorId>(&frame).unwrap(), id);
+        assert!(ActorId::new("", "17").is_err());
+        assert!(ActorId::new("k", "x".repeat(257)).is_err());
+    }
+}

@@ -1,0 +1,78 @@
+//! What a peer keeps on disk: the Raft log, a few small values, a snapshot, checkpoint copies.
+//!
+//! Every write is visible to readers when its method returns, and durable when its [`Durable`]
+//! callback is called. One flusher syncs many writes at once and calls the callbacks in the order
+//! of the writes (group commit). After a failed write or sync the store is poisoned: every later
+//! write fails with the first error, because what the disk holds is unknown from then on.
+
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::ops::Range;
+
+use crate::id::{ActorId, Epoch};
+
+/// Called once, when the write is durable or has failed. Must not block.
+pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
+
+/// The name of one checkpoint's bytes. The digest is part of it, so that two writers that disagree
+/// never overwrite each other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CopyKey {
+    /// Whose state it is.
+    pub actor: ActorId,
+    /// Under which activation it was taken.
+    pub epoch: Epoch,
+    /// The how-manieth of that activation.
+    pub seq: u64,
+    /// blake3 of the bytes.
+    pub digest: [u8; 32],
+}
+
+/// Small values with a name of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    /// Who this disk belongs to.
+    Identity,
+    /// The Raft vote.
+    Vote,
+    /// The last log id known to be committed; a hint, needs no sync.
+    Committed,
+    /// The last purged log id.
+    Purged,
+}
+
+/// A peer's disk. Reads block for as long as a disk read does; writes only queue.
+pub trait Store: Send + Sync + 'static {
+    /// Reads a small value.
+    fn get(&self, slot: Slot) -> io::Result<Option<Vec<u8>>>;
+    /// Writes a small value.
+    fn put(&self, slot: Slot, value: Vec<u8>, done: Durable);
+    /// Writes a small value that may be lost in a crash (an older one comes back then).
+    fn put_unsynced(&self, slot: Slot, value: Vec<u8>) -> io::Result<()>;
+
+    /// First and last index of the log, none while it is empty.
+    fn log_bounds(&self) -> io::Result<Option<(u64, u64)>>;
+    /// Entries of a range, in order, without holes; stops after the entry that passes `max_bytes`.
+    /// Entries that the log does not hold at either end of the range are left out.
+    fn log_read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Vec<u8>)>>;
+    /// Appends consecutive entries.
+    fn log_append(&self, entries: Vec<(u64, Vec<u8>)>, done: Durable);
+    /// Removes every entry from `first` on. Durable before any later append is.
+    fn log_truncate(&self, first: u64) -> io::Result<()>;
+    /// Removes every entry up to and including `last`, and writes the small value in the same step.
+    fn log_purge(&self, last: u64, slot: Slot, value: Vec<u8>) -> io::Result<()>;
+
+    /// The newest snapshot: what it covers, and its bytes.
+    fn snapshot(&self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>>;
+    /// Replaces the snapshot in one atomic step.
+    fn put_snapshot(&self, meta: Vec<u8>, bytes: Vec<u8>, done: Durable);
+
+    /// Stores copies; all of them are durable when `done` is called.
+    fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable);
+    /// Reads a copy as it was written. The caller checks its digest.
+    fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
+    /// The copies held of one actor, or, for none, of all.
+    fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
+    /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
+    fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
+}
