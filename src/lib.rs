@@ -11,6 +11,7 @@ pub mod id;
 pub mod identity;
 pub mod limits;
 mod peer;
+#[allow(dead_code)]
 mod raft;
 pub mod store;
 pub mod transport;

@@ -1,1 +1,9 @@
-//! (to be written)
+//! The pure core: every decision of the protocol as a value-in, value-out step.
+//!
+//! Nothing here does I/O, reads a clock, draws a random number or iterates a hash map, so that each
+//! rule can be tested in virtual time and every peer that applies the same log reaches the same state.
+
+pub mod apply;
+pub mod command;
+pub mod event;
+pub mod state;

@@ -1,1 +1,25 @@
-//! (to be written)
+//! Consensus: the only folder that names openraft.
+//!
+//! [`Consensus`] is all that the rest of the crate sees: propose a [`Command`](crate::core::command::Command),
+//! read the applied [`State`](crate::core::state::State), watch who leads, step the membership. It
+//! reaches other peers through [`RaftLink`] and the disk through [`Store`](crate::store::Store).
+
+mod codec;
+mod consensus;
+mod link;
+mod log;
+mod machine;
+mod membership;
+mod network;
+mod serve;
+mod types;
+mod view;
+
+pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError, StartError};
+pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
+pub(crate) use machine::Applied;
+pub(crate) use membership::MembershipError;
+pub(crate) use view::{Configuration, View};
+
+
+

@@ -1,0 +1,361 @@
+//! How each command changes the state. Deterministic: every peer gets the same result.
+
+use std::collections::BTreeSet;
+
+use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
+use super::event::Event;
+use super::state::{Actor, Member, Standing, State};
+use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
+use crate::limits::{MAX_BATCH_ITEMS, MAX_MEMBERS};
+
+/// Where an entry stands in the log.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    pub index: u64,
+    pub term: u64,
+}
+
+/// What a peer must look at again after applying entries.
+#[derive(Debug, Default)]
+pub struct Changes {
+    pub events: Vec<Event>,
+    /// Actors whose line changed or went away.
+    pub actors: BTreeSet<ActorId>,
+    /// Whether the member table changed.
+    pub members: bool,
+}
+
+impl State {
+    /// Applies one committed entry.
+    pub fn apply(&mut self, at: At, command: Command, changes: &mut Changes) -> Response {
+        let result = match command {
+            Command::Found { cluster_id, settings } => self.found(cluster_id, settings, changes),
+            Command::Admit(admit) => self.admit(at, admit, changes),
+            Command::MarkDown { node, incarnation, term, silent_ms } => {
+                let event = Event::PeerDown { node: node.clone(), incarnation, silent_ms };
+                self.mark(at, (&node, incarnation, term), (Standing::Up, Standing::Down), event, changes)
+            }
+            Command::MarkUp { node, incarnation, term } => {
+                let event = Event::PeerUp { node: node.clone(), incarnation };
+                self.mark(at, (&node, incarnation, term), (Standing::Down, Standing::Up), event, changes)
+            }
+            Command::Leave { node, incarnation } => self.leave(&node, incarnation, changes),
+            Command::Create { by, items } => self.create(at, by, items, changes),
+            Command::Commit { by, items } => self.commit(by, items, changes),
+            Command::Restart { by, actor, epoch } => self.restart(at, by, actor, epoch, changes),
+            Command::Stop { actor, life } => self.stop(actor, life, changes),
+            Command::AddHolders { items, repair } => self.add_holders(at, items, repair, changes),
+            Command::DropHolders { items } => self.drop_holders(items, changes),
+        };
+        result.unwrap_or_else(Response::Refused)
+    }
+
+    fn found(
+        &mut self,
+        cluster_id: crate::id::ClusterId,
+        settings: super::command::Settings,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        if self.cluster.is_some() {
+            return Err(Refused::Founded);
+        }
+        self.cluster = Some((cluster_id, settings));
+        changes.members = true;
+        Ok(Response::Done)
+    }
+
+    fn admit(&mut self, at: At, admit: Admit, changes: &mut Changes) -> Result<Response, Refused> {
+        let old = self.members.get(&admit.node);
+        if let Some(m) = old.filter(|m| m.nonce == admit.nonce) {
+            return Ok(Response::Admitted(Admission { incarnation: m.incarnation, raft_id: m.raft_id }));
+        }
+        // Invariant 2: the leader saw *this* old lease end, in *this* term. Anything else is stale.
+        if admit.term != at.term {
+            return Err(Refused::OtherTerm);
+        }
+        if old.map(|m| m.incarnation) != admit.replaces {
+            return Err(Refused::NewerIncarnation);
+        }
+        if old.is_none() && self.members.len() >= MAX_MEMBERS {
+            return Err(Refused::TooManyMembers);
+        }
+        let old = old.cloned();
+        let incarnation = Incarnation(at.index);
+        // The founder's disk is Raft's member 0, initialized before any entry could name it.
+        let first = if self.members.is_empty() { RaftId(0) } else { RaftId(at.index) };
+        let kept = admit.raft_id.filter(|id| old.as_ref().is_some_and(|m| m.raft_id == *id));
+        let raft_id = kept.unwrap_or(first);
+        let node = admit.node.clone();
+        let silent_ms = admit.silent_ms;
+        self.members.insert(
+            node.clone(),
+            Member {
+                incarnation,
+                raft_id,
+                addr: admit.addr,
+                standing: Standing::Up,
+                kinds: admit.kinds,
+                labels: admit.labels,
+                nonce: admit.nonce,
+                silent_ms,
+            },
+        );
+        changes.members = true;
+        if let Some(retired) = old.as_ref().filter(|m| m.raft_id != raft_id) {
+            self.strike(retired.raft_id, changes);
+        }
+        self.rehome(&node, incarnation, Epoch(at.index), changes);
+        changes.events.push(match old {
+            Some(m) if m.standing != Standing::Left => {
+                let fresh_disk = m.raft_id != raft_id;
+                Event::PeerReplaced { node, old: m.incarnation, new: incarnation, fresh_disk, silent_ms }
+            }
+            _ => Event::PeerUp { node, incarnation },
+        });
+        Ok(Response::Admitted(Admission { incarnation, raft_id }))
+    }
+
+    /// Hands a node's actors to its new process, in the same step that retires the old one.
+    fn rehome(&mut self, node: &NodeId, host: Incarnation, epoch: Epoch, changes: &mut Changes) {
+        // An actor without a checkpoint was never acknowledged to exist.
+        self.actors.retain(|id, a| {
+            let unborn = a.home == *node && a.checkpoint.is_none();
+            if unborn {
+                changes.actors.insert(id.clone());
+            }
+            !unborn
+        });
+        for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.home == *node) {
+            actor.host = Some(host);
+            actor.epoch = epoch;
+            changes.actors.insert(id.clone());
+        }
+    }
+
+    /// A retired disk holds nothing any more, whatever may still be written on it.
+    fn strike(&mut self, disk: RaftId, changes: &mut Changes) {
+        for (id, actor) in &mut self.actors {
+            if actor.holders_mut().is_some_and(|holders| holders.remove(&disk)) {
+                changes.actors.insert(id.clone());
+                note_if_lost(id, actor, changes);
+            }
+        }
+    }
+
+    fn mark(
+        &mut self,
+        at: At,
+        (node, incarnation, term): (&NodeId, Incarnation, u64),
+        (from, to): (Standing, Standing),
+        event: Event,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        if term != at.term {
+            return Err(Refused::OtherTerm);
+        }
+        let member = self.members.get_mut(node).filter(|m| m.incarnation == incarnation);
+        let member = member.ok_or(Refused::NoSuchMember)?;
+        if member.standing == from {
+            member.standing = to;
+            changes.members = true;
+            changes.events.push(event);
+        }
+        Ok(Response::Done)
+    }
+
+    fn leave(
+        &mut self,
+        node: &NodeId,
+        incarnation: Incarnation,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let member = self.members.get_mut(node).filter(|m| m.incarnation == incarnation);
+        let member = member.ok_or(Refused::NoSuchMember)?;
+        if member.standing != Standing::Left {
+            member.standing = Standing::Left;
+            changes.members = true;
+            changes.events.push(Event::PeerLeft { node: node.clone() });
+            for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.host == Some(incarnation)) {
+                actor.host = None;
+                changes.actors.insert(id.clone());
+            }
+        }
+        Ok(Response::Done)
+    }
+
+    fn create(
+        &mut self,
+        at: At,
+        by: Incarnation,
+        items: Vec<Create>,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let (home, member) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
+        if member.standing == Standing::Left {
+            return Err(Refused::NoSuchMember);
+        }
+        let home = home.clone();
+        let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
+        for Create { actor, nonce } in items {
+            answers.push(match self.actors.get(&actor) {
+                Some(a) if a.nonce == nonce && a.host == Some(by) => Ok(a.epoch),
+                Some(_) => Err(Refused::AlreadyExists),
+                None => {
+                    changes.actors.insert(actor.clone());
+                    let epoch = Epoch(at.index);
+                    let line = Actor {
+                        home: home.clone(),
+                        host: Some(by),
+                        epoch,
+                        life: at.index,
+                        nonce,
+                        checkpoint: None,
+                        lost: false,
+                    };
+                    self.actors.insert(actor, line);
+                    Ok(epoch)
+                }
+            });
+        }
+        Ok(Response::Items(answers))
+    }
+
+    fn commit(
+        &mut self,
+        by: Incarnation,
+        items: Vec<Commit>,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let (_, host) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
+        let own_disk = host.raft_id;
+        let current: BTreeSet<RaftId> = self.members.values().map(|m| m.raft_id).collect();
+        let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
+        for Commit { actor, epoch, mut checkpoint, required } in items {
+            // A copy on a disk that was retired while this entry was under way does not count.
+            checkpoint.holders.retain(|disk| current.contains(disk));
+            let others = checkpoint.holders.iter().filter(|disk| **disk != own_disk).count();
+            answers.push(match self.actors.get_mut(&actor) {
+                None => Err(Refused::NoSuchActor),
+                Some(a) => {
+                    commit_one(a, by, epoch, checkpoint, others >= usize::from(required)).map(|()| epoch)
+                }
+            });
+            changes.actors.insert(actor);
+        }
+        Ok(Response::Items(answers))
+    }
+
+    fn restart(
+        &mut self,
+        at: At,
+        by: Incarnation,
+        id: ActorId,
+        epoch: Epoch,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let actor = self.actors.get_mut(&id).ok_or(Refused::NoSuchActor)?;
+        if actor.host != Some(by) || actor.epoch != epoch {
+            return Err(Refused::StaleEpoch);
+        }
+        actor.epoch = Epoch(at.index);
+        changes.actors.insert(id);
+        Ok(Response::Done)
+    }
+
+    fn stop(&mut self, id: ActorId, life: u64, changes: &mut Changes) -> Result<Response, Refused> {
+        if self.actors.get(&id).is_none_or(|a| a.life != life) {
+            return Err(Refused::NoSuchActor);
+        }
+        self.actors.remove(&id);
+        changes.actors.insert(id);
+        Ok(Response::Done)
+    }
+
+    fn add_holders(
+        &mut self,
+        at: At,
+        items: Vec<Held>,
+        repair: bool,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let current: BTreeSet<RaftId> = self.members.values().map(|m| m.raft_id).collect();
+        let mut count = 0;
+        for held in items.into_iter().filter(|held| current.contains(&held.holder)) {
+            let Some(actor) = self.line_of(&held) else { continue };
+            if !actor.holders_mut().is_some_and(|holders| holders.insert(held.holder)) {
+                continue;
+            }
+            count += 1;
+            if std::mem::take(&mut actor.lost) {
+                // A disk came back with the state that was thought lost: a new activation.
+                actor.epoch = Epoch(at.index);
+            }
+            changes.actors.insert(held.actor);
+        }
+        if repair && count > 0 {
+            changes.events.push(Event::CopiesRepaired { count });
+        }
+        Ok(Response::Done)
+    }
+
+    /// The line that a copy belongs to, if it is a copy of the newest checkpoint.
+    fn line_of(&mut self, held: &Held) -> Option<&mut Actor> {
+        let newest = |a: &&mut Actor| {
+            a.checkpoint.as_ref().is_some_and(|(epoch, c)| (*epoch, c.seq) == (held.epoch, held.seq))
+        };
+        self.actors.get_mut(&held.actor).filter(newest)
+    }
+
+    fn drop_holders(&mut self, items: Vec<Held>, changes: &mut Changes) -> Result<Response, Refused> {
+        for held in items {
+            let Some(actor) = self.line_of(&held) else { continue };
+            if actor.holders_mut().is_some_and(|holders| holders.remove(&held.holder)) {
+                note_if_lost(&held.actor, actor, changes);
+                changes.actors.insert(held.actor);
+            }
+        }
+        Ok(Response::Done)
+    }
+}
+
+/// Invariants 4 and 5: only the present activation commits, and only forward.
+fn commit_one(
+    actor: &mut Actor,
+    by: Incarnation,
+    epoch: Epoch,
+    checkpoint: Checkpoint,
+    enough: bool,
+) -> Result<(), Refused> {
+    if actor.host != Some(by) || actor.epoch != epoch {
+        return Err(Refused::StaleEpoch);
+    }
+    if let Some((at, newest)) = &actor.checkpoint {
+        let same = *at == epoch && newest.seq == checkpoint.seq;
+        if same && newest.digest == checkpoint.digest {
+            return Ok(()); // the same proposal again, after an unknown outcome
+        }
+        if (*at, newest.seq) >= (epoch, checkpoint.seq) {
+            return Err(Refused::OldSeq);
+        }
+    }
+    if !enough {
+        return Err(Refused::TooFewCopies);
+    }
+    actor.checkpoint = Some((epoch, checkpoint));
+    actor.lost = false;
+    Ok(())
+}
+
+impl Actor {
+    fn holders_mut(&mut self) -> Option<&mut BTreeSet<RaftId>> {
+        self.checkpoint.as_mut().map(|(_, c)| &mut c.holders)
+    }
+}
+
+fn note_if_lost(id: &ActorId, actor: &mut Actor, changes: &mut Changes) {
+    let gone = actor.checkpoint.as_ref().is_some_and(|(_, c)| c.holders.is_empty());
+    if gone && !actor.lost {
+        actor.lost = true;
+        changes.events.push(Event::ActorLost { actor: id.clone() });
+    }
+}

@@ -1,0 +1,94 @@
+//! The replicated state: who is a member, which actor lives where, which checkpoint is the newest.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use super::command::{Checkpoint, Settings};
+use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+
+/// What every peer agrees on. Changed by [`State::apply`](super::apply) only.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// None until the founding entry is applied.
+    pub cluster: Option<(ClusterId, Settings)>,
+    pub members: BTreeMap<NodeId, Member>,
+    pub actors: BTreeMap<ActorId, Actor>,
+}
+
+/// The newest process of a node id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub incarnation: Incarnation,
+    pub raft_id: RaftId,
+    pub addr: SocketAddr,
+    pub standing: Standing,
+    pub kinds: BTreeSet<String>,
+    pub labels: BTreeMap<String, String>,
+    pub nonce: u128,
+    /// How long the node had been silent when this incarnation was admitted.
+    pub silent_ms: u64,
+}
+
+/// Whether a member may hold a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Standing {
+    Up,
+    /// Its lease has ended; it comes back by a committed `MarkUp` or `Admit`.
+    Down,
+    /// It said goodbye.
+    Left,
+}
+
+/// One actor's line in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The node it belongs to.
+    pub home: NodeId,
+    /// The process that runs it now; none while it waits for its home.
+    pub host: Option<Incarnation>,
+    /// Its present activation.
+    pub epoch: Epoch,
+    /// The log index of its creation.
+    pub life: u64,
+    pub nonce: u128,
+    /// The newest committed checkpoint, and the epoch that wrote it. None until creation is complete.
+    pub checkpoint: Option<(Epoch, Checkpoint)>,
+    /// Whether no copy of that checkpoint is left.
+    pub lost: bool,
+}
+
+impl State {
+    /// The member whose *current* process this is.
+    pub fn member_of(&self, incarnation: Incarnation) -> Option<(&NodeId, &Member)> {
+        self.members.iter().find(|(_, m)| m.incarnation == incarnation)
+    }
+
+    /// The member whose *current* disk this is.
+    pub fn disk(&self, raft_id: RaftId) -> Option<(&NodeId, &Member)> {
+        self.members.iter().find(|(_, m)| m.raft_id == raft_id)
+    }
+
+    /// Whether this process is its node's newest one and is not known to be gone.
+    pub fn is_up(&self, incarnation: Incarnation) -> bool {
+        self.member_of(incarnation).is_some_and(|(_, m)| m.standing == Standing::Up)
+    }
+
+    /// The members that may hold a lease.
+    pub fn living(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
+        self.members.iter().filter(|(_, m)| m.standing == Standing::Up)
+    }
+
+    /// Where calls to an actor go: the node and process that run it.
+    pub fn host_of(&self, actor: &ActorId) -> Option<(&NodeId, &Member)> {
+        let host = self.actors.get(actor)?.host?;
+        self.member_of(host)
+    }
+}
+
+impl Member {
+    /// The failure domain that this peer declared, if any.
+    pub fn zone(&self) -> Option<&str> {
+        self.labels.get("zone").map(String::as_str)
+    }
+}

@@ -1,0 +1,172 @@
+//! One peer's membership in the Raft group, for one disk.
+
+use openraft::error::{ClientWriteError, RaftError};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::type_config::alias::WatchReceiverOf;
+use openraft::{Config, EmptyNode, RaftMetrics, SnapshotPolicy};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::link::RaftLink;
+use super::log::{Log, VoteCell};
+use super::machine::{Applied, Machine};
+use super::network::Networks;
+use super::types::{Raft, TypeConfig};
+use super::view::View;
+use crate::core::command::{Command, Response};
+use crate::id::RaftId;
+use crate::limits::{ENTRIES_PER_SNAPSHOT, LOG_KEPT_BEHIND_SNAPSHOT};
+use crate::store::Store;
+
+/// Consensus could not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("the disk: {0}")]
+    Disk(#[from] io::Error),
+    #[error("the timing does not fit together: {0}")]
+    Timing(String),
+    #[error("consensus: {0}")]
+    Raft(String),
+}
+
+/// What became of a proposal that was not applied, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ProposeError {
+    /// Nothing was written. Ask the leader, if there is one.
+    #[error("this peer does not lead")]
+    NotLeader,
+    /// The leader changed while the entry was under way: it may or may not be committed.
+    #[error("the leader changed; the outcome is unknown")]
+    Unknown,
+    /// Consensus has stopped here for good.
+    #[error("consensus has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Timing and names.
+#[derive(Debug, Clone)]
+pub(crate) struct ConsensusConfig {
+    pub(crate) id: RaftId,
+    pub(crate) cluster: String,
+    pub(crate) heartbeat: Duration,
+    pub(crate) election_min: Duration,
+    pub(crate) election_max: Duration,
+}
+
+/// A running Raft member. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Consensus {
+    raft: Raft,
+    applied: Arc<Applied>,
+    vote: VoteCell,
+}
+
+fn millis(d: Duration) -> u64 {
+    d.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
+    let config = Config {
+        cluster_name: c.cluster.clone(),
+        heartbeat_interval: millis(c.heartbeat),
+        election_timeout_min: millis(c.election_min),
+        election_timeout_max: millis(c.election_max),
+        enable_pre_vote: Some(true),
+        // A leader that comes back after a restart must win an election, and wait a lease, again.
+        enable_leader_restore: Some(false),
+        quorum_loss_probe_interval: Some(millis(c.election_max) * 4),
+        install_snapshot_timeout: 10_000,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
+        max_in_snapshot_log_to_keep: LOG_KEPT_BEHIND_SNAPSHOT,
+        replication_lag_threshold: ENTRIES_PER_SNAPSHOT + LOG_KEPT_BEHIND_SNAPSHOT,
+        purge_batch_size: 256,
+        max_payload_entries: 1024,
+        backoff: "50ms 100ms 200ms ..500ms".into(),
+        ..Config::default()
+    };
+    Ok(Arc::new(config.validate().map_err(|e| StartError::Timing(e.to_string()))?))
+}
+
+impl Consensus {
+    /// Starts Raft on a disk. Blocks for the reads of what the disk holds.
+    pub(crate) async fn start(
+        config: &ConsensusConfig,
+        store: Arc<dyn Store>,
+        link: Arc<dyn RaftLink>,
+    ) -> Result<Self, StartError> {
+        let log = Log::open(store.clone())?;
+        let vote = log.vote_cell();
+        let machine = Machine::open(store)?;
+        let applied = machine.applied.clone();
+        let raft = Raft::new(config.id.0, openraft_config(config)?, Networks { link }, log, machine)
+            .await
+            .map_err(|e| StartError::Raft(e.to_string()))?;
+        // A leader that comes back after a restart must win an election and wait a lease again.
+        Ok(Self { raft, applied, vote })
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    /// Founds a group of one. For the bootstrap peer with an empty disk only.
+    pub(crate) async fn found(&self) -> Result<(), StartError> {
+        let me = BTreeMap::from([(*self.raft.node_id(), EmptyNode::new())]);
+        self.raft.initialize(me).await.map_err(|e| StartError::Raft(e.to_string()))
+    }
+
+    /// The applied state.
+    pub(crate) fn applied(&self) -> &Arc<Applied> {
+        &self.applied
+    }
+
+    /// Who leads, who votes, how far the log is.
+    pub(crate) fn view(&self) -> View {
+        // Copied out at once: a held watch reference can deadlock the core.
+        View::of(&self.raft.metrics().borrow_watched().clone())
+    }
+
+    /// Completes when [`Consensus::view`] may have changed since `watcher` was made or last waited.
+    pub(crate) fn watch_view(&self) -> ViewWatcher {
+        ViewWatcher(self.raft.metrics())
+    }
+
+    /// Whether this voter's vote, as of now or later, still is the given leader's in this term.
+    pub(crate) fn follows(&self, term: u64, leader: RaftId) -> bool {
+        self.vote.get().is_some_and(|v| v.leader_id.term == term && v.leader_id.voted_for == leader.0)
+    }
+
+    /// Writes one command, and waits until this peer has applied it. Works on the leader only.
+    pub(crate) async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
+        match self.raft.client_write(command).await {
+            Ok(written) => Ok(written.data),
+            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => Err(ProposeError::Unknown),
+            Err(RaftError::APIError(_)) => Err(ProposeError::NotLeader),
+            Err(RaftError::Fatal(e)) => Err(ProposeError::Stopped(e.to_string())),
+        }
+    }
+
+    /// Asks another voter to take over leadership.
+    pub(crate) async fn hand_over(&self, to: RaftId) {
+        drop(self.raft.trigger().transfer_leader(to.0).await);
+    }
+
+    /// Stops Raft and waits for it.
+    pub(crate) async fn shutdown(&self) {
+        drop(self.raft.shutdown().await);
+    }
+}
+
+type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+
+/// See [`Consensus::watch_view`].
+pub(crate) struct ViewWatcher(Metrics);
+
+impl ViewWatcher {
+    /// Completes at the next change; false once consensus has stopped.
+    pub(crate) async fn changed(&mut self) -> bool {
+        self.0.changed().await.is_ok()
+    }
+}

@@ -1,0 +1,154 @@
+//! The Raft log and vote on a [`Store`].
+
+use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+
+use super::codec::{decode, encode};
+use super::types::{Entry, LogId, TypeConfig, Vote};
+use crate::store::{Durable, Slot, Store};
+
+/// What one read hands to replication at most, in bytes: an append must fit one frame.
+const READ_BYTES: usize = 2 << 20;
+
+/// The log of one disk. Clones share it.
+#[derive(Clone)]
+pub(super) struct Log {
+    store: Arc<dyn Store>,
+    vote: VoteCell,
+}
+
+/// The vote as of *before* it is saved, so that whoever reads it here never believes in a leader
+/// that this voter has already deserted (lease rule: a probe answer must not follow a newer vote).
+#[derive(Clone, Default)]
+pub(super) struct VoteCell(Arc<Mutex<Option<Vote>>>);
+
+impl VoteCell {
+    fn lock(&self) -> MutexGuard<'_, Option<Vote>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn get(&self) -> Option<Vote> {
+        *self.lock()
+    }
+}
+
+impl Log {
+    pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
+        let vote = store.get(Slot::Vote)?.map(|bytes| decode(&bytes)).transpose()?;
+        Ok(Self { store, vote: VoteCell(Arc::new(Mutex::new(vote))) })
+    }
+
+    pub(super) fn vote_cell(&self) -> VoteCell {
+        self.vote.clone()
+    }
+
+    fn purged(&self) -> io::Result<Option<LogId>> {
+        self.store.get(Slot::Purged)?.map(|bytes| decode(&bytes)).transpose()
+    }
+}
+
+/// A durable callback and the future that it completes.
+pub(super) fn durable() -> (Durable, impl Future<Output = io::Result<()>> + Send) {
+    let (tx, rx) = oneshot::channel();
+    let done: Durable = Box::new(move |result| drop(tx.send(result)));
+    (done, async move { rx.await.unwrap_or_else(|_| Err(io::Error::other("the store is closed"))) })
+}
+
+fn bounds(range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
+    let start = match range.start_bound() {
+        Bound::Included(i) => *i,
+        Bound::Excluded(i) => i.saturating_add(1),
+        Bound::Unbounded => 0,
+    };
+    let end = match range.end_bound() {
+        Bound::Included(i) => i.saturating_add(1),
+        Bound::Excluded(i) => *i,
+        Bound::Unbounded => u64::MAX,
+    };
+    start..end
+}
+
+fn decode_all(raw: Vec<(u64, Vec<u8>)>) -> io::Result<Vec<Entry>> {
+    raw.iter().map(|(_, bytes)| decode(bytes)).collect()
+}
+
+impl RaftLogReader<TypeConfig> for Log {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        decode_all(self.store.log_read(bounds(&range), usize::MAX)?)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.vote.get())
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        decode_all(self.store.log_read(start..end, READ_BYTES)?)
+    }
+}
+
+impl RaftLogStorage<TypeConfig> for Log {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let last_purged_log_id = self.purged()?;
+        let last_log_id = match self.store.log_bounds()? {
+            None => last_purged_log_id,
+            Some((_, last)) => {
+                let raw = self.store.log_read(last..last.saturating_add(1), usize::MAX)?;
+                decode_all(raw)?.first().map(|entry| entry.log_id)
+            }
+        };
+        Ok(LogState { last_purged_log_id, last_log_id })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let bytes = encode(vote)?;
+        *self.vote.lock() = Some(*vote);
+        let (done, saved) = durable();
+        self.store.put(Slot::Vote, bytes, done);
+        saved.await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        self.store.put_unsynced(Slot::Committed, encode(&committed)?)
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        match self.store.get(Slot::Committed)? {
+            Some(bytes) => decode(&bytes),
+            None => Ok(None),
+        }
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let encoded = entries
+            .into_iter()
+            .map(|entry| Ok((entry.log_id.index, encode(&entry)?)))
+            .collect::<io::Result<Vec<_>>>()?;
+        self.store.log_append(encoded, Box::new(move |result| callback.io_completed(result)));
+        Ok(())
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        self.store.log_truncate(last_log_id.map_or(0, |id| id.index.saturating_add(1)))
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.store.log_purge(log_id.index, Slot::Purged, encode(&log_id)?)
+    }
+}

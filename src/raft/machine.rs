@@ -1,0 +1,187 @@
+//! The state machine: applies committed entries to the [`State`] that everybody reads.
+
+use futures_util::{Stream, StreamExt};
+use openraft::EntryPayload;
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::watch;
+
+use super::codec::{decode, encode};
+use super::log::durable;
+use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
+use crate::core::apply::{At, Changes};
+use crate::core::command::Response;
+use crate::core::event::Event;
+use crate::core::state::State;
+use crate::limits::EVENT_BACKLOG;
+use crate::store::Store;
+
+/// The applied state, shared between consensus (which writes) and the peer (which reads).
+pub(crate) struct Applied {
+    inner: RwLock<Inner>,
+    changes: Mutex<Changes>,
+    index: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Inner {
+    state: State,
+    last: Option<LogId>,
+    membership: StoredMembership,
+}
+
+impl Applied {
+    fn new(inner: Inner) -> Arc<Self> {
+        let index = watch::Sender::new(inner.last.map_or(0, |id| id.index));
+        // Whoever starts from a snapshot must look at everything once.
+        let changes = Changes { members: true, actors: inner.state.actors.keys().cloned().collect(), events: vec![] };
+        Arc::new(Self { inner: RwLock::new(inner), changes: Mutex::new(changes), index })
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inner(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at the state. Keep it short: applying waits meanwhile.
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.inner().state)
+    }
+
+    /// The state together with the log position (index, term) that it reflects.
+    pub(crate) fn read_at<T>(&self, look: impl FnOnce(&State, u64, u64) -> T) -> T {
+        let inner = self.inner();
+        let (index, term) = inner.last.map_or((0, 0), |id| (id.index, *id.leader_id));
+        look(&inner.state, index, term)
+    }
+
+    /// Wakes whoever follows the applied index.
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.index.subscribe()
+    }
+
+    /// Takes what has changed since the last call.
+    pub(crate) fn take_changes(&self) -> Changes {
+        std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, mut fresh: Changes, index: u64) {
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.members |= fresh.members;
+        changes.actors.append(&mut fresh.actors);
+        changes.events.append(&mut fresh.events);
+        let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
+        changes.events.drain(..excess);
+        drop(changes);
+        self.index.send_replace(index);
+    }
+}
+
+/// openraft's handle on [`Applied`].
+#[derive(Clone)]
+pub(super) struct Machine {
+    pub(super) applied: Arc<Applied>,
+    store: Arc<dyn Store>,
+}
+
+impl Machine {
+    pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
+        let inner = match store.snapshot()? {
+            Some((meta, bytes)) => restore(&decode(&meta)?, &bytes)?,
+            None => Inner::default(),
+        };
+        Ok(Self { applied: Applied::new(inner), store })
+    }
+}
+
+fn restore(meta: &SnapshotMeta, bytes: &[u8]) -> io::Result<Inner> {
+    Ok(Inner { state: decode(bytes)?, last: meta.last_log_id, membership: meta.last_membership.clone() })
+}
+
+/// Whether bytes from another peer are a state at all; openraft takes an install error for a broken disk.
+pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
+    decode::<State>(bytes).is_ok()
+}
+
+impl RaftStateMachine<TypeConfig> for Machine {
+    type SnapshotData = Vec<u8>;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
+        let inner = self.applied.inner();
+        Ok((inner.last, inner.membership.clone()))
+    }
+
+    async fn apply<S>(&mut self, mut entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
+    {
+        while let Some(item) = entries.next().await {
+            let (entry, responder) = item?;
+            let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
+            let mut changes = Changes::default();
+            let response = {
+                let mut inner = self.applied.write();
+                inner.last = Some(entry.log_id);
+                match entry.payload {
+                    EntryPayload::Blank => Response::Done,
+                    EntryPayload::Normal(command) => inner.state.apply(at, command, &mut changes),
+                    EntryPayload::Membership(membership) => {
+                        inner.membership = StoredMembership::new(Some(entry.log_id), membership);
+                        Response::Done
+                    }
+                }
+            };
+            self.applied.publish(changes, at.index);
+            if let Some(responder) = responder {
+                responder.send(response);
+            }
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Vec<u8>) -> io::Result<()> {
+        let restored = restore(meta, &snapshot)?;
+        let (done, saved) = durable();
+        self.store.put_snapshot(encode(meta)?, snapshot, done);
+        saved.await?;
+        let mut inner = self.applied.write();
+        let mut actors: std::collections::BTreeSet<_> = inner.state.actors.keys().cloned().collect();
+        actors.extend(restored.state.actors.keys().cloned());
+        *inner = restored;
+        let index = meta.last_log_id.map_or(0, |id| id.index);
+        drop(inner);
+        self.applied.publish(Changes { members: true, actors, events: Vec::<Event>::new() }, index);
+        Ok(())
+    }
+
+    async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
+        let Some((meta, snapshot)) = self.store.snapshot()? else { return Ok(None) };
+        Ok(Some(Snapshot { meta: decode(&meta)?, snapshot }))
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for Machine {
+    type SnapshotData = Vec<u8>;
+
+    async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
+        let (state, meta) = {
+            let inner = self.applied.inner();
+            let meta = SnapshotMeta { last_log_id: inner.last, last_membership: inner.membership.clone() };
+            (inner.state.clone(), meta)
+        };
+        let snapshot = encode(&state)?;
+        let (done, saved) = durable();
+        self.store.put_snapshot(encode(&meta)?, snapshot.clone(), done);
+        saved.await?;
+        Ok(Snapshot { meta, snapshot })
+    }
+}
