@@ -138,10 +138,11 @@ impl Consensus {
         self.vote.get().is_some_and(|v| v.leader_id.term == term && v.leader_id.voted_for == leader.0)
     }
 
-    /// Writes one command, and waits until this peer has applied it. Works on the leader only.
-    pub(crate) async fn propose(&self, command: Command) -> Result<Response, ProposeError> {
+    /// Writes one command, and waits until this peer has applied it: the log index, and the answer.
+    /// Works on the leader only.
+    pub(crate) async fn propose(&self, command: Command) -> Result<(u64, Response), ProposeError> {
         match self.raft.client_write(command).await {
-            Ok(written) => Ok(written.data),
+            Ok(written) => Ok((written.log_id.index, written.data)),
             Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => Err(ProposeError::Unknown),
             Err(RaftError::APIError(_)) => Err(ProposeError::NotLeader),
             Err(RaftError::Fatal(e)) => Err(ProposeError::Stopped(e.to_string())),

@@ -5,11 +5,10 @@ use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
 use super::codec::{decode, encode};
 use super::types::{Entry, LogId, TypeConfig, Vote};
-use crate::store::{Durable, Slot, Store};
+use crate::store::{Slot, Store, durably};
 
 /// What one read hands to replication at most, in bytes: an append must fit one frame.
 const READ_BYTES: usize = 2 << 20;
@@ -49,13 +48,6 @@ impl Log {
     fn purged(&self) -> io::Result<Option<LogId>> {
         self.store.get(Slot::Purged)?.map(|bytes| decode(&bytes)).transpose()
     }
-}
-
-/// A durable callback and the future that it completes.
-pub(super) fn durable() -> (Durable, impl Future<Output = io::Result<()>> + Send) {
-    let (tx, rx) = oneshot::channel();
-    let done: Durable = Box::new(move |result| drop(tx.send(result)));
-    (done, async move { rx.await.unwrap_or_else(|_| Err(io::Error::other("the store is closed"))) })
 }
 
 fn bounds(range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
@@ -115,9 +107,7 @@ impl RaftLogStorage<TypeConfig> for Log {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let bytes = encode(vote)?;
         *self.vote.lock() = Some(*vote);
-        let (done, saved) = durable();
-        self.store.put(Slot::Vote, bytes, done);
-        saved.await
+        durably(|done| self.store.put(Slot::Vote, bytes, done)).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {

@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use tokio::sync::watch;
 
 use super::codec::{decode, encode};
-use super::log::durable;
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::core::apply::{At, Changes};
 use crate::core::command::Response;
 use crate::core::event::Event;
 use crate::core::state::State;
 use crate::limits::EVENT_BACKLOG;
-use crate::store::Store;
+use crate::store::{Store, durably};
 
 /// The applied state, shared between consensus (which writes) and the peer (which reads).
 pub(crate) struct Applied {
@@ -150,9 +149,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Vec<u8>) -> io::Result<()> {
         let restored = restore(meta, &snapshot)?;
-        let (done, saved) = durable();
-        self.store.put_snapshot(encode(meta)?, snapshot, done);
-        saved.await?;
+        let encoded = encode(meta)?;
+        durably(|done| self.store.put_snapshot(encoded, snapshot, done)).await?;
         let mut inner = self.applied.write();
         let mut actors: std::collections::BTreeSet<_> = inner.state.actors.keys().cloned().collect();
         actors.extend(restored.state.actors.keys().cloned());
@@ -179,9 +177,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Machine {
             (inner.state.clone(), meta)
         };
         let snapshot = encode(&state)?;
-        let (done, saved) = durable();
-        self.store.put_snapshot(encode(&meta)?, snapshot.clone(), done);
-        saved.await?;
+        let (encoded, bytes) = (encode(&meta)?, snapshot.clone());
+        durably(|done| self.store.put_snapshot(encoded, bytes, done)).await?;
         Ok(Snapshot { meta, snapshot })
     }
 }

@@ -62,6 +62,10 @@ pub trait Store: Send + Sync + 'static {
     /// Removes every entry up to and including `last`, and writes the small value in the same step.
     fn log_purge(&self, last: u64, slot: Slot, value: Vec<u8>) -> io::Result<()>;
 
+    /// Empties the Raft half (log, vote, committed, purged, snapshot) and writes the identity, in one
+    /// atomic step. Copies stay.
+    fn reset_raft(&self, identity: Vec<u8>, done: Durable);
+
     /// The newest snapshot: what it covers, and its bytes.
     fn snapshot(&self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>>;
     /// Replaces the snapshot in one atomic step.
@@ -75,4 +79,14 @@ pub trait Store: Send + Sync + 'static {
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
+}
+
+/// Starts a write and waits until it is durable.
+///
+/// # Errors
+/// What the write failed with, or that the store was closed meanwhile.
+pub async fn durably(write: impl FnOnce(Durable)) -> io::Result<()> {
+    let (tx, rx) = tokio::sync::oneshot::channel();
+    write(Box::new(move |result| drop(tx.send(result))));
+    rx.await.unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
 }

@@ -1,0 +1,135 @@
+//! A leader's slow duties, one step of each at a time: the voters, the copies, a hung disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::shared::Shared;
+use crate::clock::Mono;
+use crate::core::state::{State, Status};
+use crate::core::voters::{self, Config, Health, Situation, Step};
+use crate::id::{NodeId, RaftId};
+use crate::limits::{DOWN_LONG, HUNG_COMMIT};
+use crate::raft::{Consensus, View};
+
+/// What one leader remembers between two looks.
+#[derive(Default)]
+pub(super) struct Duties {
+    term: u64,
+    stepping: Arc<AtomicBool>,
+    repairing: Arc<AtomicBool>,
+    down_since: BTreeMap<NodeId, Mono>,
+    /// Whose disk an id was: the member table forgets retired ones.
+    owners: BTreeMap<RaftId, NodeId>,
+    stuck_since: Option<(u64, Mono)>,
+}
+
+impl Duties {
+    /// Looks what is due, and starts it.
+    pub(super) fn due(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
+        if self.term != view.term {
+            *self = Self { term: view.term, owners: std::mem::take(&mut self.owners), ..Self::default() };
+        }
+        self.voters(shared, consensus, view);
+        self.copies(shared, consensus);
+        self.hung(shared, consensus, view);
+    }
+
+    fn voters(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
+        let now = shared.now();
+        let (members, max_voters) = consensus.applied().read(|s| {
+            (self.members(s, now), s.cluster.as_ref().map_or(usize::MAX, |(_, settings)| settings.max_voters))
+        });
+        let config = Config {
+            voters: view.configuration.voters.clone(),
+            learners: view.configuration.learners.clone(),
+            owners: self.owners.clone(),
+        };
+        self.owners.retain(|id, _| view.configuration.has(*id) || members.values().any(|m| m.raft_id == *id));
+        let committed = view.committed.unwrap_or(0);
+        let caught_up: BTreeSet<RaftId> = view
+            .matched
+            .iter()
+            .filter(|(id, matched)| config.learners.contains(id) && **matched >= committed.saturating_sub(16))
+            .map(|(id, _)| *id)
+            .collect();
+        let situation =
+            Situation { members: &members, config: &config, caught_up: &caught_up, leader: view.me, max_voters };
+        let step = voters::desired(situation);
+        if step == Step::Nothing || self.stepping.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (consensus, stepping, seen) = (consensus.clone(), self.stepping.clone(), view.configuration.clone());
+        shared.spawn(async move {
+            tracing::info!(?step, "changing the voters");
+            let done = match &step {
+                Step::FinishJoint => consensus.finish_joint(&seen).await,
+                Step::AddLearner(id) => consensus.add_learner(*id).await,
+                Step::Swap { add, remove } => consensus.swap_voters(add, remove, &seen).await,
+                Step::RemoveLearner(id) => consensus.remove_learner(*id, &seen).await,
+                Step::Nothing => Ok(()),
+            };
+            if let Err(e) = done {
+                tracing::debug!(%e, "will be tried again");
+            }
+            stepping.store(false, Ordering::SeqCst);
+        });
+    }
+
+    fn members(&mut self, state: &State, now: Mono) -> BTreeMap<NodeId, voters::Member> {
+        self.down_since.retain(|node, _| state.members.get(node).is_some_and(|m| m.standing == Status::Down));
+        let mut members = BTreeMap::new();
+        for (node, m) in &state.members {
+            self.owners.insert(m.raft_id, node.clone());
+            let health = match m.standing {
+                Status::Left => continue,
+                Status::Up => Health::Up,
+                Status::Down => {
+                    let since = *self.down_since.entry(node.clone()).or_insert(now);
+                    if now.since(since) >= DOWN_LONG { Health::DownLong } else { Health::Down }
+                }
+            };
+            let zone = m.zone().unwrap_or_default().to_owned();
+            members.insert(node.clone(), voters::Member { raft_id: m.raft_id, zone, health });
+        }
+        members
+    }
+
+    fn copies(&self, shared: &Arc<Shared>, consensus: &Consensus) {
+        if self.repairing.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let (shared, consensus, repairing) = (shared.clone(), consensus.clone(), self.repairing.clone());
+        let task = {
+            let shared = shared.clone();
+            async move {
+                shared.repair_copies(&consensus).await;
+                repairing.store(false, Ordering::SeqCst);
+            }
+        };
+        shared.spawn(task);
+    }
+
+    /// A leader whose own disk hangs can hear everybody and commit nothing: somebody else should lead.
+    fn hung(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
+        let (Some(last), committed) = (view.last_log, view.committed.unwrap_or(0)) else { return };
+        if last <= committed {
+            self.stuck_since = None;
+            return;
+        }
+        let now = shared.now();
+        match self.stuck_since {
+            Some((at, since)) if at == committed && now.since(since) >= HUNG_COMMIT => {
+                self.stuck_since = None;
+                let best = view.matched.iter().filter(|(id, _)| view.configuration.votes(**id)).max_by_key(|(_, m)| **m);
+                if let Some((to, _)) = best {
+                    tracing::warn!(to = to.0, "nothing commits any more; handing leadership over");
+                    let (consensus, to) = (consensus.clone(), *to);
+                    shared.spawn(async move { consensus.hand_over(to).await });
+                }
+            }
+            Some((at, _)) if at == committed => {}
+            _ => self.stuck_since = Some((committed, now)),
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Admission: how a process asks for its node id, and how contacts and the leader answer.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::disk::Disk;
+use super::shared::{Shared, lock, millis};
+use crate::core::command::{Admission as Place, Admit, Command, Response};
+use crate::core::lease::{Admission, Flight, Input};
+use crate::core::state::State;
+use crate::id::{ClusterId, RaftId};
+use crate::limits::{JOIN_DEADLINE, MAX_LABELS};
+use crate::transport::{Dest, Lane};
+use crate::wire::{Answer, DiskClaim, Join, JoinAnswer, Request};
+
+/// What a round of asking came to.
+pub(super) enum Round {
+    Admitted(Place, ClusterId),
+    /// Somebody decides, but not yet: ask again after this.
+    Later(Duration),
+    /// Everybody that answered knows of no leader. `all` tells whether every contact answered, and
+    /// `founded` whether any of them belongs to a cluster.
+    Nobody { all: bool, founded: bool },
+    /// Asking again cannot help.
+    Refused(String),
+}
+
+impl Shared {
+    fn join_request(&self, disk: Option<&Disk>) -> Join {
+        Join {
+            node: self.node.clone(),
+            addr: self.transport().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |t| t.local_addr()),
+            disk: disk.map(Disk::claim),
+            nonce: self.nonce,
+            kinds: self.own_kinds(),
+            labels: self.labels.clone(),
+            forwarded: false,
+        }
+    }
+
+    /// Asks this peer itself (it may lead), then whoever is known, until one decides.
+    pub(super) async fn ask_to_join(&self, disk: Option<&Disk>) -> Round {
+        let join = self.join_request(disk);
+        let mut founded = disk.is_some_and(|d| d.incarnation.0 > 0);
+        let own = self.on_join(join.clone()).await;
+        if let Some(round) = self.judge(own, &mut founded) {
+            return round;
+        }
+        let mut all = true;
+        for dest in self.whom_to_ask() {
+            let request = Request::Join(join.clone());
+            match self.ask(&dest, &request, Lane::Control, JOIN_DEADLINE).await {
+                Ok(Answer::Join(answer)) => {
+                    if let Some(round) = self.judge(answer, &mut founded) {
+                        return round;
+                    }
+                }
+                Ok(_) => all = false,
+                Err(e) => {
+                    tracing::debug!(node = %self.node, addr = %dest.addr, %e, "a contact does not answer");
+                    all = false;
+                }
+            }
+        }
+        Round::Nobody { all, founded }
+    }
+
+    fn whom_to_ask(&self) -> Vec<Dest> {
+        let own = self.transport().map(|t| t.local_addr());
+        let mut addrs = self.contacts.clone();
+        addrs.extend(self.state(|s| s.members.values().map(|m| m.addr).collect::<Vec<_>>()).unwrap_or_default());
+        addrs.extend(lock(&self.learned).values());
+        let mut seen = std::collections::BTreeSet::new();
+        addrs.retain(|addr| Some(*addr) != own && seen.insert(*addr));
+        addrs.into_iter().map(|addr| Dest { node_id: None, addr, incarnation: None }).collect()
+    }
+
+    fn judge(&self, answer: JoinAnswer, founded: &mut bool) -> Option<Round> {
+        match answer {
+            JoinAnswer::Admitted { admission, cluster_id } => Some(Round::Admitted(admission, cluster_id)),
+            JoinAnswer::InUse { addr, incarnation, retry_after_ms, .. } => {
+                self.note_in_use(addr, incarnation, retry_after_ms);
+                Some(Round::Later(Duration::from_millis(retry_after_ms)))
+            }
+            JoinAnswer::Wait { retry_after_ms } => Some(Round::Later(Duration::from_millis(retry_after_ms))),
+            JoinAnswer::NoLeader { founded: f } => {
+                *founded |= f;
+                None
+            }
+            JoinAnswer::Refused(why) => Some(Round::Refused(why)),
+        }
+    }
+
+    /// Answers another process's wish to join, or this one's own.
+    pub(super) async fn on_join(&self, join: Join) -> JoinAnswer {
+        let no_leader = JoinAnswer::NoLeader { founded: self.is_founded() };
+        let Some(consensus) = self.consensus() else { return no_leader };
+        let view = consensus.view();
+        if view.leads() {
+            return self.admit(join).await.unwrap_or(no_leader);
+        }
+        let (Some(leader), false) = (view.leader, join.forwarded) else { return no_leader };
+        if join.node == self.node {
+            return no_leader; // the asker is this process: it asks the leader by itself
+        }
+        let request = Request::Join(Join { forwarded: true, ..join });
+        match self.ask_disk(leader, request, JOIN_DEADLINE / 2).await {
+            Ok(Answer::Join(answer)) => answer,
+            _ => no_leader,
+        }
+    }
+
+    fn is_founded(&self) -> bool {
+        self.admission().is_some() || self.state(|s| s.cluster.is_some()).unwrap_or(false)
+    }
+
+    /// The leader's decision. None if it turns out that this peer does not lead.
+    async fn admit(&self, join: Join) -> Option<JoinAnswer> {
+        if join.labels.len() > MAX_LABELS {
+            return Some(JoinAnswer::Refused(format!("more than {MAX_LABELS} labels")));
+        }
+        // Only a leader that a quorum follows *after* the question may answer it.
+        self.confirm_leadership(JOIN_DEADLINE / 4).await.ok()?;
+        let consensus = self.consensus()?;
+        let first = consensus.applied().read(|s| first_answer(s, &join));
+        if first.is_some() {
+            return first;
+        }
+        let now = self.now();
+        let (admission, heard) = {
+            let mut granter = lock(&self.granter);
+            let granter = granter.as_mut()?;
+            (granter.admit(&join.node, now), granter.heard(&join.node))
+        };
+        let silent_ms = heard.map_or(0, |heard| millis(now.since(heard.at)));
+        match admission {
+            Admission::Free { term } => self.propose_admission(join, term, silent_ms).await,
+            Admission::Wait { retry_after, .. } => {
+                let member = consensus.applied().read(|s| s.members.get(&join.node).cloned());
+                let retry_after_ms = millis(retry_after).saturating_add(1);
+                Some(match member {
+                    Some(m) => JoinAnswer::InUse {
+                        addr: m.addr,
+                        incarnation: m.incarnation,
+                        last_heard_ms: heard.map(|_| silent_ms),
+                        retry_after_ms,
+                    },
+                    None => JoinAnswer::Wait { retry_after_ms },
+                })
+            }
+            Admission::NotReady { retry_after } => {
+                Some(JoinAnswer::Wait { retry_after_ms: millis(retry_after).saturating_add(1) })
+            }
+        }
+    }
+
+    async fn propose_admission(&self, join: Join, term: u64, silent_ms: u64) -> Option<JoinAnswer> {
+        let consensus = self.consensus()?;
+        let node = join.node.clone();
+        let (replaces, raft_id) =
+            consensus.applied().read(|s| (s.members.get(&node).map(|m| m.incarnation), kept_disk(s, &join)));
+        let admit = Admit {
+            node: node.clone(),
+            addr: join.addr,
+            raft_id,
+            nonce: join.nonce,
+            kinds: join.kinds,
+            labels: join.labels,
+            replaces,
+            term,
+            silent_ms,
+        };
+        let outcome = consensus.propose(Command::Admit(admit)).await;
+        let at = match &outcome {
+            Ok((index, _)) => Some(*index),
+            Err(crate::raft::ProposeError::NotLeader) => None,
+            // It may be in the log yet: the flight lasts as long as this reign.
+            Err(_) => return None,
+        };
+        let end = Input::End { node, what: Flight::Admit, term, at };
+        if let Some(granter) = lock(&self.granter).as_mut() {
+            granter.step(end, self.now());
+        }
+        let cluster_id = consensus.applied().read(|s| s.cluster.as_ref().map(|(id, _)| *id))?;
+        match outcome.ok()?.1 {
+            Response::Admitted(admission) => Some(JoinAnswer::Admitted { admission, cluster_id }),
+            Response::Refused(why) => {
+                tracing::info!(node = %join.node, %why, "an admission came to nothing; it will be asked for again");
+                Some(JoinAnswer::Wait { retry_after_ms: millis(self.timing.heartbeat) })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The answer that this very process got before, if it was admitted.
+fn first_answer(state: &State, join: &Join) -> Option<JoinAnswer> {
+    let (cluster_id, _) = state.cluster.as_ref()?;
+    let member = state.members.get(&join.node).filter(|m| m.nonce == join.nonce)?;
+    let admission = Place { incarnation: member.incarnation, raft_id: member.raft_id };
+    Some(JoinAnswer::Admitted { admission, cluster_id: *cluster_id })
+}
+
+/// The disk counts as the node's own only if the newest process of the node ran on it: it names that
+/// one's incarnation, or the nonce under which that one had asked (it died before it could write more).
+/// Anything else is a restored copy or a retired machine, and may lack acknowledged entries.
+fn kept_disk(state: &State, join: &Join) -> Option<RaftId> {
+    let DiskClaim { raft_id, incarnation, asked } = join.disk.as_ref()?;
+    let Some(member) = state.members.get(&join.node) else {
+        // The founder, before its own admission.
+        return (state.members.is_empty() && *raft_id == RaftId(0)).then_some(*raft_id);
+    };
+    let newest = member.incarnation == *incarnation || asked.contains(&member.nonce);
+    (newest && member.raft_id == *raft_id).then_some(*raft_id)
+}

@@ -1,0 +1,246 @@
+//! How this peer reaches others: by node, by disk, and around a cut link.
+
+use bytes::Bytes;
+use futures_util::future::{BoxFuture, FutureExt};
+use serde_bytes::ByteBuf;
+use std::net::SocketAddr;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use super::shared::{Shared, lock};
+use crate::core::event::Event;
+use crate::id::{NodeId, RaftId};
+use crate::raft::{FrameSink, FrameSource, LinkError, RaftLink};
+use crate::transport::{Dest, FramedRecv, FramedSend, FramedStream, Lane, Refusal, RequestError};
+use crate::wire::{Answer, Request, StreamHeader, decode, encode};
+
+impl Shared {
+    /// Where a node's current process is.
+    pub(crate) fn dest_of(&self, node: &NodeId) -> Option<Dest> {
+        let member = self.state(|s| s.members.get(node).map(|m| (m.addr, m.incarnation))).flatten();
+        let learned = lock(&self.learned).get(node).copied();
+        let (addr, incarnation) = match (member, learned) {
+            (Some((addr, incarnation)), _) => (addr, Some(incarnation)),
+            (None, Some(addr)) => (addr, None),
+            (None, None) => return None,
+        };
+        Some(Dest { node_id: Some(node.clone()), addr, incarnation })
+    }
+
+    /// Where the process is, or may be, that runs a given disk.
+    ///
+    /// A peer that was restarted with its disk may have moved before this one could apply its
+    /// admission (after a power cut nobody can, until enough have voted), so where a process with
+    /// that disk said hello from is tried second.
+    pub(crate) fn dests_of_disk(&self, disk: RaftId) -> Vec<Dest> {
+        let known = self.state(|s| s.disk(disk).map(|(n, m)| (n.clone(), m.addr))).flatten();
+        let Some((node, addr)) = known else { return vec![] };
+        let learned = lock(&self.learned).get(&node).copied().filter(|other| *other != addr);
+        let dest = |addr| Dest { node_id: Some(node.clone()), addr, incarnation: None };
+        std::iter::once(addr).chain(learned).map(dest).collect()
+    }
+
+    /// Asks the process that runs a given disk.
+    pub(crate) async fn ask_disk(
+        &self,
+        disk: RaftId,
+        request: Request,
+        deadline: Duration,
+    ) -> Result<Answer, RequestError> {
+        let dests = self.dests_of_disk(disk);
+        let Some((last, first)) = dests.split_last() else {
+            return Err(RequestError::NotSent("no member has this disk".into()));
+        };
+        if let Some(first) = first.first() {
+            match self.ask(first, &request, Lane::Control, deadline).await {
+                Err(RequestError::NotSent(_) | RequestError::Deadline { sent: false }) => {}
+                answer => return answer,
+            }
+        }
+        self.ask_around(last, request, deadline).await
+    }
+
+    pub(crate) fn learn(&self, node: &NodeId, addr: SocketAddr) {
+        let mut learned = lock(&self.learned);
+        if learned.len() < crate::limits::MAX_MEMBERS || learned.contains_key(node) {
+            learned.insert(node.clone(), addr);
+        }
+    }
+
+    /// One request to a peer.
+    pub(crate) async fn ask(
+        &self,
+        to: &Dest,
+        request: &Request,
+        lane: Lane,
+        deadline: Duration,
+    ) -> Result<Answer, RequestError> {
+        let reply = self.send(to, lane, encode(request), deadline).await?;
+        decode(&reply).map_err(|e| RequestError::Unknown(e.to_string()))
+    }
+
+    /// Like [`Shared::ask`], and around a cut link through any third peer.
+    pub(crate) async fn ask_around(
+        &self,
+        to: &Dest,
+        request: Request,
+        deadline: Duration,
+    ) -> Result<Answer, RequestError> {
+        let direct = match self.ask(to, &request, Lane::Control, deadline).await {
+            Err(RequestError::Refused(refusal)) => return Err(RequestError::Refused(refusal)),
+            Err(e) => e,
+            answer => return answer,
+        };
+        let Some(target) = to.node_id.clone() else { return Err(direct) };
+        let Some(relay) = self.pick_relay(&target) else { return Err(direct) };
+        let wrapped = Request::Relay { to: target, request: Box::new(request) };
+        match self.ask(&relay, &wrapped, Lane::Control, deadline).await {
+            Ok(Answer::Refused(_)) | Ok(Answer::NotLeader) | Err(_) => Err(direct),
+            answer => answer,
+        }
+    }
+
+    /// A living third peer; another one each time, so that one more cut link does not stop us.
+    fn pick_relay(&self, target: &NodeId) -> Option<Dest> {
+        let others: Vec<NodeId> = self.state(|s| {
+            s.living().map(|(n, _)| n).filter(|n| *n != target && **n != self.node).cloned().collect()
+        })?;
+        let turn = self.now().0 / u64::try_from(self.timing.heartbeat.as_nanos()).unwrap_or(1).max(1);
+        let len = u64::try_from(others.len()).ok()?;
+        let pick = usize::try_from(turn.checked_rem(len)?).ok()?;
+        self.dest_of(others.get(pick)?)
+    }
+
+    /// Sends bytes on a lane; a refusal that says we are retired is acted upon.
+    pub(crate) async fn send(
+        &self,
+        to: &Dest,
+        lane: Lane,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Bytes, RequestError> {
+        let Some(transport) = self.transport() else {
+            return Err(RequestError::NotSent("this peer is not started".into()));
+        };
+        let reply = transport.request(to, lane, body, deadline).await;
+        if let Err(RequestError::Refused(refusal)) = &reply {
+            self.on_refusal(refusal);
+        }
+        reply
+    }
+
+    /// Opens a stream of its own to a peer.
+    pub(crate) async fn open(
+        &self,
+        to: &Dest,
+        header: &StreamHeader,
+        deadline: Duration,
+    ) -> Result<FramedStream, RequestError> {
+        let Some(transport) = self.transport() else {
+            return Err(RequestError::NotSent("this peer is not started".into()));
+        };
+        transport.open_stream(to, encode(header), deadline).await
+    }
+
+    fn on_refusal(&self, refusal: &Refusal) {
+        match refusal {
+            Refusal::Retired { by } => self.retire(*by),
+            Refusal::WrongCluster if self.admission().is_none() => {
+                self.fail("another cluster answers there; check the contacts and the data directory");
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the user and the log that a namesake lives.
+    pub(crate) fn note_in_use(&self, addr: SocketAddr, incarnation: crate::id::Incarnation, retry_after_ms: u64) {
+        tracing::warn!(node = %self.node, %addr, incarnation = incarnation.0, retry_after_ms,
+            "another process has this node id; waiting for its lease to end. If it is meant to live, stop this one");
+        self.emit(Event::NodeIdInUse { addr, incarnation, retry_after_ms });
+    }
+}
+
+/// Consensus's way to other peers.
+pub(crate) struct Link(pub(crate) Weak<Shared>);
+
+fn unreachable(e: impl std::fmt::Display) -> LinkError {
+    LinkError::Unreachable(e.to_string())
+}
+
+impl Link {
+    fn shared(&self) -> Result<Arc<Shared>, LinkError> {
+        self.0.upgrade().ok_or_else(|| unreachable("this peer is gone"))
+    }
+}
+
+impl RaftLink for Link {
+    fn call(
+        &self,
+        to: RaftId,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Vec<u8>, LinkError>> {
+        let shared = self.shared();
+        async move {
+            let shared = shared?;
+            let request = Request::Raft { to, body: ByteBuf::from(body) };
+            match shared.ask_disk(to, request, deadline).await.map_err(unreachable)? {
+                Answer::Raft(reply) => Ok(reply.into_vec()),
+                Answer::Refused(why) => Err(LinkError::Unreachable(why)),
+                _ => Err(LinkError::Broken("an answer to another question".into())),
+            }
+        }
+        .boxed()
+    }
+
+    fn open(
+        &self,
+        to: RaftId,
+        header: Vec<u8>,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), LinkError>> {
+        let shared = self.shared();
+        async move {
+            let shared = shared?;
+            let header = StreamHeader::Raft { to, header: ByteBuf::from(header) };
+            let mut failed = unreachable("no member has this disk");
+            for dest in shared.dests_of_disk(to) {
+                match shared.open(&dest, &header, deadline).await {
+                    Ok(stream) => return Ok(halves(stream)),
+                    Err(e) => failed = unreachable(e),
+                }
+            }
+            Err(failed)
+        }
+        .boxed()
+    }
+}
+
+/// A transport stream as consensus wants it.
+pub(crate) fn halves(stream: FramedStream) -> (Box<dyn FrameSink>, Box<dyn FrameSource>) {
+    let (send, recv) = stream.split();
+    (Box::new(Sink(send)), Box::new(Source(recv)))
+}
+
+struct Sink(FramedSend);
+struct Source(FramedRecv);
+
+fn broken(e: impl std::fmt::Display) -> LinkError {
+    LinkError::Broken(e.to_string())
+}
+
+impl FrameSink for Sink {
+    fn send(&mut self, frame: Vec<u8>) -> BoxFuture<'_, Result<(), LinkError>> {
+        async move { self.0.send(frame.into()).await.map_err(broken) }.boxed()
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), LinkError>> {
+        async move { self.0.finish().await.map_err(broken) }.boxed()
+    }
+}
+
+impl FrameSource for Source {
+    fn recv(&mut self) -> BoxFuture<'_, Result<Option<Vec<u8>>, LinkError>> {
+        async move { self.0.recv().await.map(|frame| frame.map(Vec::from)).map_err(broken) }.boxed()
+    }
+}

@@ -1,0 +1,241 @@
+//! What all parts of one peer share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::runtime::{Handle, Runtime};
+use tokio::sync::{broadcast, mpsc, watch};
+
+use super::status::WaitError;
+use super::timing::Timing;
+use crate::actor::{Gate, Host, Kinds};
+use crate::checkpoint::SaveOrder;
+use crate::clock::{Clock, Mono};
+use crate::core::command::{Admission, Command, Settings};
+use crate::core::event::Event;
+use crate::core::lease::{Granter, PeerLease, PeerInput};
+use crate::core::state::State;
+use crate::id::{Incarnation, NodeId, RaftId};
+use crate::raft::Consensus;
+use crate::store::Store;
+use crate::transport::Transport;
+use crate::wire::Probe;
+
+/// Where a process is on its way through the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Joining,
+    Member,
+    /// A newer process took over the node id. For ever.
+    Retired { by: Incarnation },
+    /// Shut down, or left.
+    Stopped,
+    /// Something that only an operator can mend: a broken disk, a refused configuration.
+    Failed(String),
+}
+
+pub(crate) struct Shared {
+    pub(crate) node: NodeId,
+    pub(crate) cluster: String,
+    pub(crate) contacts: Vec<SocketAddr>,
+    pub(crate) bootstrap: bool,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) kinds: Arc<Kinds>,
+    pub(crate) timing: Timing,
+    pub(crate) settings: Settings,
+    /// Drawn once per process.
+    pub(crate) nonce: u128,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) phase: watch::Sender<Phase>,
+    pub(crate) saves: mpsc::Sender<SaveOrder>,
+    pub(crate) lease: Mutex<PeerLease>,
+    /// Exists while this peer's Raft leads or may come to lead.
+    pub(crate) granter: Mutex<Option<Granter>>,
+    /// The newest probe of a leader, to be answered with the next heartbeat.
+    pub(crate) probe: Mutex<Option<Probe>>,
+    /// Where peers that said hello accept connections, for when the member table cannot be read yet.
+    pub(crate) learned: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    pub(crate) admission: RwLock<Option<Admission>>,
+    pub(crate) consensus: RwLock<Option<Consensus>>,
+    pub(crate) transport: OnceLock<Transport>,
+    pub(crate) host: OnceLock<Host>,
+    /// Raft, heartbeats and I/O run on threads of their own: busy actors cannot starve them.
+    pub(crate) control: Handle,
+    pub(crate) runtime: Mutex<Option<Runtime>>,
+    pub(crate) stop: watch::Sender<bool>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn millis(d: Duration) -> u64 {
+    d.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+impl Shared {
+    pub(crate) fn now(&self) -> Mono {
+        self.clock.now()
+    }
+
+    pub(crate) fn consensus(&self) -> Option<Consensus> {
+        self.consensus.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_consensus(&self, consensus: Option<Consensus>) {
+        *self.consensus.write().unwrap_or_else(PoisonError::into_inner) = consensus;
+        *lock(&self.granter) = None;
+    }
+
+    /// This process's place in the cluster, once it has one.
+    pub(crate) fn admission(&self) -> Option<Admission> {
+        *self.admission.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn incarnation(&self) -> Option<Incarnation> {
+        self.admission().map(|a| a.incarnation)
+    }
+
+    /// Reads the replicated state as applied here; none before consensus runs.
+    pub(crate) fn state<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
+        self.consensus().map(|c| c.applied().read(look))
+    }
+
+    pub(crate) fn transport(&self) -> Option<&Transport> {
+        self.transport.get()
+    }
+
+    pub(crate) fn host(&self) -> Option<&Host> {
+        self.host.get()
+    }
+
+    pub(crate) fn emit(&self, event: Event) {
+        // No subscriber is no error.
+        drop(self.events.send(event));
+    }
+
+    pub(crate) fn is_stopped(&self) -> bool {
+        *self.stop.borrow()
+    }
+
+    /// Completes when this peer is told to stop.
+    pub(crate) async fn stopped(&self) {
+        drop(self.stop.subscribe().wait_for(|stop| *stop).await);
+    }
+
+    /// Runs a task on the control threads until it ends or the peer stops.
+    pub(crate) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let shared = self.clone();
+        self.control.spawn(async move {
+            tokio::select! {
+                () = task => {}
+                () = shared.stopped() => {}
+            }
+        });
+    }
+
+    /// Sleeps a bounded while; false if the peer was told to stop meanwhile.
+    pub(crate) async fn pause(&self, d: Duration) -> bool {
+        tokio::select! {
+            () = tokio::time::sleep(d) => true,
+            () = self.stopped() => false,
+        }
+    }
+
+    /// A newer process of this node id exists: nothing of this one may act any more.
+    pub(crate) fn retire(&self, by: Incarnation) {
+        if self.incarnation().is_some_and(|mine| mine >= by) {
+            return;
+        }
+        self.gate.retire();
+        lock(&self.lease).step(PeerInput::Retired);
+        let first = self.phase.send_if_modified(|phase| {
+            let fresh = matches!(phase, Phase::Joining | Phase::Member);
+            if fresh {
+                *phase = Phase::Retired { by };
+            }
+            fresh
+        });
+        if first {
+            tracing::error!(node = %self.node, by = by.0, "retired: a newer process took over this node id; \
+                this one has stopped its actors and must be shut down");
+            if let Some(host) = self.host() {
+                host.stop_all();
+            }
+            self.emit(Event::Retired { by });
+        }
+    }
+
+    /// Gives up: only an operator can help.
+    pub(crate) fn fail(&self, why: impl std::fmt::Display) {
+        tracing::error!(node = %self.node, %why, "this peer cannot go on");
+        self.gate.close();
+        self.phase.send_if_modified(|phase| {
+            let fresh = matches!(phase, Phase::Joining | Phase::Member);
+            if fresh {
+                *phase = Phase::Failed(why.to_string());
+            }
+            fresh
+        });
+    }
+
+    pub(crate) fn disk_of(&self, node: &NodeId) -> Option<RaftId> {
+        self.state(|s| s.members.get(node).map(|m| m.raft_id)).flatten()
+    }
+
+    pub(super) async fn leave(self: &Arc<Self>, deadline: Duration) -> Result<(), WaitError> {
+        let end = tokio::time::Instant::now() + deadline;
+        if let Some(host) = self.host() {
+            let last = host.final_checkpoints();
+            if tokio::time::timeout_at(end, last).await.is_err() {
+                tracing::warn!(node = %self.node, "leaving before every actor wrote its last checkpoint");
+            }
+        }
+        let Some(incarnation) = self.incarnation() else { return Err(WaitError::NotMember) };
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        let command = Command::Leave { node: self.node.clone(), incarnation };
+        match self.propose(command, left).await {
+            Ok(_) => Ok(()),
+            Err(e) => Err(WaitError::Undecided(e.to_string())),
+        }
+    }
+
+    pub(super) async fn shutdown(&self) {
+        self.gate.close();
+        if let Some(host) = self.host() {
+            host.stop_all();
+        }
+        self.phase.send_if_modified(|phase| {
+            let fresh = matches!(phase, Phase::Joining | Phase::Member);
+            if fresh {
+                *phase = Phase::Stopped;
+            }
+            fresh
+        });
+        let consensus = self.consensus();
+        let transport = self.transport().cloned();
+        // Both live on the control runtime; the caller may be on any.
+        let end = self.control.spawn(async move {
+            if let Some(consensus) = consensus {
+                consensus.shutdown().await;
+            }
+            if let Some(transport) = transport {
+                transport.shutdown().await;
+            }
+        });
+        drop(end.await);
+        self.stop.send_replace(true);
+        self.set_consensus(None);
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub(crate) fn own_kinds(&self) -> BTreeSet<String> {
+        self.kinds.names().map(str::to_owned).collect()
+    }
+}

@@ -1,0 +1,198 @@
+//! What peers say to each other, inside the transport's frames.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+
+use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
+use crate::core::lease::{Grant, Refusal};
+use crate::error::CallError;
+use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::store::CopyKey;
+
+/// A request on the control lane. Its reply is the [`Answer`] of the same name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Request {
+    /// Let me in. The only one that an unadmitted peer may send.
+    Join(Join),
+    /// I am alive; may I go on?
+    Heartbeat(Heartbeat),
+    /// Is your vote still mine, in this term?
+    Probe(Probe),
+    /// For the other's consensus, if it still runs on that disk.
+    Raft { to: RaftId, body: ByteBuf },
+    /// Pass this on to a peer that I cannot reach myself.
+    Relay { to: NodeId, request: Box<Request> },
+    /// Passed on, for a peer whose link to you is cut.
+    Relayed { from: NodeId, incarnation: Incarnation, request: Box<Request> },
+    /// Leader, write this.
+    Propose(Command),
+    /// Leader, up to where must I have applied to see all that is decided by now?
+    ReadIndex,
+    /// Create an actor at your place.
+    Create(NewActor),
+    /// Fetch copies that have become too few.
+    Repair(Vec<RepairOrder>),
+}
+
+/// The reply to a [`Request`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Join(JoinAnswer),
+    Heartbeat(HeartbeatAnswer),
+    Probe(bool),
+    Raft(ByteBuf),
+    Proposed(Response),
+    ReadIndex(u64),
+    Created(Result<(), CallError>),
+    Repaired(Vec<Held>),
+    /// Ask the leader instead. Nothing was done.
+    NotLeader,
+    /// The leader changed meanwhile; it may be done or not.
+    Unknown,
+    /// Not done, and asking again does not help.
+    Refused(String),
+}
+
+/// See [`Request::Join`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Join {
+    pub(crate) node: NodeId,
+    pub(crate) addr: SocketAddr,
+    pub(crate) disk: Option<DiskClaim>,
+    pub(crate) nonce: u128,
+    pub(crate) kinds: BTreeSet<String>,
+    pub(crate) labels: BTreeMap<String, String>,
+    /// Whether a contact has passed it on; it is passed on once.
+    pub(crate) forwarded: bool,
+}
+
+/// What a disk knows of the process that ran on it last: its incarnation, or, if it died before it
+/// could write that down, the nonces under which it and those after it had asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DiskClaim {
+    pub(crate) raft_id: RaftId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) asked: Vec<u128>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum JoinAnswer {
+    Admitted { admission: Admission, cluster_id: ClusterId },
+    InUse { addr: SocketAddr, incarnation: Incarnation, last_heard_ms: Option<u64>, retry_after_ms: u64 },
+    Wait { retry_after_ms: u64 },
+    /// No leader that a quorum follows is known here; `founded` tells whether a cluster is.
+    NoLeader { founded: bool },
+    Refused(String),
+}
+
+/// See [`Request::Heartbeat`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Heartbeat {
+    pub(crate) node: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) raft_id: RaftId,
+    pub(crate) seq: u64,
+    pub(crate) applied: u64,
+    /// The newest probe that this voter saw and still stands by.
+    pub(crate) ack: Option<(u64, u64)>,
+    /// Actors that run here.
+    pub(crate) load: u32,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HeartbeatAnswer {
+    pub(crate) lease: Result<Grant, Refusal>,
+    /// To be answered with the next heartbeat: saves a round trip per voter and round.
+    pub(crate) probe: Option<Probe>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Probe {
+    pub(crate) term: u64,
+    pub(crate) n: u64,
+    pub(crate) leader: RaftId,
+}
+
+/// See [`Request::Create`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct NewActor {
+    pub(crate) actor: ActorId,
+    pub(crate) nonce: u128,
+    pub(crate) copies: u8,
+    /// The first checkpoint, in its envelope.
+    pub(crate) envelope: ByteBuf,
+}
+
+/// See [`Request::Repair`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RepairOrder {
+    pub(crate) actor: ActorId,
+    pub(crate) epoch: Epoch,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// A message to an actor, on the call lane.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Call {
+    pub(crate) actor: ActorId,
+    pub(crate) message: String,
+    pub(crate) mode: CallMode,
+    pub(crate) payload: ByteBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CallMode {
+    Ask,
+    AskDurable,
+    Tell,
+}
+
+/// The reply to a [`Call`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum CallAnswer {
+    Reply(ByteBuf),
+    /// The actor does not run here (yet, or any more): not executed, look again.
+    NotHere,
+    Error(CallError),
+}
+
+/// The header of a stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum StreamHeader {
+    /// For the other's consensus, if it still runs on that disk.
+    Raft { to: RaftId, header: ByteBuf },
+    /// Copies follow: per copy a [`CopyHead`] frame and its bytes in chunks; then one [`CopiesStored`] back.
+    PutCopies,
+    /// One copy, please: a [`CopyHead`] or nothing, then the bytes in chunks.
+    GetCopy(CopyKey),
+}
+
+/// Stands in front of a copy's bytes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CopyHead {
+    pub(crate) key: CopyKey,
+    pub(crate) length: u64,
+}
+
+/// All copies of a stream are durable, on this disk.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CopiesStored {
+    pub(crate) by: RaftId,
+}
+
+/// A frame that is none of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("malformed frame: {0}")]
+pub(crate) struct Malformed(String);
+
+/// Writes a frame. Our own types always encode; a failure would be an empty frame, which no one decodes.
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    rmp_serde::to_vec(value).unwrap_or_default()
+}
+
+/// Reads a frame that may be anything.
+pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Malformed> {
+    rmp_serde::from_slice(frame).map_err(|e| Malformed(e.to_string()))
+}
