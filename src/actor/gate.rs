@@ -1,5 +1,6 @@
 //! The lease as the actors see it: a gate that is open until a moment on the local clock.
 
+use futures_util::future::BoxFuture;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,10 +25,15 @@ pub enum GateState {
     Retired,
 }
 
-/// `until` when shut for ever. No moment is before it, so the hot path needs no second look.
+/// `until` when shut for ever.
 const RETIRED: u64 = 0;
 /// `until` when shut for now.
 const CLOSED: u64 = 1;
+
+/// No moment is before either of the two above, the first of a simulated clock included.
+fn is_before(now: Mono, until: u64) -> bool {
+    now.0.max(CLOSED) < until
+}
 
 /// The lease cell: one atomic that every poll of a handler compares with the clock.
 ///
@@ -78,14 +84,14 @@ impl Gate {
 
     /// Whether a lease is held at this moment.
     pub fn is_open(&self) -> bool {
-        self.clock.now().0 < self.until.load(Ordering::Acquire)
+        is_before(self.clock.now(), self.until.load(Ordering::Acquire))
     }
 
     /// What holds at this moment.
     pub fn state(&self) -> GateState {
         match self.until.load(Ordering::Acquire) {
             RETIRED => GateState::Retired,
-            until if self.clock.now().0 < until => GateState::Open,
+            until if is_before(self.clock.now(), until) => GateState::Open,
             _ => GateState::Shut,
         }
     }
@@ -131,7 +137,7 @@ impl Gate {
 pub struct Gated<'a, F> {
     gate: &'a Gate,
     inner: F,
-    waiting: Option<Pin<Box<dyn Future<Output = Result<(), Retired>> + Send + 'a>>>,
+    waiting: Option<BoxFuture<'a, Result<(), Retired>>>,
 }
 
 impl<'a, F: Future + Unpin> Gated<'a, F> {

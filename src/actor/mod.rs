@@ -28,6 +28,7 @@ mod reply;
 mod restarts;
 mod running;
 mod saver;
+mod send;
 mod supervise;
 #[cfg(test)]
 mod tests;
@@ -39,7 +40,7 @@ pub use codec::{
 };
 pub use context::{Context, Outside};
 pub use gate::{Gate, GateState, Gated, Retired};
-pub use host::{Host, Pending, Start, StartError, World};
+pub use host::{Host, Start, StartError, World};
 pub use kind::{Kind, KindError, KindOf, Kinds};
 pub use life::Observer;
 pub use mailbox::{Mode, Refused};
@@ -47,3 +48,4 @@ pub use policy::{Policy, When};
 pub use reference::ActorRef;
 pub use reply::WireReply;
 pub use saver::{NewCheckpoint, SaveError, Saver};
+pub use send::Pending;

@@ -106,10 +106,9 @@ impl<A: Actor> Running<A> {
     }
 
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
-        if let Some(asked) = poll_once(&mut self.finish, task) {
-            if let Ok(finished) = asked {
-                return Poll::Ready(Next::Finish(finished));
-            }
+        // An error means that the host let go of this activation, and that it is being aborted.
+        if let Some(Ok(finished)) = poll_once(&mut self.finish, task) {
+            return Poll::Ready(Next::Finish(finished));
         }
         if let Some(result) = poll_once(&mut self.saving, task) {
             return Poll::Ready(Next::Saved(result.unwrap_or_else(|_| Err(unanswered()))));
