@@ -54,3 +54,23 @@ pub const DEFAULT_COPIES: u8 = 2;
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
+/// Largest mailbox that a kind may ask for, in messages.
+pub const MAX_MAILBOX: usize = 1 << 20;
+/// Message types that one kind may handle.
+pub const MAX_MESSAGES_PER_KIND: usize = 1024;
+/// Longest name of a message type, in bytes.
+pub const MAX_MESSAGE_NAME_BYTES: usize = 128;
+/// Largest encoded message or reply, in bytes: a frame less what its envelope may take.
+pub const MAX_MESSAGE_BYTES: usize = MAX_FRAME_BYTES - (64 << 10);
+/// From an actor's first change to its checkpoint, unless its kind says otherwise.
+pub const DEFAULT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest and longest wait before a failed checkpoint is taken again.
+pub const CHECKPOINT_RETRY: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Shortest and longest wait between a panic and the actor's restart.
+pub const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(5));
+/// An actor that ran this long without a panic restarts without delay again.
+pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(60);
+/// What is kept of a panic's text, in bytes.
+pub const MAX_PANIC_TEXT_BYTES: usize = 1024;
+/// Parts of a host's map that are locked apart from each other.
+pub const HOST_SHARDS: usize = 32;

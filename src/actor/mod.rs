@@ -1,1 +1,51 @@
-//! (to be written)
+//! Actors: state with a name, messages handled one at a time, checkpoints in between.
+//!
+//! One message: a caller's [`Host`] puts it into the actor's mailbox (typed, or decoded at the door
+//! when it comes from another peer); the actor's loop takes it out and polls the handler, behind the
+//! [`Gate`] that is the peer's lease; the reply leaves if the lease still holds, and, if somebody
+//! asked for durability, once a checkpoint holds what it tells.
+//!
+//! One checkpoint: between two messages, when the kind's [`Policy`] says so, the loop encodes the
+//! state and hands it to the [`Saver`]; messages go on meanwhile.
+//!
+//! One panic: it is caught, the caller is told, the state is dropped; after a back-off the `Saver`
+//! asks the log for a new epoch, and the host is told to start what was restored under that.
+//!
+//! Nothing here knows of Raft, disks or connections.
+
+mod api;
+mod codec;
+mod context;
+mod gate;
+mod host;
+mod kind;
+mod ledger;
+mod life;
+mod mailbox;
+mod policy;
+mod reference;
+mod reply;
+mod restarts;
+mod running;
+mod saver;
+mod send;
+mod supervise;
+#[cfg(test)]
+mod tests;
+
+pub use api::{Actor, Handler, Message};
+pub use codec::{
+    CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
+    encode_state,
+};
+pub use context::{Context, Outside};
+pub use gate::{Gate, GateState, Gated, Retired};
+pub use host::{Host, Start, StartError, World};
+pub use kind::{Kind, KindError, KindOf, Kinds};
+pub use life::Observer;
+pub use mailbox::{Mode, Refused};
+pub use policy::{Policy, When};
+pub use reference::ActorRef;
+pub use reply::WireReply;
+pub use saver::{NewCheckpoint, SaveError, Saver};
+pub use send::Pending;

@@ -1,0 +1,145 @@
+//! State, messages and replies as bytes. A user's serde code may fail or panic on any of them;
+//! here both become errors.
+
+use serde::Serialize;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::api::{Actor, Message};
+use crate::error::{CallError, Reason};
+use crate::limits::{MAX_CHECKPOINT_BYTES, MAX_MESSAGE_BYTES, MAX_PANIC_TEXT_BYTES};
+
+/// Bytes that could not be written or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct CodecError(String);
+
+impl CodecError {
+    /// Wraps what a codec says.
+    pub fn new(cause: impl std::fmt::Display) -> Self {
+        Self(cause.to_string())
+    }
+}
+
+/// State of an older version that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MigrateError {
+    /// The kind does not read this version.
+    #[error("{kind} is at version {current} and does not read version {found}")]
+    Unsupported {
+        /// The kind's name.
+        kind: &'static str,
+        /// The version of the bytes.
+        found: u32,
+        /// The version of the running program.
+        current: u32,
+    },
+    /// The kind reads this version, but not these bytes.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// State that could not be turned into an actor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// The bytes do not decode.
+    #[error("the state does not decode: {0}")]
+    Codec(#[from] CodecError),
+    /// The bytes are of an older version that does not migrate.
+    #[error("the state does not migrate: {0}")]
+    Migrate(#[from] MigrateError),
+    /// The bytes were written by a newer program than this one.
+    #[error("the state is of version {found}, newer than this program's {current}")]
+    Newer {
+        /// The version of the bytes.
+        found: u32,
+        /// The version of the running program.
+        current: u32,
+    },
+}
+
+/// Writes an actor's state.
+///
+/// # Errors
+/// [`CodecError`] if its codec fails or panics, or the bytes pass [`MAX_CHECKPOINT_BYTES`].
+pub fn encode_state<A: Actor>(actor: &A) -> Result<Vec<u8>, CodecError> {
+    guarded(|| actor.encode()).and_then(|bytes| within(bytes, MAX_CHECKPOINT_BYTES, "checkpoint"))
+}
+
+/// Reads an actor's state of this or an older version.
+///
+/// # Errors
+/// [`StateError`] says which of its ways failed.
+pub fn decode_state<A: Actor>(version: u32, bytes: &[u8]) -> Result<A, StateError> {
+    if version > A::VERSION {
+        return Err(StateError::Newer { found: version, current: A::VERSION });
+    }
+    if version == A::VERSION {
+        return Ok(guarded(|| A::decode(bytes))?);
+    }
+    Ok(guarded(|| Ok(A::migrate(version, bytes)))??)
+}
+
+/// Writes a message for another peer.
+///
+/// # Errors
+/// Not executed: [`Reason::Codec`].
+pub fn encode_message<M: Message>(message: &M) -> Result<Vec<u8>, CallError> {
+    encode(message, "message").map_err(|e| CallError::not_executed(Reason::Codec(e.0)))
+}
+
+/// Reads a message from another peer.
+///
+/// # Errors
+/// Not executed: [`Reason::Codec`].
+pub fn decode_message<M: Message>(payload: &[u8]) -> Result<M, CallError> {
+    guarded(|| rmp_serde::from_slice(payload).map_err(CodecError::new))
+        .map_err(|e| CallError::not_executed(Reason::Codec(format!("message {}: {e}", M::NAME))))
+}
+
+/// Writes a reply for another peer.
+///
+/// # Errors
+/// Executed: [`Reason::Codec`].
+pub fn encode_reply<R: Serialize>(reply: &R) -> Result<Vec<u8>, CallError> {
+    encode(reply, "reply").map_err(|e| CallError::executed(Reason::Codec(e.0)))
+}
+
+/// Reads the reply to a message from another peer.
+///
+/// # Errors
+/// Executed: [`Reason::Codec`].
+pub fn decode_reply<M: Message>(payload: &[u8]) -> Result<M::Reply, CallError> {
+    guarded(|| rmp_serde::from_slice(payload).map_err(CodecError::new))
+        .map_err(|e| CallError::executed(Reason::Codec(format!("reply to {}: {e}", M::NAME))))
+}
+
+fn encode<T: Serialize>(value: &T, what: &str) -> Result<Vec<u8>, CodecError> {
+    guarded(|| rmp_serde::to_vec_named(value).map_err(CodecError::new))
+        .and_then(|bytes| within(bytes, MAX_MESSAGE_BYTES, what))
+}
+
+fn within(bytes: Vec<u8>, limit: usize, what: &str) -> Result<Vec<u8>, CodecError> {
+    if bytes.len() > limit {
+        return Err(CodecError(format!("a {what} of {} bytes; the limit is {limit}", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+/// Nothing that `code` may leave half done is looked at after a panic: it builds a new value, or
+/// only reads.
+fn guarded<T>(code: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecError> {
+    catch_unwind(AssertUnwindSafe(code))
+        .unwrap_or_else(|panic| Err(CodecError(format!("panicked: {}", panic_text(&*panic)))))
+}
+
+/// A panic's text, cut to its bound.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (_, Some(text)) => text.as_str(),
+        _ => "a panic without text",
+    };
+    let end = text.floor_char_boundary(MAX_PANIC_TEXT_BYTES);
+    text.get(..end).unwrap_or_default().to_owned()
+}

@@ -1,0 +1,230 @@
+//! What runs on this peer.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::codec::StateError;
+use super::context::Outside;
+use super::gate::{Gate, GateState};
+use super::kind::Kinds;
+use super::life::{Life, Observer};
+use super::mailbox::Door;
+use super::running::Finished;
+use super::saver::Saver;
+use super::supervise::{Inherited, Launched};
+use crate::id::{ActorId, Epoch};
+use crate::limits::HOST_SHARDS;
+
+/// What a host is made of.
+pub struct World {
+    /// What it can host.
+    pub kinds: Arc<Kinds>,
+    /// Whether its actors may act.
+    pub gate: Arc<Gate>,
+    /// Where checkpoints go, and who is told of panics.
+    pub saver: Arc<dyn Saver>,
+    /// What handlers see through their context.
+    pub outside: Outside,
+    /// Where actors run; not where heartbeats do, so that busy actors cannot starve those.
+    pub runtime: Handle,
+    /// Sees every poll of a handler.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+/// An activation that was not begun.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// This peer does not know the kind.
+    #[error("the kind {0} is not registered on this peer")]
+    UnknownKind(String),
+    /// The state cannot be read.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// This or a later epoch was started here already. An epoch is never started twice: two
+    /// histories would share its checkpoint numbers.
+    #[error("epoch {0} was started here already")]
+    Stale(Epoch),
+    /// This peer was retired.
+    #[error("this peer was retired")]
+    Retired,
+}
+
+/// An activation to begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Start<'a> {
+    /// The number of the checkpoint that is restored. The next one taken has the number after it.
+    pub seq: u64,
+    /// The `VERSION` that wrote it.
+    pub kind_version: u32,
+    /// Its bytes.
+    pub state: &'a [u8],
+}
+
+pub(super) struct Slot {
+    life: Arc<Life>,
+    pub(super) door: Arc<dyn Door>,
+    task: JoinHandle<()>,
+    finish: Option<oneshot::Sender<Finished>>,
+}
+
+impl Slot {
+    fn halt(&self) {
+        self.life.halt();
+        self.task.abort();
+    }
+}
+
+type Shard = RwLock<HashMap<ActorId, Slot>>;
+
+/// The actors of one peer, as many as the directory gives it.
+///
+/// An activation that ended by itself keeps its place, so that its epoch is not started again, until
+/// [`Host::stop`] or a start under a newer epoch takes it.
+pub struct Host {
+    world: World,
+    hasher: RandomState,
+    shards: Vec<Shard>,
+}
+
+impl Host {
+    /// A host without actors.
+    pub fn new(world: World) -> Self {
+        let shards = (0..HOST_SHARDS).map(|_| Shard::default()).collect();
+        Self { world, hasher: RandomState::new(), shards }
+    }
+
+    /// Decodes the state, migrating it if it is older, and runs the actor under `epoch`.
+    ///
+    /// An older activation here is aborted first, and has ended before the new one handles a
+    /// message. Messages that wait for an actor that panicked are handled by the new activation.
+    ///
+    /// Only the directory knows whether `epoch` is still the actor's: between the look at it and
+    /// this call no [`Host::stop`] of the actor may come, or what was stopped is started.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing has changed then.
+    pub fn start(&self, id: ActorId, epoch: Epoch, start: Start<'_>) -> Result<(), StartError> {
+        let kind = self.world.kinds.get(id.kind());
+        let kind = kind.ok_or_else(|| StartError::UnknownKind(id.kind().to_owned()))?;
+        self.refuse_stale(self.read(&id).get(&id), epoch)?;
+        // Outside the lock: large states take their time.
+        let revived = kind.revive(start.kind_version, start.state)?;
+        let mut shard = self.write(&id);
+        self.refuse_stale(shard.get(&id), epoch)?;
+        let (restarts, inherited) = match shard.remove(&id) {
+            None => (Arc::new(Mutex::default()), Inherited::default()),
+            Some(old) => {
+                let inbox = old.life.take_parked();
+                old.halt();
+                let mailbox = inbox.map(|inbox| (old.door, inbox));
+                (Arc::clone(&old.life.restarts), Inherited { task: Some(old.task), mailbox })
+            }
+        };
+        let (gate, observer) = (Arc::clone(&self.world.gate), self.world.observer.clone());
+        let life = Arc::new(Life::new((id.clone(), epoch, kind.policy()), gate, observer, restarts));
+        let launched = revived.launch(&self.world, Arc::clone(&life), start.seq, inherited);
+        let Launched { door, task, finish } = launched;
+        shard.insert(id, Slot { life, door, task, finish: Some(finish) });
+        Ok(())
+    }
+
+    fn refuse_stale(&self, slot: Option<&Slot>, epoch: Epoch) -> Result<(), StartError> {
+        if self.world.gate.state() == GateState::Retired {
+            return Err(StartError::Retired);
+        }
+        match slot {
+            Some(slot) if slot.life.epoch >= epoch => Err(StartError::Stale(slot.life.epoch)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends an activation older than `below`, in the middle of a message if need be. The caller of
+    /// that message hears "unknown", those of waiting messages "not executed".
+    pub fn stop(&self, id: &ActorId, below: Epoch) {
+        let mut shard = self.write(id);
+        if shard.get(id).is_none_or(|slot| slot.life.epoch >= below) {
+            return;
+        }
+        if let Some(slot) = shard.remove(id) {
+            slot.halt();
+        }
+    }
+
+    /// Ends every activation, like [`Host::stop`].
+    pub fn stop_all(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            shard.drain().for_each(|(_, slot)| slot.halt());
+        }
+    }
+
+    /// The epoch under which the actor runs here, if it does. One that panicked does not.
+    pub fn running(&self, id: &ActorId) -> Option<Epoch> {
+        self.read(id).get(id).filter(|slot| !slot.life.is_over()).map(|slot| slot.life.epoch)
+    }
+
+    /// All that run here, in order of their names.
+    pub fn list(&self) -> Vec<(ActorId, Epoch)> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let running = shard.iter().filter(|(_, slot)| !slot.life.is_over());
+            all.extend(running.map(|(id, slot)| (id.clone(), slot.life.epoch)));
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// Lets the actor finish its message and write a last checkpoint, and then ends its activation
+    /// for good. Resolves to the number of its newest durable checkpoint, or to an error if the
+    /// activation ended otherwise. None if `epoch` does not run here, or was asked before.
+    ///
+    /// It tries for as long as it takes: give the wait a deadline, and [`Host::stop`] it then.
+    pub fn finish(&self, id: &ActorId, epoch: Epoch) -> Option<oneshot::Receiver<u64>> {
+        let mut shard = self.write(id);
+        let slot = shard.get_mut(id).filter(|slot| slot.life.epoch == epoch)?;
+        let (finished, wait) = oneshot::channel();
+        slot.finish.take()?.send(finished).ok()?;
+        Some(wait)
+    }
+
+    /// [`Host::finish`] for every actor here: who finished under which epoch, with which checkpoint.
+    /// For a graceful leave.
+    pub async fn final_checkpoints(&self) -> Vec<(ActorId, Epoch, Option<u64>)> {
+        let asked = self.list().into_iter().map(|(id, epoch)| {
+            let wait = self.finish(&id, epoch);
+            (id, epoch, wait)
+        });
+        let asked: Vec<_> = asked.collect();
+        let mut all = Vec::with_capacity(asked.len());
+        for (id, epoch, wait) in asked {
+            let seq = match wait {
+                Some(wait) => wait.await.ok(),
+                None => None,
+            };
+            all.push((id, epoch, seq));
+        }
+        all
+    }
+
+    pub(super) fn door(&self, id: &ActorId) -> Option<Arc<dyn Door>> {
+        self.read(id).get(id).map(|slot| Arc::clone(&slot.door))
+    }
+
+    pub(super) fn read(&self, id: &ActorId) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
+        self.shard(id).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, id: &ActorId) -> RwLockWriteGuard<'_, HashMap<ActorId, Slot>> {
+        self.shard(id).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn shard(&self, id: &ActorId) -> &Shard {
+        let at = self.hasher.hash_one(id) as usize % self.shards.len();
+        &self.shards[at]
+    }
+}

@@ -1,0 +1,145 @@
+//! The books of one activation: which messages which checkpoint holds, when the next is due, and
+//! who waits for one. No I/O and no clock: the loop passes the time in.
+
+use std::collections::VecDeque;
+
+use super::policy::When;
+use super::reply::Withheld;
+use super::restarts::back_off;
+use crate::clock::Mono;
+use crate::error::CallError;
+use crate::limits::CHECKPOINT_RETRY;
+
+/// Messages are numbered from 1 in the order they were handled; a checkpoint holds all up to one.
+pub(super) struct Ledger {
+    when: When,
+    handled: u64,
+    /// Up to which message the newest checkpoint taken, and the newest durable one, reach.
+    taken: u64,
+    durable: u64,
+    /// Up to which message somebody asked for durability.
+    wanted: u64,
+    /// The numbers of the newest checkpoint taken, and of the newest durable one.
+    seq: u64,
+    durable_seq: u64,
+    in_flight: bool,
+    /// When the first message came that `taken` does not reach. Kept for [`When::Every`] alone.
+    changed_at: Option<Mono>,
+    retry_at: Option<Mono>,
+    failures: u32,
+    waiting: VecDeque<(u64, Box<dyn Withheld>)>,
+}
+
+impl Ledger {
+    /// The books of an activation that begins with checkpoint `seq`.
+    pub(super) fn new(when: When, seq: u64) -> Self {
+        Self {
+            when,
+            handled: 0,
+            taken: 0,
+            durable: 0,
+            wanted: 0,
+            seq,
+            durable_seq: seq,
+            in_flight: false,
+            changed_at: None,
+            retry_at: None,
+            failures: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// A message was handled. `now` is asked for only if it matters.
+    pub(super) fn handled(&mut self, now: impl FnOnce() -> Mono) {
+        self.handled = self.handled.saturating_add(1);
+        if matches!(self.when, When::Every(_)) && self.changed_at.is_none() {
+            self.changed_at = Some(now());
+        }
+    }
+
+    /// The last message asked for a checkpoint.
+    pub(super) fn want(&mut self) {
+        self.wanted = self.handled;
+    }
+
+    /// The last message's reply waits for a checkpoint.
+    pub(super) fn withhold(&mut self, reply: Box<dyn Withheld>) {
+        self.waiting.push_back((self.handled, reply));
+        self.want();
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether the state differs from the newest durable checkpoint.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.when != When::Never && self.handled > self.durable
+    }
+
+    pub(super) fn durable_seq(&self) -> u64 {
+        self.durable_seq
+    }
+
+    pub(super) fn retry_at(&self) -> Option<Mono> {
+        self.retry_at
+    }
+
+    /// From when on the next checkpoint is to be taken.
+    pub(super) fn due_at(&self) -> Option<Mono> {
+        if self.in_flight || self.when == When::Never || self.handled == self.taken {
+            return None;
+        }
+        if self.retry_at.is_some() {
+            return self.retry_at;
+        }
+        if self.wanted > self.taken {
+            return Some(Mono(0));
+        }
+        match self.when {
+            When::EveryMessages(n) => (self.handled - self.taken >= n.max(1)).then_some(Mono(0)),
+            When::Every(interval) => self.changed_at.map(|at| at + interval),
+            When::OnRequest | When::Never => None,
+        }
+    }
+
+    /// A checkpoint of the state as it is now goes out; its number.
+    pub(super) fn take(&mut self) -> u64 {
+        self.in_flight = true;
+        self.taken = self.handled;
+        self.changed_at = None;
+        self.retry_at = None;
+        self.seq = self.seq.saturating_add(1);
+        self.seq
+    }
+
+    /// The checkpoint that went out is durable.
+    pub(super) fn saved(&mut self) {
+        self.in_flight = false;
+        self.failures = 0;
+        self.durable = self.taken;
+        self.durable_seq = self.seq;
+    }
+
+    /// The next reply that a durable checkpoint holds.
+    pub(super) fn pop_durable(&mut self) -> Option<Box<dyn Withheld>> {
+        let durable = self.durable;
+        self.waiting.pop_front_if(|(number, _)| *number <= durable).map(|(_, reply)| reply)
+    }
+
+    /// The checkpoint that went out, or was about to, came to nothing. What it held counts as
+    /// changed again.
+    pub(super) fn failed(&mut self, now: Mono) {
+        self.in_flight = false;
+        self.taken = self.durable;
+        self.retry_at = Some(now + back_off(CHECKPOINT_RETRY, self.failures));
+        self.failures = self.failures.saturating_add(1);
+    }
+
+    /// Ends every wait.
+    pub(super) fn fail_waiting(&mut self, error: &CallError) {
+        for (_, reply) in self.waiting.drain(..) {
+            reply.fail(error.clone());
+        }
+    }
+}

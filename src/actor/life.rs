@@ -1,0 +1,124 @@
+//! One activation of an actor, as its loop and its host both see it.
+
+use std::any::Any;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::gate::{Gate, Retired};
+use super::policy::{Policy, When};
+use super::restarts::Restarts;
+use crate::id::{ActorId, Epoch};
+
+/// Sees every poll of a handler. For test harnesses that check who executes when (invariant 3).
+pub trait Observer: Send + Sync + 'static {
+    /// A handler is about to be polled.
+    fn on_poll_begin(&self, actor: &ActorId, epoch: Epoch);
+    /// The poll has returned.
+    fn on_poll_end(&self, actor: &ActorId, epoch: Epoch);
+}
+
+pub(crate) struct Life {
+    pub(super) id: ActorId,
+    pub(super) epoch: Epoch,
+    pub(super) policy: Policy,
+    pub(super) gate: Arc<Gate>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) restarts: Arc<Mutex<Restarts>>,
+    halted: AtomicBool,
+    over: AtomicBool,
+    parked: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Life {
+    pub(super) fn new(
+        (id, epoch, policy): (ActorId, Epoch, Policy),
+        gate: Arc<Gate>,
+        observer: Option<Arc<dyn Observer>>,
+        restarts: Arc<Mutex<Restarts>>,
+    ) -> Self {
+        let (halted, over) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { id, epoch, policy, gate, observer, restarts, halted, over, parked: Mutex::new(None) }
+    }
+
+    /// Invariant 3: from here on no poll of a handler begins, however many messages the loop's
+    /// current poll could still take. The caller aborts the task as well.
+    pub(super) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+        self.over.store(true, Ordering::Release);
+        drop(self.take_parked());
+    }
+
+    /// The loop has ended by itself.
+    pub(super) fn end(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Leaves the mailbox for the activation that follows a panic.
+    pub(super) fn park(&self, mailbox: Box<dyn Any + Send>) {
+        *self.parked.lock().unwrap_or_else(PoisonError::into_inner) = Some(mailbox);
+    }
+
+    pub(super) fn take_parked(&self) -> Option<Box<dyn Any + Send>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// How long the restart after this panic has to wait.
+    pub(super) fn note_panic(&self) -> Duration {
+        let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);
+        restarts.panicked(self.gate.now())
+    }
+
+    pub(super) fn keeps_checkpoints(&self) -> bool {
+        self.policy.checkpoint != When::Never
+    }
+
+    /// The outlet: what the actor did leaves only while it may still act. Waits for the lease if it
+    /// lapsed; never returns once halted (the task is being aborted).
+    pub(super) async fn clear(&self) -> Result<(), Retired> {
+        loop {
+            if self.halted.load(Ordering::Acquire) {
+                std::future::pending::<()>().await;
+            }
+            if self.gate.is_open() {
+                return Ok(());
+            }
+            self.gate.wait_open().await?;
+        }
+    }
+}
+
+/// One message's turn: polled under the observer's eyes, and not at all once halted.
+pub(super) struct Turn<'a, F> {
+    life: &'a Life,
+    inner: F,
+}
+
+impl<'a, F: Future + Unpin> Turn<'a, F> {
+    pub(super) fn new(life: &'a Life, inner: F) -> Self {
+        Self { life, inner }
+    }
+}
+
+impl<F: Future + Unpin> Future for Turn<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.get_mut();
+        let life = this.life;
+        if life.halted.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        let Some(observer) = &life.observer else { return Pin::new(&mut this.inner).poll(cx) };
+        observer.on_poll_begin(&life.id, life.epoch);
+        let poll = Pin::new(&mut this.inner).poll(cx);
+        observer.on_poll_end(&life.id, life.epoch);
+        poll
+    }
+}

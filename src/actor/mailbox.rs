@@ -1,0 +1,222 @@
+//! Messages on their way into an actor: typed where they come from this peer, decoded at the door
+//! where they come from another.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::api::{Actor, Handler, Message};
+use super::codec::{decode_message, panic_text};
+use super::context::Context;
+use super::kind::Table;
+use super::reply::{Reply, WireReply, Withheld};
+use crate::error::{CallError, Reason};
+use crate::limits::MAX_MAILBOX;
+
+/// What a caller waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// The reply.
+    Ask,
+    /// The reply, once a checkpoint that holds the message's effect is durable.
+    AskDurable,
+    /// Room in the mailbox.
+    Tell,
+}
+
+/// Why a mailbox took no message. It was not executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No such actor runs on this peer.
+    NotHere,
+    /// The mailbox is full.
+    Full,
+    /// This peer registered another Rust type under the actor's kind.
+    OtherType,
+}
+
+/// How a message left the actor.
+pub(super) enum After {
+    /// Nothing is owed to its caller.
+    Done,
+    /// The caller waits for a checkpoint.
+    Withheld(Box<dyn Withheld>),
+    /// The handler panicked; the state is not to be used again.
+    Panicked(String),
+    /// The peer was retired before the reply could leave.
+    Retired,
+}
+
+/// One message to an `A`, whatever its type.
+pub(super) trait Envelope<A: Actor>: Send {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After>;
+    fn refuse(self: Box<Self>, error: CallError);
+}
+
+pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
+
+pub(super) struct Letter<M: Message> {
+    message: M,
+    reply: Reply<M::Reply>,
+    durable: bool,
+}
+
+impl<M: Message> Letter<M> {
+    pub(super) fn new(message: M, reply: Reply<M::Reply>, durable: bool) -> Self {
+        Self { message, reply, durable }
+    }
+}
+
+impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
+        Box::pin(async move {
+            let Letter { message, mut reply, durable } = *self;
+            if durable && !ctx.life().keeps_checkpoints() {
+                reply.fail(CallError::not_executed(keeps_none::<A>()));
+                return After::Done;
+            }
+            reply.started();
+            // The state is dropped after a panic, so nobody sees it half changed.
+            let handled = AssertUnwindSafe(async { actor.handle(message, &mut *ctx).await });
+            let handled = handled.catch_unwind().await;
+            if ctx.life().clear().await.is_err() {
+                return After::Retired;
+            }
+            match handled {
+                Ok(value) => answer(reply, value, durable, ctx),
+                Err(panic) => {
+                    let text = panic_text(&*panic);
+                    reply.fail(CallError::executed(Reason::Panicked(text.clone())));
+                    After::Panicked(text)
+                }
+            }
+        })
+    }
+
+    fn refuse(self: Box<Self>, error: CallError) {
+        self.reply.fail(error);
+    }
+}
+
+fn answer<A: Actor, R>(reply: Reply<R>, value: R, durable: bool, ctx: &Context<A>) -> After
+where
+    R: Serialize + Send + 'static,
+{
+    if !durable && !ctx.wants_checkpoint() {
+        reply.send(value);
+        return After::Done;
+    }
+    if !ctx.life().keeps_checkpoints() {
+        reply.fail(CallError::executed(keeps_none::<A>()));
+        return After::Done;
+    }
+    reply.withhold(value).map_or(After::Done, After::Withheld)
+}
+
+fn keeps_none<A: Actor>() -> Reason {
+    Reason::Unavailable(format!("the kind {} keeps no checkpoints", A::KIND))
+}
+
+/// The entrance of one actor's mailbox, whatever its kind.
+pub(super) trait Door: Send + Sync {
+    /// The typed mailbox behind it.
+    fn as_any(&self) -> &dyn Any;
+    /// Waits for room.
+    fn wait_room(&self) -> BoxFuture<'_, Result<(), Refused>>;
+    /// Takes a message from another peer. The reply comes back with a refusal.
+    fn deliver(
+        &self,
+        name: &str,
+        payload: &[u8],
+        mode: Mode,
+        reply: WireReply,
+    ) -> Result<(), (Refused, WireReply)>;
+}
+
+pub(super) struct Mailbox<A: Actor> {
+    pub(super) letters: mpsc::Sender<BoxEnvelope<A>>,
+    table: Arc<Table<A>>,
+}
+
+impl<A: Actor> Mailbox<A> {
+    pub(super) fn new(table: Arc<Table<A>>) -> (Self, mpsc::Receiver<BoxEnvelope<A>>) {
+        let (letters, inbox) = mpsc::channel(Self::capacity());
+        (Self { letters, table }, inbox)
+    }
+
+    pub(super) fn capacity() -> usize {
+        A::MAILBOX.clamp(1, MAX_MAILBOX)
+    }
+
+    pub(super) fn room(&self) -> Result<mpsc::Permit<'_, BoxEnvelope<A>>, Refused> {
+        self.letters.try_reserve().map_err(|full| match full {
+            TrySendError::Full(()) => Refused::Full,
+            TrySendError::Closed(()) => Refused::NotHere,
+        })
+    }
+}
+
+impl<A: Actor> Door for Mailbox<A> {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn wait_room(&self) -> BoxFuture<'_, Result<(), Refused>> {
+        Box::pin(async { self.letters.reserve().await.map(drop).map_err(|_| Refused::NotHere) })
+    }
+
+    fn deliver(
+        &self,
+        name: &str,
+        payload: &[u8],
+        mode: Mode,
+        reply: WireReply,
+    ) -> Result<(), (Refused, WireReply)> {
+        let Some(decode) = self.table.get(name) else {
+            let what = format!("{name} (sent to a {})", A::KIND);
+            reply(Err(CallError::not_executed(Reason::NotHandled(what))));
+            return Ok(());
+        };
+        // Room first: a message that finds none is not worth decoding.
+        match self.room() {
+            Ok(room) => {
+                if let Some(letter) = decode(payload, mode, reply) {
+                    room.send(letter);
+                }
+                Ok(())
+            }
+            Err(refused) => Err((refused, reply)),
+        }
+    }
+}
+
+/// How one message type is read at the door. Answers by itself what does not decode; a tell is
+/// answered at once, because its place is reserved.
+pub(super) type Decode<A> = fn(&[u8], Mode, WireReply) -> Option<BoxEnvelope<A>>;
+
+pub(super) fn decode<A: Handler<M>, M: Message>(
+    payload: &[u8],
+    mode: Mode,
+    reply: WireReply,
+) -> Option<BoxEnvelope<A>> {
+    let message = match decode_message::<M>(payload) {
+        Ok(message) => message,
+        Err(error) => {
+            reply(Err(error));
+            return None;
+        }
+    };
+    let reply = match mode {
+        Mode::Ask | Mode::AskDurable => Reply::wire(reply),
+        Mode::Tell => {
+            reply(Ok(Vec::new()));
+            Reply::nobody()
+        }
+    };
+    Some(Box::new(Letter::new(message, reply, mode == Mode::AskDurable)))
+}

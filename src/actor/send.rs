@@ -1,0 +1,147 @@
+//! How messages reach the actors of this peer.
+
+use tokio::sync::oneshot;
+
+use super::api::{Handler, Message};
+use super::host::Host;
+use super::mailbox::{Letter, Mailbox, Mode, Refused};
+use super::reply::{Reply, WireReply};
+use crate::error::CallError;
+use crate::id::ActorId;
+
+/// A reply that is on its way. It always comes, as a reply or as an error.
+pub type Pending<M> = oneshot::Receiver<Result<<M as Message>::Reply, CallError>>;
+
+type Caller<M> = Option<oneshot::Sender<Result<<M as Message>::Reply, CallError>>>;
+
+impl Host {
+    /// Sends a message to an actor here, as the value it is, if its mailbox has room.
+    ///
+    /// # Errors
+    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
+    pub fn ask_local<A, M>(&self, id: &ActorId, message: M, durable: bool) -> Result<Pending<M>, (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        let (caller, pending) = oneshot::channel();
+        self.send_local::<A, M>(id, message, Some(caller), durable).map(|()| pending)
+    }
+
+    /// Sends a message without a reply to an actor here, if its mailbox has room.
+    ///
+    /// # Errors
+    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
+    pub fn tell_local<A, M>(&self, id: &ActorId, message: M) -> Result<(), (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        self.send_local::<A, M>(id, message, None, false)
+    }
+
+    fn send_local<A: Handler<M>, M: Message>(
+        &self,
+        id: &ActorId,
+        message: M,
+        caller: Caller<M>,
+        durable: bool,
+    ) -> Result<(), (M, Refused)> {
+        let shard = self.read(id);
+        let Some(slot) = shard.get(id) else { return Err((message, Refused::NotHere)) };
+        let Some(mailbox) = slot.door.as_any().downcast_ref::<Mailbox<A>>() else {
+            return Err((message, Refused::OtherType));
+        };
+        match mailbox.room() {
+            Ok(room) => {
+                let reply = caller.map_or_else(Reply::nobody, Reply::local);
+                room.send(Box::new(Letter::new(message, reply, durable)));
+                Ok(())
+            }
+            Err(refused) => Err((message, refused)),
+        }
+    }
+
+    /// [`Host::ask_local`] that waits for room, behind those who wait already. Never
+    /// [`Refused::Full`].
+    ///
+    /// # Errors
+    /// The message, so that it can be sent elsewhere, and why it was not taken: at once, or when
+    /// the activation ends.
+    pub async fn ask_local_waiting<A, M>(
+        &self,
+        id: &ActorId,
+        message: M,
+        durable: bool,
+    ) -> Result<Pending<M>, (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        let (caller, pending) = oneshot::channel();
+        self.send_waiting::<A, M>(id, message, Some(caller), durable).await.map(|()| pending)
+    }
+
+    /// [`Host::tell_local`] that waits for room, behind those who wait already. Never
+    /// [`Refused::Full`].
+    ///
+    /// # Errors
+    /// The message, so that it can be sent elsewhere, and why it was not taken: at once, or when
+    /// the activation ends.
+    pub async fn tell_local_waiting<A, M>(&self, id: &ActorId, message: M) -> Result<(), (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        self.send_waiting::<A, M>(id, message, None, false).await
+    }
+
+    async fn send_waiting<A: Handler<M>, M: Message>(
+        &self,
+        id: &ActorId,
+        message: M,
+        caller: Caller<M>,
+        durable: bool,
+    ) -> Result<(), (M, Refused)> {
+        let Some(door) = self.door(id) else { return Err((message, Refused::NotHere)) };
+        let Some(mailbox) = door.as_any().downcast_ref::<Mailbox<A>>() else {
+            return Err((message, Refused::OtherType));
+        };
+        match mailbox.letters.reserve().await {
+            Ok(room) => {
+                let reply = caller.map_or_else(Reply::nobody, Reply::local);
+                room.send(Box::new(Letter::new(message, reply, durable)));
+                Ok(())
+            }
+            Err(_) => Err((message, Refused::NotHere)),
+        }
+    }
+
+    /// For messages from another peer: waits until the mailbox of an actor here has, or had a moment ago, room for one more.
+    ///
+    /// # Errors
+    /// [`Refused::NotHere`] at once or as soon as its activation ends; never [`Refused::Full`].
+    pub async fn wait_room(&self, id: &ActorId) -> Result<(), Refused> {
+        let door = self.door(id).ok_or(Refused::NotHere)?;
+        door.wait_room().await
+    }
+
+    /// Takes a message from another peer. `reply` is called once: with the encoded reply, with an
+    /// error, or, for a [`Mode::Tell`], with nothing in it as soon as the message is in the mailbox.
+    ///
+    /// # Errors
+    /// Not here or no room: `reply` is handed back, uncalled, for the router to decide.
+    pub fn deliver(
+        &self,
+        id: &ActorId,
+        message_name: &str,
+        payload: &[u8],
+        mode: Mode,
+        reply: WireReply,
+    ) -> Result<(), (Refused, WireReply)> {
+        match self.door(id) {
+            Some(door) => door.deliver(message_name, payload, mode, reply),
+            None => Err((Refused::NotHere, reply)),
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! How an activation begins, and what follows when its loop ends.
+
+use futures_util::FutureExt;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::api::Actor;
+use super::codec::panic_text;
+use super::context::Context;
+use super::host::World;
+use super::kind::Table;
+use super::life::Life;
+use super::mailbox::{BoxEnvelope, Door, Mailbox};
+use super::reference::ActorRef;
+use super::running::{End, Finished, Running};
+use super::saver::Saver;
+use crate::error::{CallError, Reason};
+
+/// What a new activation takes over from the one before it on this host.
+#[derive(Default)]
+pub(super) struct Inherited {
+    /// Its task. The new loop begins when it has ended, so that the two never run side by side.
+    pub(super) task: Option<JoinHandle<()>>,
+    /// Both ends of its mailbox, if it ended with a panic: what waits there waits on.
+    pub(super) mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>,
+}
+
+/// An activation that runs.
+pub(super) struct Launched {
+    pub(super) door: Arc<dyn Door>,
+    pub(super) task: JoinHandle<()>,
+    pub(super) finish: oneshot::Sender<Finished>,
+}
+
+/// State that was decoded, whatever its type.
+pub(super) trait Revived: Send {
+    fn launch(self: Box<Self>, world: &World, life: Arc<Life>, seq: u64, from: Inherited) -> Launched;
+}
+
+pub(super) struct Newborn<A: Actor> {
+    pub(super) actor: A,
+    pub(super) table: Arc<Table<A>>,
+}
+
+impl<A: Actor> Revived for Newborn<A> {
+    fn launch(self: Box<Self>, world: &World, life: Arc<Life>, seq: u64, from: Inherited) -> Launched {
+        let (door, inbox) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
+            let (mailbox, inbox) = Mailbox::new(Arc::clone(&self.table));
+            (Arc::new(mailbox) as Arc<dyn Door>, inbox)
+        });
+        let (finish, finished) = oneshot::channel();
+        let me = ActorRef::named(life.id.clone());
+        let ctx = Context::new(me, Arc::clone(&life), Arc::clone(&world.outside));
+        let saver = Arc::clone(&world.saver);
+        let running =
+            Running::new((self.actor, ctx, seq), Arc::clone(&life), inbox, finished, Arc::clone(&saver));
+        let task = world.runtime.spawn(supervise(running, life, saver, from.task));
+        Launched { door, task, finish }
+    }
+}
+
+type Ends<A> = (Arc<dyn Door>, mpsc::Receiver<BoxEnvelope<A>>);
+
+fn inherit<A: Actor>(mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>) -> Option<Ends<A>> {
+    let (door, inbox) = mailbox?;
+    let inbox = inbox.downcast::<mpsc::Receiver<BoxEnvelope<A>>>().ok()?;
+    Some((door, *inbox))
+}
+
+async fn supervise<A: Actor>(
+    mut running: Running<A>,
+    life: Arc<Life>,
+    saver: Arc<dyn Saver>,
+    before: Option<JoinHandle<()>>,
+) {
+    if let Some(before) = before {
+        // It was aborted or has ended; how does not matter here.
+        let _ = before.await;
+    }
+    let end = AssertUnwindSafe(running.run()).catch_unwind().await;
+    let end = end.unwrap_or_else(|panic| End::Panicked(panic_text(&*panic)));
+    life.end();
+    match end {
+        End::Panicked(text) => {
+            let unknown = CallError::unknown(Reason::Panicked(text.clone()));
+            if let Some(inbox) = dismantle(running, &unknown) {
+                life.park(Box::new(inbox));
+            }
+            let wait = life.note_panic();
+            tracing::warn!(actor = %life.id, epoch = %life.epoch, panic = text, ?wait, "restarts");
+            tokio::time::sleep(wait).await;
+            saver.restart(&life.id, life.epoch, text);
+        }
+        End::Stopped => {
+            refuse(running, Reason::Stopped);
+            saver.stop(&life.id, life.epoch);
+        }
+        End::Finished(finished, seq) => {
+            refuse(running, Reason::HostGone);
+            // Nobody listens any more if the peer gave up on a graceful leave.
+            let _ = finished.send(seq);
+        }
+        End::Superseded => refuse(running, Reason::HostGone),
+        End::Retired => refuse(running, Reason::Retired),
+    }
+}
+
+/// Answers everything that waits. What slips in behind it is dropped with the channel, and answered
+/// by that.
+fn refuse<A: Actor>(running: Running<A>, reason: Reason) {
+    let Some(mut inbox) = dismantle(running, &CallError::unknown(reason.clone())) else { return };
+    inbox.close();
+    while let Ok(letter) = inbox.try_recv() {
+        letter.refuse(CallError::not_executed(reason.clone()));
+    }
+}
+
+/// Drops the state, whose own `Drop` may panic; the mailbox goes with it then.
+fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<mpsc::Receiver<BoxEnvelope<A>>> {
+    catch_unwind(AssertUnwindSafe(|| running.into_inbox(unknown))).ok()
+}

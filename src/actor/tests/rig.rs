@@ -1,0 +1,268 @@
+//! What the tests stand on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+use super::cast::*;
+use crate::actor::*;
+use crate::clock::{Clock, Mono};
+use crate::error::CallError;
+use crate::id::{ActorId, Epoch};
+
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Gives every other task its turns.
+pub async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, what).await.expect("within the test's patience")
+}
+
+#[derive(Default)]
+pub struct HandClock(AtomicU64);
+
+impl HandClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(by.as_nanos() as u64, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> Mono {
+        Mono(self.0.load(Ordering::SeqCst))
+    }
+}
+
+type Answer = oneshot::Sender<Result<(), SaveError>>;
+
+/// Plays the log: it knows the current epoch of each actor, and commits nothing of an older one.
+#[derive(Default)]
+pub struct FakeLog {
+    pub by_hand: bool,
+    inner: Mutex<LogInner>,
+}
+
+#[derive(Default)]
+struct LogInner {
+    epochs: BTreeMap<ActorId, Epoch>,
+    committed: BTreeMap<ActorId, NewCheckpoint>,
+    saves: VecDeque<(NewCheckpoint, Answer)>,
+}
+
+impl FakeLog {
+    /// The next checkpoint that waits for the test's verdict.
+    pub fn next(&self) -> Option<(NewCheckpoint, Answer)> {
+        self.inner.lock().unwrap().saves.pop_front()
+    }
+
+    pub async fn await_next(&self) -> (NewCheckpoint, Answer) {
+        soon(async {
+            loop {
+                match self.next() {
+                    Some(next) => return next,
+                    None => tokio::task::yield_now().await,
+                }
+            }
+        })
+        .await
+    }
+
+    /// What `apply` would do with it.
+    pub fn commit(&self, checkpoint: NewCheckpoint) -> Result<(), SaveError> {
+        let mut inner = self.inner.lock().unwrap();
+        let newest = inner.committed.get(&checkpoint.actor).map(|c| (c.epoch, c.seq));
+        if inner.epochs.get(&checkpoint.actor) != Some(&checkpoint.epoch) {
+            return Err(SaveError::Fenced);
+        }
+        assert!(newest < Some((checkpoint.epoch, checkpoint.seq)), "invariant 5: seq only rises");
+        inner.committed.insert(checkpoint.actor.clone(), checkpoint);
+        Ok(())
+    }
+
+    pub fn committed(&self, id: &ActorId) -> Option<NewCheckpoint> {
+        self.inner.lock().unwrap().committed.get(id).cloned()
+    }
+
+    /// A new activation: from here on nothing of an older epoch commits.
+    pub fn activate(&self, id: &ActorId, epoch: Epoch) {
+        let old = self.inner.lock().unwrap().epochs.insert(id.clone(), epoch);
+        assert!(old < Some(epoch), "invariant 3: epochs only rise");
+    }
+}
+
+pub struct FakeSaver {
+    log: Arc<FakeLog>,
+    gate: Arc<Gate>,
+    stage: Arc<Stage>,
+    asked: mpsc::UnboundedSender<Asked>,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Asked {
+    Restart(ActorId, Epoch, String),
+    Stop(ActorId, Epoch),
+}
+
+impl Saver for FakeSaver {
+    fn save(&self, checkpoint: NewCheckpoint) -> oneshot::Receiver<Result<(), SaveError>> {
+        if !self.gate.is_open() {
+            self.stage.saved_while_shut.fetch_add(1, Ordering::SeqCst);
+        }
+        let (answer, result) = oneshot::channel();
+        if self.log.by_hand {
+            self.log.inner.lock().unwrap().saves.push_back((checkpoint, answer));
+        } else {
+            let _ = answer.send(self.log.commit(checkpoint));
+        }
+        result
+    }
+
+    fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String) {
+        self.asked.send(Asked::Restart(actor.clone(), epoch, panic)).unwrap();
+    }
+
+    fn stop(&self, actor: &ActorId, epoch: Epoch) {
+        self.asked.send(Asked::Stop(actor.clone(), epoch)).unwrap();
+    }
+}
+
+/// Sees how many polls of handlers of one actor run, per epoch.
+#[derive(Default)]
+pub struct Polls(pub Mutex<Vec<u64>>);
+
+impl Observer for Polls {
+    fn on_poll_begin(&self, _: &ActorId, epoch: Epoch) {
+        self.0.lock().unwrap().push(epoch.0);
+    }
+    fn on_poll_end(&self, _: &ActorId, _: Epoch) {}
+}
+
+pub struct Rig {
+    pub clock: Arc<HandClock>,
+    pub gate: Arc<Gate>,
+    pub log: Arc<FakeLog>,
+    pub stage: Arc<Stage>,
+    pub polls: Arc<Polls>,
+    pub asked: mpsc::UnboundedReceiver<Asked>,
+    pub host: Host,
+}
+
+/// One actor that is awake under epoch 10, on a peer with a lease of an hour.
+pub fn rig() -> Rig {
+    build(false)
+}
+
+/// The same, where the test decides on each checkpoint.
+pub fn rig_by_hand() -> Rig {
+    build(true)
+}
+
+fn build(by_hand: bool) -> Rig {
+    let clock = Arc::new(HandClock::default());
+    clock.advance(Duration::from_secs(1000));
+    let gate = Arc::new(Gate::new(clock.clone()));
+    gate.extend(clock.now() + Duration::from_secs(3600));
+    let (log, stage, polls) = (FakeLog { by_hand, ..FakeLog::default() }, Stage::default(), Polls::default());
+    let (log, stage, polls) = (Arc::new(log), Arc::new(stage), Arc::new(polls));
+    let (tx, asked) = mpsc::unbounded_channel();
+    let saver = FakeSaver { log: log.clone(), gate: gate.clone(), stage: stage.clone(), asked: tx };
+    let host = Host::new(World {
+        kinds: Arc::new(kinds()),
+        gate: gate.clone(),
+        saver: Arc::new(saver),
+        outside: stage.clone(),
+        runtime: tokio::runtime::Handle::current(),
+        observer: Some(polls.clone()),
+    });
+    let rig = Rig { clock, gate, log, stage, polls, asked, host };
+    rig.start(10, 0, &Tally::default()).unwrap();
+    rig
+}
+
+fn kinds() -> Kinds {
+    let mut kinds = Kinds::default();
+    let tally = Kind::of::<Tally>().handles::<Push>().handles::<All>().handles::<Boom>();
+    kinds.add(tally.handles::<Hold>().handles::<Save>().handles::<Quit>()).unwrap();
+    kinds.add(Kind::of::<EveryTwo>().handles::<Push>()).unwrap();
+    kinds.add(Kind::of::<EveryTick>().handles::<Push>()).unwrap();
+    kinds.add(Kind::of::<Forgetful>().handles::<Push>().handles::<Save>()).unwrap();
+    kinds.add(Kind::of::<Slow>().handles::<Lapse>()).unwrap();
+    kinds
+}
+
+pub fn id<A: Actor>() -> ActorId {
+    ActorId::new(A::KIND, "it").unwrap()
+}
+
+impl Rig {
+    /// What the peer does once the log has decided: the epoch is current, the state is restored.
+    pub fn start<A: Actor>(&self, epoch: u64, seq: u64, state: &A) -> Result<(), StartError> {
+        let state = encode_state(state).unwrap();
+        let start = Start { seq, kind_version: A::VERSION, state: &state };
+        self.host.start(id::<A>(), Epoch(epoch), start)?;
+        self.log.activate(&id::<A>(), Epoch(epoch));
+        Ok(())
+    }
+
+    /// The log gives a panicked [`Tally`] a new epoch, and it is started from what is committed.
+    pub fn restore(&self, epoch: u64) -> Tally {
+        self.log.activate(&id::<Tally>(), Epoch(epoch));
+        let found = self.log.committed(&id::<Tally>());
+        let (seq, state) = match found {
+            Some(c) => (c.seq, c.bytes),
+            None => (0, encode_state(&Tally::default()).unwrap()),
+        };
+        let start = Start { seq, kind_version: 1, state: &state };
+        self.host.start(id::<Tally>(), Epoch(epoch), start).unwrap();
+        Tally::decode(&state).unwrap()
+    }
+
+    pub fn ask<M: Message>(&self, message: M) -> Pending<M>
+    where
+        Tally: Handler<M>,
+    {
+        self.host.ask_local::<Tally, M>(&id::<Tally>(), message, false).map_err(|(_, r)| r).unwrap()
+    }
+
+    pub fn ask_durable<M: Message>(&self, message: M) -> Pending<M>
+    where
+        Tally: Handler<M>,
+    {
+        self.host.ask_local::<Tally, M>(&id::<Tally>(), message, true).map_err(|(_, r)| r).unwrap()
+    }
+
+    pub async fn call<M: Message>(&self, message: M) -> Result<M::Reply, CallError>
+    where
+        Tally: Handler<M>,
+    {
+        reply(self.ask(message)).await
+    }
+
+    pub fn deliver(&self, name: &str, payload: &[u8], mode: Mode) -> Wire {
+        let (tx, rx) = oneshot::channel();
+        let reply = Box::new(move |result| drop(tx.send(result)));
+        self.host.deliver(&id::<Tally>(), name, payload, mode, reply).map_err(|(r, _)| r)?;
+        Ok(rx)
+    }
+
+    pub fn shut(&self) {
+        self.clock.advance(Duration::from_secs(7200));
+    }
+
+    pub fn reopen(&self) {
+        self.gate.extend(self.clock.now() + Duration::from_secs(3600));
+    }
+}
+
+pub type Wire = Result<oneshot::Receiver<Result<Vec<u8>, CallError>>, Refused>;
+
+pub async fn reply<T>(pending: oneshot::Receiver<Result<T, CallError>>) -> Result<T, CallError> {
+    soon(pending).await.expect("every caller hears")
+}
