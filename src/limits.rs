@@ -54,3 +54,15 @@ pub const DEFAULT_COPIES: u8 = 2;
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
+/// Longest lease that a grant may carry. A longer one is not believed.
+pub const MAX_LEASE: Duration = Duration::from_secs(60);
+/// Heartbeats whose answer a peer still waits for; the oldest is forgotten first.
+pub const MAX_HEARTBEATS_OUTSTANDING: usize = 64;
+/// Grants that wait for the peer's own state to catch up; the oldest is forgotten first.
+pub const MAX_GRANTS_PENDING: usize = 64;
+/// Probe rounds whose answers the leader still counts; the oldest is forgotten first.
+pub const MAX_PROBE_ROUNDS: usize = 64;
+/// When a joiner should ask again after an answer that names no better moment.
+pub const ADMISSION_RETRY: Duration = Duration::from_millis(100);
+/// Voters of one cluster unless it is configured otherwise; further peers are learners.
+pub const DEFAULT_MAX_VOTERS: usize = 15;
