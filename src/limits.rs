@@ -74,3 +74,15 @@ pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(60);
 pub const MAX_PANIC_TEXT_BYTES: usize = 1024;
 /// Parts of a host's map that are locked apart from each other.
 pub const HOST_SHARDS: usize = 32;
+/// Longest lease that a grant may carry. A longer one is not believed.
+pub const MAX_LEASE: Duration = Duration::from_secs(60);
+/// Heartbeats whose answer a peer still waits for; the oldest is forgotten first.
+pub const MAX_HEARTBEATS_OUTSTANDING: usize = 64;
+/// Grants that wait for the peer's own state to catch up; the oldest is forgotten first.
+pub const MAX_GRANTS_PENDING: usize = 64;
+/// Probe rounds whose answers the leader still counts; the oldest is forgotten first.
+pub const MAX_PROBE_ROUNDS: usize = 64;
+/// When a joiner should ask again after an answer that names no better moment.
+pub const ADMISSION_RETRY: Duration = Duration::from_millis(100);
+/// Voters of one cluster unless it is configured otherwise; further peers are learners.
+pub const DEFAULT_MAX_VOTERS: usize = 15;

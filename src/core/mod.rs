@@ -7,3 +7,12 @@ pub mod apply;
 pub mod command;
 pub mod event;
 pub mod state;
+//! The pure core: state machines without I/O, clock, chance or threads.
+
+pub mod lease;
+pub mod placement;
+pub mod probe;
+pub mod voters;
+
+#[cfg(test)]
+mod prng;
