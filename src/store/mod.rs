@@ -30,7 +30,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::{ActorId, Epoch};
 
-/// Called once, when the write is durable or has failed. Must not block. It may call the store.
+/// Called once, when the write is durable or has failed; dropped uncalled only if the process ends
+/// (or, in the memory twin, crashes). Must not block. It may call the store. A write that was
+/// refused before it was made may be answered at once, ahead of earlier ones.
 pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// The name of one checkpoint's bytes. The digest is part of it, so that two writers that disagree

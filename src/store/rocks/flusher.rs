@@ -131,13 +131,14 @@ fn call(done: Durable, outcome: io::Result<()>) {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+    use std::time::Duration;
 
     /// A flusher whose syncs are reported to the test, and end when and how the test says.
     fn held() -> (Flusher, mpsc::Receiver<u64>, mpsc::Sender<io::Result<()>>) {
         let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel());
         let flusher = Flusher::start(move |last| {
             asked.send(last).unwrap();
-            answers.recv().unwrap()
+            answers.recv_timeout(Duration::from_secs(10)).expect("an answer for every sync")
         });
         (flusher.unwrap(), asks, answer)
     }
