@@ -113,7 +113,9 @@ impl Shared {
             return Err(failure);
         }
         let Some(last) = batch.iter().filter_map(|w| w.written.as_ref().ok()).max() else { return Ok(()) };
-        sync(*last).map_err(|e| {
+        let panicked = |_| Err(io::Error::other("the sync panicked"));
+        let synced = catch_unwind(AssertUnwindSafe(|| sync(*last))).unwrap_or_else(panicked);
+        synced.map_err(|e| {
             tracing::error!(error = %e, "the store could not be synced and takes no more writes");
             lock(&self.queue).failure.get_or_insert_with(|| Failure::new(&e)).clone()
         })
@@ -133,12 +135,16 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
+    fn next<T>(from: &mpsc::Receiver<T>) -> T {
+        from.recv_timeout(Duration::from_secs(5)).expect("something within 5 s")
+    }
+
     /// A flusher whose syncs are reported to the test, and end when and how the test says.
     fn held() -> (Flusher, mpsc::Receiver<u64>, mpsc::Sender<io::Result<()>>) {
         let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel());
         let flusher = Flusher::start(move |last| {
             asked.send(last).unwrap();
-            answers.recv_timeout(Duration::from_secs(10)).expect("an answer for every sync")
+            next(&answers)
         });
         (flusher.unwrap(), asks, answer)
     }
@@ -154,11 +160,11 @@ mod tests {
         let (flusher, asks, answer) = held();
         let (told, answers) = mpsc::channel();
         write(&flusher, 1, &told);
-        assert_eq!(asks.recv().unwrap(), 1);
+        assert_eq!(next(&asks), 1);
         (2..50).for_each(|n| write(&flusher, n, &told));
         assert!(answers.try_recv().is_err(), "nothing is acknowledged before its sync");
         answer.send(Ok(())).unwrap();
-        assert_eq!(asks.recv().unwrap(), 49);
+        assert_eq!(next(&asks), 49);
         assert_eq!(answers.try_iter().collect::<Vec<_>>(), [(1, true)]);
         answer.send(Ok(())).unwrap();
         drop(flusher);
@@ -170,12 +176,12 @@ mod tests {
         let (flusher, asks, answer) = held();
         let (told, answers) = mpsc::channel();
         write(&flusher, 1, &told);
-        assert_eq!(asks.recv().unwrap(), 1);
+        assert_eq!(next(&asks), 1);
         write(&flusher, 2, &told);
         answer.send(Err(io::Error::from(io::ErrorKind::StorageFull))).unwrap();
-        assert_eq!([answers.recv().unwrap(), answers.recv().unwrap()], [(1, false), (2, false)]);
+        assert_eq!([next(&answers), next(&answers)], [(1, false), (2, false)]);
         write(&flusher, 3, &told);
-        assert_eq!(answers.recv().unwrap(), (3, false));
+        assert_eq!(next(&answers), (3, false));
         assert_eq!(flusher.admit().unwrap_err().kind(), io::ErrorKind::StorageFull);
         drop(flusher);
         assert!(asks.try_recv().is_err(), "a second fsync may succeed without the lost pages");
@@ -186,11 +192,11 @@ mod tests {
         let (flusher, asks, answer) = held();
         let (told, answers) = mpsc::channel();
         write(&flusher, 1, &told);
-        assert_eq!(asks.recv().unwrap(), 1);
+        assert_eq!(next(&asks), 1);
         write(&flusher, 2, &told);
         flusher.fail(&io::Error::other("torn"));
         answer.send(Ok(())).unwrap();
-        assert_eq!([answers.recv().unwrap(), answers.recv().unwrap()], [(1, true), (2, false)]);
+        assert_eq!([next(&answers), next(&answers)], [(1, true), (2, false)]);
         drop(flusher);
         assert!(asks.try_recv().is_err());
     }
@@ -201,7 +207,7 @@ mod tests {
         let (told, answers) = mpsc::channel();
         let order = Mutex::new(());
         flusher.queue(lock(&order), Ok(1), Box::new(|_| panic!("this panic is part of the test")));
-        assert_eq!(asks.recv().unwrap(), 1);
+        assert_eq!(next(&asks), 1);
         for number in 0..MAX_UNSYNCED_WRITES as u64 {
             write(&flusher, 2 + number, &told);
         }
@@ -214,5 +220,15 @@ mod tests {
         let rest: Vec<_> = answers.try_iter().collect();
         assert_eq!(rest.len(), MAX_UNSYNCED_WRITES);
         assert!(rest.iter().all(|(_, ok)| *ok));
+    }
+
+    #[test]
+    fn a_sync_that_panics_is_a_failure_and_not_a_hang() {
+        let flusher = Flusher::start(|_| panic!("this panic is part of the test")).unwrap();
+        let (told, answers) = mpsc::channel();
+        for number in [1, 2] {
+            write(&flusher, number, &told);
+            assert_eq!(next(&answers), (number, false));
+        }
     }
 }

@@ -219,7 +219,9 @@ async fn a_hole_in_the_log_is_an_error_at_open_and_at_read() {
         let store = open(&dir).unwrap();
         fill(&store).await;
         store.disk.db().delete_cf(store.disk.column(Column::Log).unwrap(), hole.to_be_bytes()).unwrap();
-        assert_eq!(store.log_read(0..99, 1000).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        let error = store.log_read(0..99, 1000).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+        assert_eq!(error.to_string(), format!("log entry {hole} is missing"));
         drop(store);
         let error = open(&dir).err().unwrap();
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
@@ -290,6 +292,7 @@ async fn a_full_disk_is_a_clear_error_and_loses_nothing_acknowledged() {
     assert_eq!(error.kind(), io::ErrorKind::StorageFull, "{error}");
     let later = durable(|done| store.put(Slot::Vote, b"v".to_vec(), done)).await.unwrap_err();
     assert_eq!(later.kind(), io::ErrorKind::StorageFull, "{later}");
+    assert!(later.to_string().starts_with("the store takes no writes since one failed"), "{later}");
     assert!(store.put_unsynced(Slot::Committed, vec![]).is_err());
     drop(store);
     // Whether it opens while the disk is still full is not promised; that it loses nothing is.
