@@ -86,3 +86,16 @@ pub const MAX_PROBE_ROUNDS: usize = 64;
 pub const ADMISSION_RETRY: Duration = Duration::from_millis(100);
 /// Voters of one cluster unless it is configured otherwise; further peers are learners.
 pub const DEFAULT_MAX_VOTERS: usize = 15;
+/// Writes that may wait for the disk to be synced. One beyond it is refused: the disk hangs.
+pub const MAX_UNSYNCED_WRITES: usize = 16_384;
+/// Largest value that the store keeps under one name (a log entry, a snapshot, a copy), in bytes.
+pub const MAX_STORED_VALUE_BYTES: usize = 1 << 30;
+/// What the store buffers in memory of the log and of the copies, each, before it writes a table.
+pub const STORE_WRITE_BUFFER_BYTES: usize = 8 << 20;
+/// Blocks of tables that the store keeps in memory, in bytes.
+pub const STORE_BLOCK_CACHE_BYTES: usize = 4 << 20;
+/// Write-ahead log that the store keeps, and so the most that it replays when it opens, in bytes
+/// (one write that is larger comes on top).
+pub const STORE_WAL_BYTES: u64 = 32 << 20;
+/// Files of tables that one store holds open.
+pub const STORE_OPEN_FILES: i32 = 64;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
 use super::event::Event;
-use super::state::{Actor, Member, Standing, State};
+use super::state::{Actor, Member, Status, State};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_MEMBERS};
 
@@ -33,11 +33,11 @@ impl State {
             Command::Admit(admit) => self.admit(at, admit, changes),
             Command::MarkDown { node, incarnation, term, silent_ms } => {
                 let event = Event::PeerDown { node: node.clone(), incarnation, silent_ms };
-                self.mark(at, (&node, incarnation, term), (Standing::Up, Standing::Down), event, changes)
+                self.mark(at, (&node, incarnation, term), (Status::Up, Status::Down), event, changes)
             }
             Command::MarkUp { node, incarnation, term } => {
                 let event = Event::PeerUp { node: node.clone(), incarnation };
-                self.mark(at, (&node, incarnation, term), (Standing::Down, Standing::Up), event, changes)
+                self.mark(at, (&node, incarnation, term), (Status::Down, Status::Up), event, changes)
             }
             Command::Leave { node, incarnation } => self.leave(&node, incarnation, changes),
             Command::Create { by, items } => self.create(at, by, items, changes),
@@ -93,7 +93,7 @@ impl State {
                 incarnation,
                 raft_id,
                 addr: admit.addr,
-                standing: Standing::Up,
+                standing: Status::Up,
                 kinds: admit.kinds,
                 labels: admit.labels,
                 nonce: admit.nonce,
@@ -106,7 +106,7 @@ impl State {
         }
         self.rehome(&node, incarnation, Epoch(at.index), changes);
         changes.events.push(match old {
-            Some(m) if m.standing != Standing::Left => {
+            Some(m) if m.standing != Status::Left => {
                 let fresh_disk = m.raft_id != raft_id;
                 Event::PeerReplaced { node, old: m.incarnation, new: incarnation, fresh_disk, silent_ms }
             }
@@ -146,7 +146,7 @@ impl State {
         &mut self,
         at: At,
         (node, incarnation, term): (&NodeId, Incarnation, u64),
-        (from, to): (Standing, Standing),
+        (from, to): (Status, Status),
         event: Event,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
@@ -171,8 +171,8 @@ impl State {
     ) -> Result<Response, Refused> {
         let member = self.members.get_mut(node).filter(|m| m.incarnation == incarnation);
         let member = member.ok_or(Refused::NoSuchMember)?;
-        if member.standing != Standing::Left {
-            member.standing = Standing::Left;
+        if member.standing != Status::Left {
+            member.standing = Status::Left;
             changes.members = true;
             changes.events.push(Event::PeerLeft { node: node.clone() });
             for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.host == Some(incarnation)) {
@@ -191,7 +191,7 @@ impl State {
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let (home, member) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
-        if member.standing == Standing::Left {
+        if member.standing == Status::Left {
             return Err(Refused::NoSuchMember);
         }
         let home = home.clone();

@@ -6,12 +6,10 @@
 pub mod apply;
 pub mod command;
 pub mod event;
-pub mod state;
-//! The pure core: state machines without I/O, clock, chance or threads.
-
 pub mod lease;
 pub mod placement;
 pub mod probe;
+pub mod state;
 pub mod voters;
 
 #[cfg(test)]

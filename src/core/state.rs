@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use super::command::{Checkpoint, Settings};
+pub use super::lease::Status;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 
 /// What every peer agrees on. Changed by [`State::apply`](super::apply) only.
@@ -22,22 +23,12 @@ pub struct Member {
     pub incarnation: Incarnation,
     pub raft_id: RaftId,
     pub addr: SocketAddr,
-    pub standing: Standing,
+    pub standing: Status,
     pub kinds: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
     pub nonce: u128,
     /// How long the node had been silent when this incarnation was admitted.
     pub silent_ms: u64,
-}
-
-/// Whether a member may hold a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Standing {
-    Up,
-    /// Its lease has ended; it comes back by a committed `MarkUp` or `Admit`.
-    Down,
-    /// It said goodbye.
-    Left,
 }
 
 /// One actor's line in the directory.
@@ -71,12 +62,12 @@ impl State {
 
     /// Whether this process is its node's newest one and is not known to be gone.
     pub fn is_up(&self, incarnation: Incarnation) -> bool {
-        self.member_of(incarnation).is_some_and(|(_, m)| m.standing == Standing::Up)
+        self.member_of(incarnation).is_some_and(|(_, m)| m.standing == Status::Up)
     }
 
     /// The members that may hold a lease.
     pub fn living(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
-        self.members.iter().filter(|(_, m)| m.standing == Standing::Up)
+        self.members.iter().filter(|(_, m)| m.standing == Status::Up)
     }
 
     /// Where calls to an actor go: the node and process that run it.

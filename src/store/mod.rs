@@ -4,14 +4,35 @@
 //! callback is called. One flusher syncs many writes at once and calls the callbacks in the order
 //! of the writes (group commit). After a failed write or sync the store is poisoned: every later
 //! write fails with the first error, because what the disk holds is unknown from then on.
+//!
+//! After a crash a prefix of the writes is there: all that were acknowledged, and maybe some that
+//! were not, but never a later one without every earlier one.
+//!
+//! Errors by kind: `InvalidData`, what is stored is not what was written; `InvalidInput`, the
+//! write makes no sense, nothing changed; `ResourceBusy`, too many writes wait for the disk,
+//! nothing changed; `StorageFull` and any other, the store is poisoned.
+
+mod bounds;
+mod error;
+mod memory;
+mod rocks;
+#[cfg(test)]
+mod tests;
+
+pub use error::StoreError;
+pub use memory::MemoryStore;
+pub use rocks::RocksStore;
 
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::id::{ActorId, Epoch};
 
-/// Called once, when the write is durable or has failed. Must not block.
+/// Called once, when the write is durable or has failed; dropped uncalled only if the process ends
+/// (or, in the memory twin, crashes). Must not block. It may call the store. A write that was
+/// refused before it was made may be answered at once, ahead of earlier ones.
 pub type Durable = Box<dyn FnOnce(io::Result<()>) + Send>;
 
 /// The name of one checkpoint's bytes. The digest is part of it, so that two writers that disagree
@@ -52,14 +73,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// First and last index of the log, none while it is empty.
     fn log_bounds(&self) -> io::Result<Option<(u64, u64)>>;
-    /// Entries of a range, in order, without holes; stops after the entry that passes `max_bytes`.
-    /// Entries that the log does not hold at either end of the range are left out.
+    /// Entries of a range, in order, without holes: as many as fit in `max_bytes`, but at least one.
+    /// Indexes that the log does not hold, at either end of the range, are left out.
     fn log_read(&self, range: Range<u64>, max_bytes: usize) -> io::Result<Vec<(u64, Vec<u8>)>>;
-    /// Appends consecutive entries.
+    /// Appends consecutive entries that follow the last one. To an empty log, from any index on.
     fn log_append(&self, entries: Vec<(u64, Vec<u8>)>, done: Durable);
     /// Removes every entry from `first` on. Durable before any later append is.
     fn log_truncate(&self, first: u64) -> io::Result<()>;
     /// Removes every entry up to and including `last`, and writes the small value in the same step.
+    /// `last` may lie behind the end. Needs no sync: it comes undone as a whole or not at all.
     fn log_purge(&self, last: u64, slot: Slot, value: Vec<u8>) -> io::Result<()>;
 
     /// Empties the Raft half (log, vote, committed, purged, snapshot) and writes the identity, in one
@@ -73,9 +95,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Stores copies; all of them are durable when `done` is called.
     fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable);
-    /// Reads a copy as it was written. The caller checks its digest.
+    /// Reads a copy as it was written (`InvalidData` if the disk spoiled it). The caller checks its
+    /// digest.
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
-    /// The copies held of one actor, or, for none, of all.
+    /// The copies held of one actor, or, for none, of all. Reads no copy's bytes.
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
@@ -89,4 +112,9 @@ pub async fn durably(write: impl FnOnce(Durable)) -> io::Result<()> {
     let (tx, rx) = tokio::sync::oneshot::channel();
     write(Box::new(move |result| drop(tx.send(result))));
     rx.await.unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
+}
+
+/// Nothing here is left half done by a panic, so a poisoned lock is as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,0 +1,70 @@
+//! What a memory disk holds, and the writes that change it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::store::bounds::LogBounds;
+use crate::store::{CopyKey, Slot};
+
+type Bytes = Arc<[u8]>;
+
+/// A disk's content.
+#[derive(Clone, Default)]
+pub(super) struct Image {
+    pub(super) slots: BTreeMap<Slot, Bytes>,
+    pub(super) bounds: LogBounds,
+    pub(super) log: BTreeMap<u64, Bytes>,
+    pub(super) snapshot: Option<(Bytes, Bytes)>,
+    pub(super) copies: BTreeMap<CopyKey, Bytes>,
+}
+
+/// One write, checked. Applied to what readers see at once, and to what a crash leaves later.
+#[derive(Clone)]
+pub(super) enum Write {
+    Slot(Slot, Bytes),
+    Append(LogBounds, Vec<(u64, Bytes)>),
+    Truncate(u64),
+    Purge(u64, Slot, Bytes),
+    Reset(Bytes),
+    Snapshot(Bytes, Bytes),
+    Copies(Vec<(CopyKey, Bytes)>),
+    DeleteCopies(Vec<CopyKey>),
+}
+
+impl Image {
+    pub(super) fn apply(&mut self, write: Write) {
+        match write {
+            Write::Slot(slot, value) => {
+                self.slots.insert(slot, value);
+            }
+            Write::Append(bounds, entries) => {
+                self.bounds = bounds;
+                self.log.extend(entries);
+            }
+            Write::Truncate(first) => self.cut(self.bounds.after_truncate(first)),
+            Write::Purge(last, slot, value) => {
+                self.cut(self.bounds.after_purge(last));
+                self.slots.insert(slot, value);
+            }
+            Write::Reset(identity) => {
+                let copies = std::mem::take(&mut self.copies);
+                let slots = BTreeMap::from([(Slot::Identity, identity)]);
+                *self = Self { slots, copies, ..Self::default() };
+            }
+            Write::Snapshot(meta, bytes) => self.snapshot = Some((meta, bytes)),
+            Write::Copies(copies) => self.copies.extend(copies),
+            Write::DeleteCopies(keys) => keys.iter().for_each(|key| drop(self.copies.remove(key))),
+        }
+    }
+
+    fn cut(&mut self, kept: LogBounds) {
+        self.bounds = kept;
+        // Split rather than scan: a purge keeps most of the log.
+        self.log = self.log.split_off(&kept.start);
+        self.log.split_off(&kept.end);
+    }
+}
+
+pub(super) fn shared<K>(values: Vec<(K, Vec<u8>)>) -> Vec<(K, Bytes)> {
+    values.into_iter().map(|(key, value)| (key, value.into())).collect()
+}

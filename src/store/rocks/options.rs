@@ -1,0 +1,87 @@
+//! How RocksDB is set up: small, quiet, and strict.
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, InfoLogger, LogLevel, Options,
+};
+
+use crate::limits::{STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES};
+
+/// A column family. The tag is part of every checksum in it, so it never changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Column {
+    Meta,
+    Log,
+    Snapshot,
+    Copies,
+}
+
+impl Column {
+    pub(super) const ALL: [Column; 4] = [Column::Meta, Column::Log, Column::Snapshot, Column::Copies];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Column::Meta => "meta",
+            Column::Log => "log",
+            Column::Snapshot => "snapshot",
+            Column::Copies => "copies",
+        }
+    }
+
+    pub(super) fn tag(self) -> u8 {
+        match self {
+            Column::Meta => b'm',
+            Column::Log => b'l',
+            Column::Snapshot => b's',
+            Column::Copies => b'c',
+        }
+    }
+
+    fn write_buffer(self) -> usize {
+        match self {
+            Column::Log | Column::Copies => STORE_WRITE_BUFFER_BYTES,
+            Column::Meta | Column::Snapshot => STORE_WRITE_BUFFER_BYTES / 8,
+        }
+    }
+}
+
+pub(super) fn database() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_paranoid_checks(true);
+    // Replay stops at the first unreadable record. Whether that is right, the mark tells.
+    options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
+    options.set_max_total_wal_size(STORE_WAL_BYTES);
+    // One thread for flushes and one for compactions, shared by all stores of a process.
+    options.set_max_background_jobs(2);
+    options.set_max_open_files(STORE_OPEN_FILES);
+    options.set_stats_dump_period_sec(0);
+    options.set_stats_persist_period_sec(0);
+    options.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, |level, text| match level {
+        LogLevel::Error | LogLevel::Fatal => tracing::error!(target: "standin::rocksdb", "{text}"),
+        _ => tracing::debug!(target: "standin::rocksdb", "{text}"),
+    }));
+    options.set_log_level(LogLevel::Warn);
+    options
+}
+
+pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
+    let cache = Cache::new_lru_cache(STORE_BLOCK_CACHE_BYTES);
+    let describe = |column: Column| {
+        ColumnFamilyDescriptor::new(column.name(), column_options(&cache, column.write_buffer()))
+    };
+    Column::ALL.into_iter().map(describe).collect()
+}
+
+fn column_options(cache: &Cache, write_buffer: usize) -> Options {
+    let mut tables = BlockBasedOptions::default();
+    tables.set_block_cache(cache);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&tables);
+    options.set_write_buffer_size(write_buffer);
+    // Room for bursts: a full buffer that has not been written out yet must not stall an append.
+    options.set_max_write_buffer_number(4);
+    options.set_target_file_size_base(STORE_WRITE_BUFFER_BYTES as u64);
+    options.set_max_bytes_for_level_base(4 * STORE_WRITE_BUFFER_BYTES as u64);
+    options
+}
