@@ -1,0 +1,124 @@
+//! Makes copies again that were lost with a disk, and offers those that a disk brings back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::core::command::{Command, Held};
+use crate::core::placement::{self, Candidate};
+use crate::core::state::{Actor, State};
+use crate::id::{ActorId, RaftId};
+use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_DEADLINE};
+use crate::peer::Shared;
+use crate::raft::Consensus;
+use crate::store::durably;
+use crate::wire::{Answer, RepairOrder, Request};
+
+/// Which disk should fetch which copies: all that are short of one.
+fn shortages(state: &State) -> BTreeMap<RaftId, Vec<RepairOrder>> {
+    let living: Vec<Candidate> = state
+        .living()
+        .map(|(node, m)| Candidate {
+            node: node.clone(),
+            raft_id: m.raft_id,
+            zone: m.zone().unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let mut orders: BTreeMap<RaftId, Vec<RepairOrder>> = BTreeMap::new();
+    for (id, actor) in &state.actors {
+        for disk in missing(state, id, actor, &living) {
+            let Some((epoch, checkpoint)) = &actor.checkpoint else { continue };
+            let order = orders.entry(disk).or_default();
+            if order.len() < MAX_REPAIRS_PER_ORDER {
+                order.push(RepairOrder { actor: id.clone(), epoch: *epoch, checkpoint: checkpoint.clone() });
+            }
+        }
+    }
+    orders
+}
+
+fn missing(state: &State, id: &ActorId, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
+    let Some((_, checkpoint)) = &actor.checkpoint else { return vec![] };
+    let host = actor.host.and_then(|host| state.member_of(host)).map(|(node, m)| (node, m.raft_id));
+    let others = |c: &&Candidate| host.is_none_or(|(node, _)| c.node != *node);
+    let has = living.iter().filter(others).filter(|c| checkpoint.holders.contains(&c.raft_id)).count();
+    let wanted = usize::from(checkpoint.copies);
+    // Fast way out for all but a few.
+    if has >= wanted || checkpoint.holders.is_empty() {
+        return vec![];
+    }
+    let spare: Vec<Candidate> =
+        living.iter().filter(others).filter(|c| !checkpoint.holders.contains(&c.raft_id)).cloned().collect();
+    let zone = host.and_then(|(node, _)| state.members.get(node)?.zone()).unwrap_or_default();
+    placement::holders(id, &spare, zone, wanted - has).into_iter().map(|c| c.raft_id).collect()
+}
+
+impl Shared {
+    /// One round of repairs, on the leader.
+    pub(crate) async fn repair_copies(self: &Arc<Self>, consensus: &Consensus) {
+        let orders = consensus.applied().read(shortages);
+        let asked = orders.into_iter().map(|(disk, items)| async move {
+            if Some(disk) == self.admission().map(|a| a.raft_id) {
+                return self.on_repair(items).await;
+            }
+            match self.ask_disk(disk, Request::Repair(items), REPAIR_DEADLINE).await {
+                Ok(Answer::Repaired(held)) => held,
+                _ => vec![],
+            }
+        });
+        let held: Vec<Held> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
+        if held.is_empty() {
+            return;
+        }
+        tracing::info!(copies = held.len(), "made lost copies again");
+        drop(consensus.propose(Command::AddHolders { items: held, repair: true }).await);
+    }
+
+    /// Fetches copies onto this disk: those that are durable here now.
+    pub(crate) async fn on_repair(&self, orders: Vec<RepairOrder>) -> Vec<Held> {
+        let Some(place) = self.admission() else { return vec![] };
+        let mut fetched = Vec::new();
+        let mut held = Vec::new();
+        for order in orders.into_iter().take(MAX_REPAIRS_PER_ORDER) {
+            let Ok(bytes) = self.fetch_copy(&order.actor, order.epoch, &order.checkpoint).await else { continue };
+            let seq = order.checkpoint.seq;
+            held.push(Held { actor: order.actor.clone(), epoch: order.epoch, seq, holder: place.raft_id });
+            let digest = order.checkpoint.digest;
+            fetched.push((crate::store::CopyKey { actor: order.actor, epoch: order.epoch, seq, digest }, bytes));
+        }
+        match durably(|done| self.store.copies_put(fetched, done)).await {
+            Ok(()) => held,
+            Err(_) => vec![],
+        }
+    }
+
+    /// A disk whose Raft half was discarded may still hold what others have lost.
+    pub(crate) async fn offer_copies(self: Arc<Self>, consensus: Consensus, used_disk: bool) {
+        let Some(place) = self.admission() else { return };
+        let mut applied = consensus.applied().watch();
+        if !used_disk || applied.wait_for(|index| *index >= place.incarnation.0).await.is_err() {
+            return;
+        }
+        let Ok(keys) = self.store.copies_of(None) else { return };
+        let mut offered = BTreeSet::new();
+        for key in keys {
+            let newest = consensus.applied().read(|s| {
+                let checkpoint = s.actors.get(&key.actor)?.checkpoint.as_ref()?;
+                let (epoch, c) = checkpoint;
+                Some((*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest))
+            });
+            if newest == Some(true) && matches!(self.own_copy(&key), Ok(Some(_))) {
+                offered.insert(key);
+            }
+        }
+        let items: Vec<Held> = offered
+            .into_iter()
+            .map(|k| Held { actor: k.actor, epoch: k.epoch, seq: k.seq, holder: place.raft_id })
+            .collect();
+        for chunk in items.chunks(MAX_REPAIRS_PER_ORDER) {
+            let command = Command::AddHolders { items: chunk.to_vec(), repair: false };
+            if let Err(e) = self.propose(command, SAVE_DEADLINE).await {
+                tracing::warn!(%e, "could not offer the copies that this disk brought");
+            }
+        }
+    }
+}

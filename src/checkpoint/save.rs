@@ -1,0 +1,236 @@
+//! From an actor's state to a committed checkpoint, in batches.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::envelope::{Envelope, digest};
+use crate::actor::{NewCheckpoint, SaveError, Saver};
+use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
+use crate::core::placement::{self, Candidate};
+use crate::id::{ActorId, Epoch, Incarnation, RaftId};
+use crate::limits::{MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
+use crate::peer::Shared;
+use crate::store::{CopyKey, durably};
+
+/// A sealed checkpoint on its way, and who waits for it.
+pub(crate) struct SaveOrder {
+    pub(crate) key: CopyKey,
+    pub(crate) copies: u8,
+    pub(crate) envelope: Arc<Vec<u8>>,
+    pub(crate) done: oneshot::Sender<Result<(), SaveError>>,
+}
+
+impl SaveOrder {
+    pub(crate) fn new(
+        (actor, epoch, seq): (ActorId, Epoch, u64),
+        copies: u8,
+        envelope: Vec<u8>,
+    ) -> (Self, oneshot::Receiver<Result<(), SaveError>>) {
+        let (done, wait) = oneshot::channel();
+        let key = CopyKey { actor, epoch, seq, digest: digest(&envelope) };
+        (Self { key, copies, envelope: Arc::new(envelope), done }, wait)
+    }
+}
+
+/// What the actor runtime sees of this module.
+pub(crate) struct Saves(pub(crate) Weak<Shared>);
+
+impl Saver for Saves {
+    fn save(&self, c: NewCheckpoint) -> oneshot::Receiver<Result<(), SaveError>> {
+        let envelope = Envelope::seal(c.kind_version, c.bytes);
+        let (order, wait) = SaveOrder::new((c.actor, c.epoch, c.seq), c.copies, envelope);
+        if let Some(shared) = self.0.upgrade() {
+            shared.queue_save(order);
+        }
+        wait
+    }
+
+    fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String) {
+        let Some(shared) = self.0.upgrade() else { return };
+        tracing::warn!(%actor, %panic, "a handler panicked; the actor goes back to its last checkpoint");
+        let Some(by) = shared.incarnation() else { return };
+        let command = Command::Restart { by, actor: actor.clone(), epoch };
+        shared.clone().spawn(async move { shared.propose_until_moot(command).await });
+    }
+
+    fn stop(&self, actor: &ActorId, epoch: Epoch) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let line = shared.state(|s| s.actors.get(actor).filter(|a| a.epoch == epoch).map(|a| a.life));
+        if let Some(life) = line.flatten() {
+            let command = Command::Stop { actor: actor.clone(), life };
+            shared.clone().spawn(async move { shared.propose_until_moot(command).await });
+        }
+    }
+}
+
+/// What one flush knows of the cluster.
+struct Surroundings {
+    me: Incarnation,
+    disk: RaftId,
+    zone: String,
+    others: Vec<Candidate>,
+}
+
+impl Shared {
+    /// Queues a checkpoint; a full queue answers at once.
+    pub(crate) fn queue_save(&self, order: SaveOrder) {
+        if let Err(e) = self.saves.try_send(order) {
+            let order = match e {
+                mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => order,
+            };
+            drop(order.done.send(Err(SaveError::Failed("too many checkpoints wait for the disk".into()))));
+        }
+    }
+
+    /// Proposes what the state makes moot by itself in the end: a retired peer's wish, a stopped actor's.
+    async fn propose_until_moot(&self, command: Command) {
+        while !self.is_stopped() && !self.phase.borrow().is_over() {
+            if self.propose(command.clone(), SAVE_DEADLINE).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// Takes checkpoints from the queue in batches, a few of them at once.
+    pub(crate) async fn flush_saves(self: Arc<Self>, mut queue: mpsc::Receiver<SaveOrder>) {
+        let room = Arc::new(Semaphore::new(PARALLEL_FLUSHES));
+        while let Ok(permit) = room.clone().acquire_owned().await {
+            let Some(first) = queue.recv().await else { return };
+            let mut bytes = first.envelope.len();
+            let mut batch = vec![first];
+            while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {
+                let Ok(next) = queue.try_recv() else { break };
+                bytes = bytes.saturating_add(next.envelope.len());
+                batch.push(next);
+            }
+            let shared = self.clone();
+            self.spawn(async move {
+                shared.flush(batch).await;
+                drop(permit);
+            });
+        }
+    }
+
+    async fn flush(self: Arc<Self>, batch: Vec<SaveOrder>) {
+        let outcome = tokio::time::timeout(SAVE_DEADLINE, self.try_flush(&batch)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(SaveError::Failed("no quorum in time".into())));
+        match outcome {
+            Ok(answers) => {
+                for (order, answer) in batch.into_iter().zip(answers) {
+                    drop(order.done.send(answer.map(drop).map_err(save_error)));
+                }
+            }
+            Err(e) => {
+                for order in batch {
+                    drop(order.done.send(Err(e.clone())));
+                }
+            }
+        }
+    }
+
+    async fn try_flush(self: &Arc<Self>, batch: &[SaveOrder]) -> Result<Vec<Result<Epoch, Refused>>, SaveError> {
+        let failed = |e: String| SaveError::Failed(e);
+        let around = self.surroundings().ok_or_else(|| failed("not a member".into()))?;
+        let own: Vec<_> = batch.iter().map(|o| (o.key.clone(), o.envelope.to_vec())).collect();
+        let stored = durably(|done| self.store.copies_put(own, done));
+        let copied = self.replicate(batch, &around.others, &around.zone);
+        let (stored, holders) = tokio::join!(stored, copied);
+        stored.map_err(|e| failed(format!("this disk: {e}")))?;
+        let items = batch
+            .iter()
+            .zip(holders)
+            .map(|(order, mut holders)| {
+                let living = around.others.len().min(usize::from(order.copies));
+                holders.insert(around.disk);
+                Commit {
+                    actor: order.key.actor.clone(),
+                    epoch: order.key.epoch,
+                    checkpoint: Checkpoint {
+                        seq: order.key.seq,
+                        digest: order.key.digest,
+                        length: order.envelope.len() as u64,
+                        copies: order.copies,
+                        holders,
+                    },
+                    required: u8::try_from(living).unwrap_or(order.copies),
+                }
+            })
+            .collect();
+        let command = Command::Commit { by: around.me, items };
+        match self.propose(command, SAVE_DEADLINE).await {
+            Ok(Response::Items(answers)) if answers.len() == batch.len() => Ok(answers),
+            Ok(Response::Refused(_)) => Err(SaveError::Fenced),
+            Ok(_) => Err(failed("an answer to another question".into())),
+            Err(e) => Err(failed(e.to_string())),
+        }
+    }
+
+    fn surroundings(&self) -> Option<Surroundings> {
+        let place = self.admission()?;
+        self.state(|s| Surroundings {
+            me: place.incarnation,
+            disk: place.raft_id,
+            zone: self.labels.get("zone").cloned().unwrap_or_default(),
+            others: s
+                .living()
+                .filter(|(node, _)| **node != self.node)
+                .map(|(node, m)| Candidate {
+                    node: node.clone(),
+                    raft_id: m.raft_id,
+                    zone: m.zone().unwrap_or_default().to_owned(),
+                })
+                .collect(),
+        })
+    }
+
+    /// Copies a batch to other peers: for each checkpoint, the disks that acknowledged it. Where a
+    /// chosen one does not answer in time, the next best is tried once.
+    async fn replicate(
+        self: &Arc<Self>,
+        batch: &[SaveOrder],
+        others: &[Candidate],
+        zone: &str,
+    ) -> Vec<BTreeSet<RaftId>> {
+        let mut holders = vec![BTreeSet::new(); batch.len()];
+        let mut silent = BTreeSet::new();
+        for _attempt in 0..2 {
+            let usable: Vec<Candidate> =
+                others.iter().filter(|c| !silent.contains(&c.raft_id)).cloned().collect();
+            let mut orders: BTreeMap<RaftId, Vec<usize>> = BTreeMap::new();
+            for (at, order) in batch.iter().enumerate() {
+                let copies = usize::from(order.copies);
+                for chosen in placement::holders(&order.key.actor, &usable, zone, copies) {
+                    if !holders[at].contains(&chosen.raft_id) && holders[at].len() < copies {
+                        orders.entry(chosen.raft_id).or_default().push(at);
+                    }
+                }
+            }
+            if orders.is_empty() {
+                break;
+            }
+            let sent = orders.into_iter().map(|(disk, items)| async move {
+                let copies: Vec<_> =
+                    items.iter().map(|at| (batch[*at].key.clone(), batch[*at].envelope.clone())).collect();
+                (disk, items, self.put_copies(disk, &copies).await)
+            });
+            for (disk, items, stored) in futures_util::future::join_all(sent).await {
+                match stored {
+                    Ok(()) => items.into_iter().for_each(|at| drop(holders[at].insert(disk))),
+                    Err(e) => {
+                        tracing::debug!(disk = disk.0, %e, "a peer did not store copies");
+                        silent.insert(disk);
+                    }
+                }
+            }
+        }
+        holders
+    }
+}
+
+fn save_error(refused: Refused) -> SaveError {
+    match refused {
+        Refused::StaleEpoch | Refused::NoSuchActor | Refused::NewerIncarnation | Refused::OldSeq => SaveError::Fenced,
+        other => SaveError::Failed(other.to_string()),
+    }
+}
