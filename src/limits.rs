@@ -74,3 +74,9 @@ pub const ZERO_COPY_BYTES: usize = 8 << 10;
 pub const LOG_EVERY: Duration = Duration::from_secs(10);
 /// How long a shutdown waits for the other ends to hear of it.
 pub const SHUTDOWN_LINGER: Duration = Duration::from_millis(500);
+/// Longest time that one request may be waited for, whatever its caller says.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes that wait for one link, or one connection's lane of replies, at their sender.
+pub const MAX_QUEUED_BYTES: usize = 128 << 20;
+/// Connections that one node may have open to an acceptor.
+pub const MAX_CONNECTIONS_PER_NODE: usize = 32;
