@@ -99,3 +99,29 @@ pub const STORE_BLOCK_CACHE_BYTES: usize = 4 << 20;
 pub const STORE_WAL_BYTES: u64 = 32 << 20;
 /// Files of tables that one store holds open.
 pub const STORE_OPEN_FILES: i32 = 64;
+/// How far in the past a new certificate begins: clocks of machines differ.
+pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 3600);
+/// How long a new certificate is valid, from its begin.
+pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+/// Largest certificate or key file that is read, in bytes.
+pub const MAX_PEM_BYTES: u64 = 256 << 10;
+/// Links to other peers that one transport remembers.
+pub const MAX_LINKS: usize = 2048;
+/// A link without a request or stream for this long, or up to twice that, is closed.
+pub const LINK_IDLE: Duration = Duration::from_secs(5);
+/// A link whose other end turned out older than expected is not dialed again sooner than this.
+pub const STALE_REDIAL: Duration = Duration::from_millis(100);
+/// Largest header of a bulk stream, in bytes.
+pub const MAX_STREAM_HEADER_BYTES: usize = 64 << 10;
+/// Frames at least this long are written without being copied, in bytes.
+pub const ZERO_COPY_BYTES: usize = 8 << 10;
+/// The same complaint about strangers is logged at most once in this time.
+pub const LOG_EVERY: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for the other ends to hear of it.
+pub const SHUTDOWN_LINGER: Duration = Duration::from_millis(500);
+/// Longest time that one request may be waited for, whatever its caller says.
+pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
+/// Bytes that wait for one link, or one connection's lane of replies, at their sender.
+pub const MAX_QUEUED_BYTES: usize = 128 << 20;
+/// Connections that one node may have open to an acceptor.
+pub const MAX_CONNECTIONS_PER_NODE: usize = 32;

@@ -1,0 +1,1 @@
+//! Transports against each other, on real QUIC over loopback.
