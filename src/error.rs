@@ -40,6 +40,9 @@ pub enum Reason {
     /// Every copy of its last checkpoint is gone for good.
     #[error("the actor is lost: no copy of its checkpoint is left; stop it and create it anew")]
     Lost,
+    /// It does not run on the peer that was asked; it may be on its way elsewhere.
+    #[error("the actor does not run there now")]
+    NotHere,
     /// The actor was stopped.
     #[error("the actor was stopped")]
     Stopped,

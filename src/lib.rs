@@ -5,15 +5,17 @@
 pub mod actor;
 mod checkpoint;
 pub mod clock;
-pub mod core;
+pub(crate) mod core;
 mod error;
 pub mod id;
 pub mod identity;
 pub mod limits;
 mod peer;
-#[allow(dead_code)]
 mod raft;
 pub mod store;
 pub mod transport;
+mod wire;
 
+pub use core::event::Event;
 pub use error::{CallError, Outcome, Reason};
+pub use peer::{ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, StartError, Status, Timing, WaitError};

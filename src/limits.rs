@@ -125,3 +125,35 @@ pub const MAX_DEADLINE: Duration = Duration::from_secs(24 * 3600);
 pub const MAX_QUEUED_BYTES: usize = 128 << 20;
 /// Connections that one node may have open to an acceptor.
 pub const MAX_CONNECTIONS_PER_NODE: usize = 32;
+/// How long one process is asked whether it lets another join.
+pub const JOIN_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a founder may take to write its first entries.
+pub const FOUNDING_DEADLINE: Duration = Duration::from_secs(30);
+/// Nonces that a disk remembers of processes that asked to join and could not note the answer.
+pub const MAX_ASKED: usize = 16;
+/// Checkpoints that wait on one peer to be written.
+pub const MAX_QUEUED_SAVES: usize = 65_536;
+/// Batches of checkpoints that one peer writes at once.
+pub const PARALLEL_FLUSHES: usize = 4;
+/// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
+pub const SAVE_BATCH_BYTES: usize = 32 << 20;
+/// From a checkpoint's state to its commit. Past it the actor is told, goes on, and tries again later.
+pub const SAVE_DEADLINE: Duration = Duration::from_secs(15);
+/// How long an actor's creation may take at its home.
+pub const CREATE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pieces in which a copy travels, in bytes.
+pub const MAX_COPY_CHUNK_BYTES: usize = 1 << 20;
+/// Copies that one peer is asked at once to make again.
+pub const MAX_REPAIRS_PER_ORDER: usize = 256;
+/// How long it may take with them.
+pub const REPAIR_DEADLINE: Duration = Duration::from_secs(30);
+/// How often old copies are removed.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+/// Shortest and longest wait before a restore is tried again.
+pub const RESTORE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+/// After so long a silence another peer votes in a voter's place.
+pub const DOWN_LONG: Duration = Duration::from_secs(60);
+/// A leader that could commit nothing for so long hands over.
+pub const HUNG_COMMIT: Duration = Duration::from_secs(2);
+/// How often a condition that a user waits for is looked at.
+pub const CONDITION_POLL: Duration = Duration::from_millis(10);

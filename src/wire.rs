@@ -5,6 +5,7 @@ use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use crate::actor::Mode;
 use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
 use crate::core::lease::{Grant, Refusal};
 use crate::error::CallError;
@@ -138,23 +139,14 @@ pub(crate) struct RepairOrder {
 pub(crate) struct Call {
     pub(crate) actor: ActorId,
     pub(crate) message: String,
-    pub(crate) mode: CallMode,
+    pub(crate) mode: Mode,
     pub(crate) payload: ByteBuf,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum CallMode {
-    Ask,
-    AskDurable,
-    Tell,
 }
 
 /// The reply to a [`Call`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum CallAnswer {
     Reply(ByteBuf),
-    /// The actor does not run here (yet, or any more): not executed, look again.
-    NotHere,
     Error(CallError),
 }
 

@@ -7,9 +7,13 @@ use super::api::Actor;
 use super::life::Life;
 use super::reference::ActorRef;
 use crate::id::Epoch;
+use crate::peer::Peer;
 
-/// What lies around the host: the peer that embeds it.
+/// What lies around one activation: a handle on the peer that runs it.
 pub type Outside = Arc<dyn Any + Send + Sync>;
+
+/// Makes such a handle. The host itself must not hold one: the peer owns the host.
+pub type OutsideDoor = Box<dyn Fn() -> Outside + Send + Sync>;
 
 /// A handler's view of its surroundings.
 pub struct Context<A> {
@@ -48,6 +52,17 @@ impl<A: Actor> Context<A> {
     /// still in the mailbox are not executed.
     pub fn stop(&mut self) {
         self.wants_stop = true;
+    }
+
+    /// The peer that runs this actor: to call others, to see events, to create actors.
+    ///
+    /// Do not wait here for an actor that may be waiting for this one: an actor handles one message
+    /// at a time, so both would wait until a deadline ends it.
+    pub fn peer(&self) -> &Peer {
+        match self.outside.downcast_ref() {
+            Some(peer) => peer,
+            None => unreachable!("outside the runtime's own tests, an actor runs inside a peer"),
+        }
     }
 
     /// What the host was built with.

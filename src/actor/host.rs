@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::codec::StateError;
-use super::context::Outside;
+use super::context::OutsideDoor;
 use super::gate::{Gate, GateState};
 use super::kind::Kinds;
 use super::life::{Life, Observer};
@@ -28,7 +28,7 @@ pub struct World {
     /// Where checkpoints go, and who is told of panics.
     pub saver: Arc<dyn Saver>,
     /// What handlers see through their context.
-    pub outside: Outside,
+    pub outside: OutsideDoor,
     /// Where actors run; not where heartbeats do, so that busy actors cannot starve those.
     pub runtime: Handle,
     /// Sees every poll of a handler.

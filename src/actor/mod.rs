@@ -38,7 +38,7 @@ pub use codec::{
     CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
     encode_state,
 };
-pub use context::{Context, Outside};
+pub use context::{Context, Outside, OutsideDoor};
 pub use gate::{Gate, GateState, Gated, Retired};
 pub use host::{Host, Start, StartError, World};
 pub use kind::{Kind, KindError, KindOf, Kinds};

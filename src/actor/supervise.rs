@@ -53,7 +53,7 @@ impl<A: Actor> Revived for Newborn<A> {
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
-        let ctx = Context::new(me, Arc::clone(&life), Arc::clone(&world.outside));
+        let ctx = Context::new(me, Arc::clone(&life), (world.outside)());
         let saver = Arc::clone(&world.saver);
         let running =
             Running::new((self.actor, ctx, seq), Arc::clone(&life), inbox, finished, Arc::clone(&saver));

@@ -48,7 +48,9 @@ impl Shared {
                     found = Some(bytes);
                     break;
                 }
-                Ok(None) => drop(without.insert(disk)),
+                Ok(None) => {
+                    without.insert(disk);
+                }
                 Err(e) => unreachable = Some(e.to_string()),
             }
         }

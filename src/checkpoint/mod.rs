@@ -12,6 +12,6 @@ mod repair;
 mod replicate;
 mod save;
 
-pub(crate) use envelope::{Envelope, digest};
+pub(crate) use envelope::Envelope;
 pub(crate) use fetch::FetchError;
 pub(crate) use save::{SaveOrder, Saves};

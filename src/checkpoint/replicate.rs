@@ -62,7 +62,7 @@ impl Shared {
             for (key, bytes) in copies {
                 send_copy(&mut send, key, bytes).await?;
             }
-            send.finish().await.map_err(other)?;
+            send.finish().map_err(other)?;
             let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no acknowledgement"))?;
             let stored: CopiesStored = decode(&frame).map_err(other)?;
             if stored.by == disk { Ok(()) } else { Err(other("another disk answered")) }
@@ -92,7 +92,7 @@ impl Shared {
         }
         durably(|done| self.store.copies_put(copies, done)).await?;
         send.send(Bytes::from(encode(&CopiesStored { by }))).await.map_err(other)?;
-        send.finish().await.map_err(other)
+        send.finish().map_err(other)
     }
 
     /// Sends one copy that somebody restores from; an empty frame says that there is no valid one.
@@ -102,7 +102,7 @@ impl Shared {
             Some(bytes) => send_copy(&mut send, key, &bytes).await?,
             None => send.send(Bytes::new()).await.map_err(other)?,
         }
-        send.finish().await.map_err(other)
+        send.finish().map_err(other)
     }
 
     /// A copy from this disk, if it is there and whole. An error says that the disk could not tell.

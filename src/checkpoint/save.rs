@@ -216,7 +216,9 @@ impl Shared {
             });
             for (disk, items, stored) in futures_util::future::join_all(sent).await {
                 match stored {
-                    Ok(()) => items.into_iter().for_each(|at| drop(holders[at].insert(disk))),
+                    Ok(()) => items.into_iter().for_each(|at| {
+                        holders[at].insert(disk);
+                    }),
                     Err(e) => {
                         tracing::debug!(disk = disk.0, %e, "a peer did not store copies");
                         silent.insert(disk);

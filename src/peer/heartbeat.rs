@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use super::shared::{Shared, lock};
-use crate::core::lease::{Input, PeerInput, Refusal};
-use crate::core::lease::Effect;
+use crate::core::lease::{Effect, Input, PeerInput, Refusal};
 use crate::core::state::Status;
-use crate::id::{Incarnation, NodeId, RaftId};
+use crate::id::{Incarnation, NodeId};
 use crate::raft::Consensus;
 use crate::wire::{Answer, Heartbeat, HeartbeatAnswer, Probe, Request};
 
@@ -125,9 +124,5 @@ impl Shared {
             s.members.get(node).is_some_and(|m| m.incarnation == incarnation && m.standing == Status::Down)
         })
         .unwrap_or(false)
-    }
-
-    pub(super) fn own_disk(&self) -> Option<RaftId> {
-        self.admission().map(|a| a.raft_id)
     }
 }

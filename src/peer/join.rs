@@ -1,6 +1,7 @@
 //! Admission: how a process asks for its node id, and how contacts and the leader answer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::disk::Disk;
@@ -39,7 +40,7 @@ impl Shared {
     }
 
     /// Asks this peer itself (it may lead), then whoever is known, until one decides.
-    pub(super) async fn ask_to_join(&self, disk: Option<&Disk>) -> Round {
+    pub(super) async fn ask_to_join(self: &Arc<Self>, disk: Option<&Disk>) -> Round {
         let join = self.join_request(disk);
         let mut founded = disk.is_some_and(|d| d.incarnation.0 > 0);
         let own = self.on_join(join.clone()).await;
@@ -92,7 +93,7 @@ impl Shared {
     }
 
     /// Answers another process's wish to join, or this one's own.
-    pub(super) async fn on_join(&self, join: Join) -> JoinAnswer {
+    pub(super) async fn on_join(self: &Arc<Self>, join: Join) -> JoinAnswer {
         let no_leader = JoinAnswer::NoLeader { founded: self.is_founded() };
         let Some(consensus) = self.consensus() else { return no_leader };
         let view = consensus.view();
@@ -115,7 +116,7 @@ impl Shared {
     }
 
     /// The leader's decision. None if it turns out that this peer does not lead.
-    async fn admit(&self, join: Join) -> Option<JoinAnswer> {
+    async fn admit(self: &Arc<Self>, join: Join) -> Option<JoinAnswer> {
         if join.labels.len() > MAX_LABELS {
             return Some(JoinAnswer::Refused(format!("more than {MAX_LABELS} labels")));
         }

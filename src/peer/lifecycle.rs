@@ -146,6 +146,7 @@ impl Shared {
             transport.set_hello(Some(admission.incarnation), Some(admission.raft_id), Some(cluster_id));
         }
         lock(&self.learned).clear();
+        self.reconcile_all();
         self.phase.send_if_modified(|phase| {
             let joining = *phase == Phase::Joining;
             if joining {

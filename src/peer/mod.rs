@@ -10,6 +10,7 @@ mod builder;
 mod calls;
 mod directory;
 mod disk;
+mod duties;
 mod follow;
 mod heartbeat;
 mod hosting;
@@ -25,7 +26,7 @@ mod timing;
 
 pub use builder::{Builder, StartError};
 pub use directory::Placement;
-pub(crate) use shared::{Phase, Shared};
+pub(crate) use shared::{Shared, lock};
 pub use status::{ActorStatus, MemberStatus, PhaseStatus, Status, WaitError};
 pub use timing::Timing;
 

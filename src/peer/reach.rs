@@ -235,7 +235,7 @@ impl FrameSink for Sink {
     }
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), LinkError>> {
-        async move { self.0.finish().await.map_err(broken) }.boxed()
+        async move { self.0.finish().map_err(broken) }.boxed()
     }
 }
 

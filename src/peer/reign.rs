@@ -175,21 +175,21 @@ impl Shared {
     }
 
     /// Waits until a quorum has followed this leader at some moment after the call.
-    pub(super) async fn confirm_leadership(self: &Shared, deadline: Duration) -> Result<(), NotLeading> {
+    pub(super) async fn confirm_leadership(self: &Arc<Self>, deadline: Duration) -> Result<(), NotLeading> {
         let asked = self.now();
         let end = Instant::now() + deadline;
-        let (Some(consensus), Some(me)) = (self.consensus(), self.me.upgrade()) else { return Err(NotLeading) };
+        let Some(consensus) = self.consensus() else { return Err(NotLeading) };
         loop {
             let confirmed = self.confirmed.notified();
             let view = consensus.view();
             if !view.leads() {
                 return Err(NotLeading);
             }
-            me.tell_granter(&consensus, &view);
+            self.tell_granter(&consensus, &view);
             if lock(&self.granter).as_ref().is_some_and(|granter| granter.confirmed_since(asked)) {
                 return Ok(());
             }
-            me.start_probe(&consensus, &view, true);
+            self.start_probe(&consensus, &view, true);
             let next = (Instant::now() + self.timing.heartbeat / 2).min(end);
             if tokio::time::timeout_at(next, confirmed).await.is_err() && Instant::now() >= end {
                 return Err(NotLeading);
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// The index that a linearizable read must have applied.
-    pub(super) async fn on_read_index(&self) -> Answer {
+    pub(super) async fn on_read_index(self: &Arc<Self>) -> Answer {
         let Some(consensus) = self.consensus() else { return Answer::NotLeader };
         // What is applied *now* on the leader, once a quorum has confirmed it, covers every
         // write that was acknowledged before the question.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::status::WaitError;
 use super::timing::Timing;
@@ -16,7 +16,7 @@ use crate::core::command::{Admission, Command, Settings};
 use crate::core::event::Event;
 use crate::core::lease::{Granter, PeerLease, PeerInput};
 use crate::core::state::State;
-use crate::id::{Incarnation, NodeId, RaftId};
+use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::raft::Consensus;
 use crate::store::Store;
 use crate::transport::Transport;
@@ -59,6 +59,20 @@ pub(crate) struct Shared {
     pub(crate) probe: Mutex<Option<Probe>>,
     /// Where peers that said hello accept connections, for when the member table cannot be read yet.
     pub(crate) learned: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    /// As leader: the probe that voters are to answer next.
+    pub(crate) own_probe: Mutex<Option<Probe>>,
+    /// As leader: members whose `MarkUp` is under way.
+    pub(crate) rising: Mutex<BTreeSet<NodeId>>,
+    /// A probe was answered.
+    pub(crate) confirmed: Notify,
+    /// Something runs here that did not before.
+    pub(crate) changed: Notify,
+    /// Calls that wait here for actors that are away.
+    pub(crate) held: Semaphore,
+    pub(crate) restores: Semaphore,
+    pub(crate) restoring: Mutex<BTreeMap<ActorId, Epoch>>,
+    /// Actors of which older copies may be on this disk.
+    pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
     pub(crate) admission: RwLock<Option<Admission>>,
     pub(crate) consensus: RwLock<Option<Consensus>>,
     pub(crate) transport: OnceLock<Transport>,
@@ -75,6 +89,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 pub(crate) fn millis(d: Duration) -> u64 {
     d.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+impl Phase {
+    /// Whether this process will never (again) be a member.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self, Phase::Joining | Phase::Member)
+    }
 }
 
 impl Shared {

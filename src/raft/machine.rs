@@ -3,6 +3,7 @@
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -13,14 +14,24 @@ use crate::core::apply::{At, Changes};
 use crate::core::command::Response;
 use crate::core::event::Event;
 use crate::core::state::State;
+use crate::id::ActorId;
 use crate::limits::EVENT_BACKLOG;
 use crate::store::{Store, durably};
 
 /// The applied state, shared between consensus (which writes) and the peer (which reads).
 pub(crate) struct Applied {
     inner: RwLock<Inner>,
-    changes: Mutex<Changes>,
+    changes: Mutex<Noted>,
     index: watch::Sender<u64>,
+}
+
+/// What has changed since somebody looked last.
+#[derive(Default)]
+pub(crate) struct Noted {
+    /// Events, each with the log index that caused it.
+    pub(crate) events: VecDeque<(u64, Event)>,
+    pub(crate) actors: BTreeSet<ActorId>,
+    pub(crate) members: bool,
 }
 
 #[derive(Default)]
@@ -34,7 +45,8 @@ impl Applied {
     fn new(inner: Inner) -> Arc<Self> {
         let index = watch::Sender::new(inner.last.map_or(0, |id| id.index));
         // Whoever starts from a snapshot must look at everything once.
-        let changes = Changes { members: true, actors: inner.state.actors.keys().cloned().collect(), events: vec![] };
+        let actors = inner.state.actors.keys().cloned().collect();
+        let changes = Noted { members: true, actors, events: VecDeque::new() };
         Arc::new(Self { inner: RwLock::new(inner), changes: Mutex::new(changes), index })
     }
 
@@ -64,7 +76,7 @@ impl Applied {
     }
 
     /// Takes what has changed since the last call.
-    pub(crate) fn take_changes(&self) -> Changes {
+    pub(crate) fn take_changes(&self) -> Noted {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -72,7 +84,7 @@ impl Applied {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.members |= fresh.members;
         changes.actors.append(&mut fresh.actors);
-        changes.events.append(&mut fresh.events);
+        changes.events.extend(fresh.events.into_iter().map(|event| (index, event)));
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
         changes.events.drain(..excess);
         drop(changes);
@@ -152,12 +164,12 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let encoded = encode(meta)?;
         durably(|done| self.store.put_snapshot(encoded, snapshot, done)).await?;
         let mut inner = self.applied.write();
-        let mut actors: std::collections::BTreeSet<_> = inner.state.actors.keys().cloned().collect();
+        let mut actors: BTreeSet<_> = inner.state.actors.keys().cloned().collect();
         actors.extend(restored.state.actors.keys().cloned());
         *inner = restored;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
-        self.applied.publish(Changes { members: true, actors, events: Vec::<Event>::new() }, index);
+        self.applied.publish(Changes { members: true, actors, events: vec![] }, index);
         Ok(())
     }
 

@@ -15,11 +15,9 @@ mod serve;
 mod types;
 mod view;
 
-pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError, StartError};
+pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError};
 pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
-pub(crate) use machine::Applied;
-pub(crate) use membership::MembershipError;
-pub(crate) use view::{Configuration, View};
+pub(crate) use view::View;
 
 
 

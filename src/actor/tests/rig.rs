@@ -177,7 +177,10 @@ fn build(by_hand: bool) -> Rig {
         kinds: Arc::new(kinds()),
         gate: gate.clone(),
         saver: Arc::new(saver),
-        outside: stage.clone(),
+        outside: {
+            let stage = stage.clone();
+            Box::new(move || stage.clone())
+        },
         runtime: tokio::runtime::Handle::current(),
         observer: Some(polls.clone()),
     });

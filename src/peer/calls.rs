@@ -1,0 +1,302 @@
+//! Calls: from a message and a name to a typed reply, or an error that tells the outcome.
+
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::Peer;
+use super::directory::undecided_read;
+use super::shared::{Phase, Shared};
+use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
+use crate::error::{CallError, Reason};
+use crate::id::{ActorId, Epoch, Incarnation};
+use crate::limits::DEFAULT_CALL_DEADLINE;
+use crate::transport::{Dest, Lane, RequestError};
+use crate::wire::{Call, CallAnswer, decode, encode};
+
+impl Peer {
+    /// Sends a message and waits for its reply, for at most
+    /// [`DEFAULT_CALL_DEADLINE`](crate::limits::DEFAULT_CALL_DEADLINE).
+    ///
+    /// While the actor's home is away the message waits here.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether the handler ran.
+    pub async fn ask<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<M::Reply, CallError> {
+        self.ask_within(to, message, DEFAULT_CALL_DEADLINE).await
+    }
+
+    /// Like [`Peer::ask`], with a deadline.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether the handler ran.
+    pub async fn ask_within<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        deadline: Duration,
+    ) -> Result<M::Reply, CallError> {
+        self.shared.call::<A, M>(to, message, Mode::Ask, deadline).await
+    }
+
+    /// Like [`Peer::ask_within`], but the reply waits until a checkpoint that holds the message's effect is
+    /// durable: no failure can take back what it tells.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether the handler ran.
+    pub async fn ask_durable<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        deadline: Duration,
+    ) -> Result<M::Reply, CallError> {
+        self.shared.call::<A, M>(to, message, Mode::AskDurable, deadline).await
+    }
+
+    /// Puts a message into the actor's mailbox, waiting for room and for the actor's home, for at most
+    /// [`DEFAULT_CALL_DEADLINE`](crate::limits::DEFAULT_CALL_DEADLINE). Says nothing about its execution.
+    ///
+    /// # Errors
+    /// [`CallError`] says whether the message may be in the mailbox.
+    pub async fn tell<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<(), CallError> {
+        self.shared.tell::<A, M>(to, message, DEFAULT_CALL_DEADLINE).await
+    }
+
+    /// Puts a message into the mailbox of an actor that runs on this very peer, or fails at once.
+    ///
+    /// # Errors
+    /// Not executed: [`Reason::Full`], or [`Reason::NotHere`].
+    pub fn try_tell<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<(), CallError> {
+        let host = self.shared.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
+        host.tell_local::<A, M>(to.id(), message).map_err(|(_, why)| refused(why, to.id(), M::NAME))
+    }
+}
+
+/// Where an actor can be called now.
+enum Route {
+    Here,
+    There(Dest, Epoch),
+    /// Its home is away, or it is being restored: worth waiting for.
+    Away,
+    Unknown,
+    Lost,
+}
+
+/// What one attempt at another peer came to.
+enum Sent {
+    Reply(Vec<u8>),
+    /// Not executed; look again where the actor is, after a while.
+    Again(CallError),
+    Failed(CallError),
+}
+
+impl Shared {
+    fn route(&self, actor: &ActorId) -> Route {
+        if self.host().is_some_and(|host| host.running(actor).is_some()) {
+            return Route::Here;
+        }
+        let me = self.incarnation();
+        let route = self.state(|s| {
+            let Some(line) = s.actors.get(actor) else { return Route::Unknown };
+            if line.lost {
+                return Route::Lost;
+            }
+            match s.host_of(actor) {
+                Some((node, m)) if Some(m.incarnation) != me => {
+                    let dest = Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) };
+                    Route::There(dest, line.epoch)
+                }
+                _ => Route::Away,
+            }
+        });
+        route.unwrap_or(Route::Away)
+    }
+
+    /// Why no call can succeed any more, if so.
+    fn over(&self) -> Option<Reason> {
+        match &*self.phase.borrow() {
+            Phase::Retired { .. } => Some(Reason::Retired),
+            Phase::Stopped => Some(Reason::Shutdown),
+            Phase::Failed(why) => Some(Reason::Unavailable(why.clone())),
+            Phase::Joining | Phase::Member => None,
+        }
+    }
+
+    /// One call, wherever the actor is, however often that changes, within the deadline.
+    async fn call<A: Handler<M>, M: Message>(
+        self: &Arc<Self>,
+        to: &ActorRef<A>,
+        mut message: M,
+        mode: Mode,
+        deadline: Duration,
+    ) -> Result<M::Reply, CallError> {
+        let end = Instant::now() + deadline;
+        loop {
+            let wait = match self.next_route(to.id(), end).await? {
+                Route::Here => match self.call_here::<A, M>(to, message, mode, end).await {
+                    Ok(result) => return result,
+                    Err((back, why)) => {
+                        message = back;
+                        refused(why, to.id(), M::NAME)
+                    }
+                },
+                Route::There(dest, epoch) => {
+                    let call = self.encode_call::<M>(to.id(), &message, mode)?;
+                    match self.call_there(&dest, to.id(), epoch, call, end).await {
+                        Sent::Reply(payload) => return decode_reply::<M>(&payload),
+                        Sent::Failed(e) => return Err(e),
+                        Sent::Again(e) => e,
+                    }
+                }
+                _ => CallError::not_executed(Reason::Deadline),
+            };
+            self.wait_or_give_up(wait, end).await?;
+        }
+    }
+
+    async fn tell<A: Handler<M>, M: Message>(
+        self: &Arc<Self>,
+        to: &ActorRef<A>,
+        mut message: M,
+        deadline: Duration,
+    ) -> Result<(), CallError> {
+        let end = Instant::now() + deadline;
+        let host = self.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
+        loop {
+            let wait = match self.next_route(to.id(), end).await? {
+                Route::Here => {
+                    match tokio::time::timeout_at(end, host.wait_room(to.id())).await {
+                        Ok(_) => {}
+                        Err(_) => return Err(CallError::not_executed(Reason::Full)),
+                    }
+                    match host.tell_local::<A, M>(to.id(), message) {
+                        Ok(()) => return Ok(()),
+                        Err((back, why)) => {
+                            message = back;
+                            refused(why, to.id(), M::NAME)
+                        }
+                    }
+                }
+                Route::There(dest, epoch) => {
+                    let call = self.encode_call::<M>(to.id(), &message, Mode::Tell)?;
+                    match self.call_there(&dest, to.id(), epoch, call, end).await {
+                        Sent::Reply(_) => return Ok(()),
+                        Sent::Failed(e) => return Err(e),
+                        Sent::Again(e) => e,
+                    }
+                }
+                _ => CallError::not_executed(Reason::Deadline),
+            };
+            self.wait_or_give_up(wait, end).await?;
+        }
+    }
+
+    /// Where to try next; an error if there is no use in trying.
+    async fn next_route(self: &Arc<Self>, actor: &ActorId, end: Instant) -> Result<Route, CallError> {
+        if let Some(why) = self.over() {
+            return Err(CallError::not_executed(why));
+        }
+        match self.route(actor) {
+            Route::Lost => Err(CallError::not_executed(Reason::Lost)),
+            Route::Unknown => {
+                // This peer may be behind; only the leader can say that there is no such actor.
+                self.catch_up(end).await.map_err(undecided_read)?;
+                match self.route(actor) {
+                    Route::Unknown => Err(CallError::not_executed(Reason::NoSuchActor)),
+                    route => Ok(route),
+                }
+            }
+            route => Ok(route),
+        }
+    }
+
+    /// Holds a call that was not executed until something changes, or ends it.
+    async fn wait_or_give_up(&self, why: CallError, end: Instant) -> Result<(), CallError> {
+        if matches!(why.reason, Reason::NotHandled(_)) {
+            return Err(why);
+        }
+        let Ok(_held) = self.held.try_acquire() else { return Err(CallError::not_executed(Reason::Full)) };
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(why);
+        }
+        let pace = if why.reason == Reason::Full { self.timing.heartbeat / 20 } else { left };
+        self.wait_for_change(pace.min(left)).await;
+        Ok(())
+    }
+
+    /// A call in memory: typed, never serialized. Gives the message back if it was not taken.
+    async fn call_here<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        mode: Mode,
+        end: Instant,
+    ) -> Result<Result<M::Reply, CallError>, (M, Refused)> {
+        let Some(host) = self.host() else { return Err((message, Refused::NotHere)) };
+        let pending = host.ask_local::<A, M>(to.id(), message, mode == Mode::AskDurable)?;
+        Ok(match tokio::time::timeout_at(end, pending).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(CallError::unknown(Reason::HostGone)),
+            Err(_) => Err(CallError::unknown(Reason::Deadline)),
+        })
+    }
+
+    fn encode_call<M: Message>(&self, actor: &ActorId, message: &M, mode: Mode) -> Result<Vec<u8>, CallError> {
+        let payload = ByteBuf::from(encode_message(message)?);
+        Ok(encode(&Call { actor: actor.clone(), message: M::NAME.to_owned(), mode, payload }))
+    }
+
+    async fn call_there(&self, dest: &Dest, actor: &ActorId, epoch: Epoch, call: Vec<u8>, end: Instant) -> Sent {
+        let left = end.saturating_duration_since(Instant::now());
+        let Some(host) = dest.incarnation else { return Sent::Again(CallError::not_executed(Reason::HostGone)) };
+        let reply = self.send(dest, Lane::Call, call, left);
+        let reply = tokio::select! {
+            reply = reply => reply,
+            // Its host is gone for good: the answer can never come.
+            () = self.moved_on(actor, host, epoch) => Err(RequestError::Unknown("the host was replaced".into())),
+        };
+        match reply {
+            Ok(frame) => match decode::<CallAnswer>(&frame) {
+                Ok(CallAnswer::Reply(payload)) => Sent::Reply(payload.into_vec()),
+                Ok(CallAnswer::Error(e)) if retried(&e) => Sent::Again(e),
+                Ok(CallAnswer::Error(e)) => Sent::Failed(e),
+                Err(e) => Sent::Failed(CallError::unknown(Reason::Codec(e.to_string()))),
+            },
+            Err(RequestError::TooLarge) => {
+                Sent::Failed(CallError::not_executed(Reason::Codec("larger than a frame may be".into())))
+            }
+            Err(RequestError::Deadline { sent: true }) => Sent::Failed(CallError::unknown(Reason::Deadline)),
+            Err(RequestError::Unknown(_)) => Sent::Failed(CallError::unknown(Reason::HostGone)),
+            Err(_) => Sent::Again(CallError::not_executed(Reason::HostGone)),
+        }
+    }
+
+    /// Completes when an actor is no longer at this host under this epoch.
+    async fn moved_on(&self, actor: &ActorId, host: Incarnation, epoch: Epoch) {
+        let Some(consensus) = self.consensus() else { return std::future::pending().await };
+        let mut applied = consensus.applied().watch();
+        loop {
+            let stays = consensus.applied().read(|s| {
+                s.actors.get(actor).is_some_and(|a| a.host == Some(host) && a.epoch == epoch)
+            });
+            if !stays || applied.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Not executed, and trying again makes sense: the actor moved, restarts, or its mailbox is full.
+fn retried(e: &CallError) -> bool {
+    e.is_retry_safe() && matches!(e.reason, Reason::NotHere | Reason::HostGone | Reason::Full)
+}
+
+fn refused(why: Refused, actor: &ActorId, message: &str) -> CallError {
+    CallError::not_executed(match why {
+        Refused::NotHere => Reason::NotHere,
+        Refused::Full => Reason::Full,
+        Refused::OtherType => Reason::NotHandled(format!("{message} of {}", actor.kind())),
+    })
+}

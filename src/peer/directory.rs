@@ -1,0 +1,240 @@
+//! The directory as users see it: creating, finding and ending actors.
+
+use serde_bytes::ByteBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::Peer;
+use super::propose::Undecided;
+use super::shared::Shared;
+use crate::actor::{Actor, ActorRef, encode_state};
+use crate::checkpoint::{Envelope, SaveOrder};
+use crate::core::command::{Command, Create, Refused, Response};
+use crate::core::placement;
+use crate::error::{CallError, Reason};
+use crate::id::{ActorId, Epoch, NodeId};
+use crate::limits::{CREATE_DEADLINE, DEFAULT_CALL_DEADLINE};
+use crate::transport::{Lane, RequestError};
+use crate::wire::{Answer, NewActor, Request};
+
+/// Where a new actor is to live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Placement {
+    /// On the peer that creates it.
+    Here,
+    /// On this node.
+    On(NodeId),
+    /// On a living node that hosts its kind, chosen by its name, so that many spread evenly.
+    Spread,
+}
+
+impl Peer {
+    /// Brings an actor into being. When this returns, its first checkpoint is durable on other peers.
+    ///
+    /// # Errors
+    /// [`Reason::AlreadyExists`] if there is one of that name; others as [`CallError`] says.
+    pub async fn create<A: Actor>(
+        &self,
+        key: impl AsRef<str>,
+        state: A,
+        placement: Placement,
+    ) -> Result<ActorRef<A>, CallError> {
+        let name = ActorRef::<A>::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
+        let state = encode_state(&state).map_err(|e| CallError::not_executed(Reason::Codec(e.to_string())))?;
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce)
+            .map_err(|e| CallError::not_executed(Reason::Unavailable(format!("no random numbers: {e}"))))?;
+        let order = NewActor {
+            actor: name.id().clone(),
+            nonce: u128::from_le_bytes(nonce),
+            copies: A::policy().copies,
+            envelope: ByteBuf::from(Envelope::seal(A::VERSION, state)),
+        };
+        self.shared.create(order, placement).await?;
+        Ok(name)
+    }
+
+    /// Like [`Peer::create`], but an actor that exists already is as good as a new one.
+    ///
+    /// # Errors
+    /// As [`Peer::create`], less [`Reason::AlreadyExists`].
+    pub async fn create_if_absent<A: Actor>(
+        &self,
+        key: impl AsRef<str>,
+        state: A,
+        placement: Placement,
+    ) -> Result<ActorRef<A>, CallError> {
+        let key = key.as_ref();
+        match self.create(key, state, placement).await {
+            Err(e) if e.reason == Reason::AlreadyExists => {
+                ActorRef::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))
+            }
+            created => created,
+        }
+    }
+
+    /// Ends an actor, wherever it is. Its state is dropped; messages that wait are not executed.
+    ///
+    /// # Errors
+    /// [`Reason::NoSuchActor`], or that the cluster could not decide.
+    pub async fn stop<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
+        let end = Instant::now() + DEFAULT_CALL_DEADLINE;
+        let life = |s: &Arc<Shared>| s.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
+        let found = match life(&self.shared) {
+            Some(life) => life,
+            None => {
+                self.shared.catch_up(end).await.map_err(undecided_read)?;
+                life(&self.shared).ok_or(CallError::not_executed(Reason::NoSuchActor))?
+            }
+        };
+        let command = Command::Stop { actor: actor.id().clone(), life: found };
+        self.shared.propose(command, DEFAULT_CALL_DEADLINE).await.map_err(undecided)?;
+        Ok(())
+    }
+}
+
+pub(super) fn undecided(e: Undecided) -> CallError {
+    match e {
+        Undecided::NotDone(why) => CallError::not_executed(Reason::Unavailable(why)),
+        Undecided::Unknown(why) => CallError::unknown(Reason::Unavailable(why)),
+    }
+}
+
+pub(super) fn undecided_read(why: String) -> CallError {
+    CallError::not_executed(Reason::Unavailable(why))
+}
+
+impl Shared {
+    async fn create(self: &Arc<Self>, order: NewActor, placement: Placement) -> Result<(), CallError> {
+        let end = Instant::now() + DEFAULT_CALL_DEADLINE;
+        let mut maybe = false;
+        loop {
+            let attempt = match self.pick_home(&order.actor, &placement) {
+                None => Err(CallError::not_executed(Reason::Unavailable("no living peer hosts this kind".into()))),
+                Some(home) if home == self.node => self.create_here(order.clone()).await,
+                Some(home) => self.create_there(&home, order.clone()).await,
+            };
+            let e = match attempt {
+                Ok(()) => return Ok(()),
+                Err(e) => e,
+            };
+            // The nonce makes a second attempt at the same home find the first one's work.
+            maybe |= !e.is_retry_safe();
+            let again = matches!(e.reason, Reason::Unavailable(_) | Reason::HostGone | Reason::Deadline);
+            if !again || Instant::now() + self.timing.heartbeat >= end {
+                return Err(if maybe { CallError::unknown(e.reason) } else { e });
+            }
+            self.wait_for_change(self.timing.heartbeat).await;
+        }
+    }
+
+    fn pick_home(&self, actor: &ActorId, placement: &Placement) -> Option<NodeId> {
+        match placement {
+            Placement::Here => Some(self.node.clone()),
+            Placement::On(node) => Some(node.clone()),
+            Placement::Spread => self
+                .state(|s| {
+                    let fit = s.living().filter(|(_, m)| m.kinds.contains(actor.kind())).map(|(node, _)| node);
+                    placement::home(actor, fit).cloned()
+                })
+                .flatten(),
+        }
+    }
+
+    async fn create_there(&self, home: &NodeId, order: NewActor) -> Result<(), CallError> {
+        let unavailable = |why: String| Reason::Unavailable(why);
+        let dest = self
+            .dest_of(home)
+            .ok_or_else(|| CallError::not_executed(unavailable(format!("no member is called {home}"))))?;
+        match self.ask(&dest, &Request::Create(order), Lane::Control, CREATE_DEADLINE).await {
+            Ok(Answer::Created(result)) => result,
+            Ok(_) => Err(CallError::not_executed(unavailable("its home is not ready".into()))),
+            Err(e @ (RequestError::Unknown(_) | RequestError::Deadline { sent: true })) => {
+                Err(CallError::unknown(unavailable(e.to_string())))
+            }
+            Err(e) => Err(CallError::not_executed(unavailable(e.to_string()))),
+        }
+    }
+
+    /// Creates an actor that is to live here: its line in the directory, then its first checkpoint.
+    pub(super) async fn create_here(self: &Arc<Self>, order: NewActor) -> Result<(), CallError> {
+        if self.kinds.get(order.actor.kind()).is_none() {
+            return Err(CallError::not_executed(Reason::NotHandled(order.actor.kind().to_owned())));
+        }
+        let Some(by) = self.incarnation() else {
+            return Err(CallError::not_executed(Reason::Unavailable("not a member yet".into())));
+        };
+        let items = vec![Create { actor: order.actor.clone(), nonce: order.nonce }];
+        let response = self.propose(Command::Create { by, items }, CREATE_DEADLINE).await.map_err(undecided)?;
+        let epoch = created(response)?;
+        let born = |s: &crate::core::state::State| {
+            s.actors.get(&order.actor).is_some_and(|a| a.nonce == order.nonce && a.checkpoint.is_some())
+        };
+        if self.state(born) == Some(true) {
+            return Ok(()); // an earlier attempt got through
+        }
+        let (save, wait) =
+            SaveOrder::new((order.actor.clone(), epoch, 0), order.copies, order.envelope.to_vec());
+        self.queue_save(save);
+        match wait.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(CallError::unknown(Reason::Unavailable(e.to_string()))),
+            Err(_) => Err(CallError::unknown(Reason::HostGone)),
+        }
+    }
+
+    /// Waits until this peer has applied all that was decided before the call.
+    pub(super) async fn catch_up(self: &Arc<Self>, end: Instant) -> Result<(), String> {
+        loop {
+            let why = match self.read_index().await {
+                Ok(index) => {
+                    let Some(consensus) = self.consensus() else { return Err("not a member".into()) };
+                    let mut applied = consensus.applied().watch();
+                    return match tokio::time::timeout_at(end, applied.wait_for(|i| *i >= index)).await {
+                        Ok(Ok(_)) => Ok(()),
+                        _ => Err("this peer did not catch up with the log in time".into()),
+                    };
+                }
+                Err(why) => why,
+            };
+            if Instant::now() + self.timing.heartbeat >= end || self.is_stopped() {
+                return Err(why);
+            }
+            tokio::time::sleep(self.timing.heartbeat / 2).await;
+        }
+    }
+
+    async fn read_index(self: &Arc<Self>) -> Result<u64, String> {
+        let consensus = self.consensus().ok_or("not a member yet")?;
+        let view = consensus.view();
+        let leader = view.leader.ok_or("no leader is known")?;
+        let answer = match view.leads() {
+            true => self.on_read_index().await,
+            false => {
+                let limit: Duration = self.timing.lease * 2;
+                self.ask_disk(leader, Request::ReadIndex, limit).await.map_err(|e| e.to_string())?
+            }
+        };
+        match answer {
+            Answer::ReadIndex(index) => Ok(index),
+            _ => Err("the leader could not confirm its leadership".into()),
+        }
+    }
+}
+
+fn created(response: Response) -> Result<Epoch, CallError> {
+    let refused = |why: Refused| match why {
+        Refused::AlreadyExists => CallError::not_executed(Reason::AlreadyExists),
+        other => CallError::not_executed(Reason::Unavailable(other.to_string())),
+    };
+    match response {
+        Response::Items(items) => match items.into_iter().next() {
+            Some(Ok(epoch)) => Ok(epoch),
+            Some(Err(why)) => Err(refused(why)),
+            None => Err(CallError::not_executed(Reason::Unavailable("no answer".into()))),
+        },
+        Response::Refused(why) => Err(refused(why)),
+        _ => Err(CallError::unknown(Reason::Unavailable("an answer to another question".into()))),
+    }
+}

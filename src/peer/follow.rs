@@ -1,0 +1,79 @@
+//! Reacts to what the log has decided.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::shared::{Shared, lock};
+use crate::core::event::Event;
+use crate::core::lease::PeerInput;
+use crate::id::{Incarnation, NodeId, RaftId};
+use crate::raft::{Consensus, View};
+
+impl Shared {
+    /// Runs beside consensus for as long as that does.
+    pub(super) async fn follow(self: Arc<Self>, consensus: Consensus) {
+        let mut applied = consensus.applied().watch();
+        let mut views = consensus.watch_view();
+        let mut leader = None;
+        let mut seen = BTreeMap::new();
+        loop {
+            self.note_leader(&consensus.view(), &mut leader);
+            let changes = consensus.applied().take_changes();
+            let index = consensus.applied().read_at(|_, index, _| index);
+            if changes.members {
+                self.note_members(&mut seen);
+            }
+            // After the member table: a process that this very entry retired must not be extended.
+            self.step_lease(PeerInput::Applied { index });
+            for (at, event) in changes.events {
+                // What happened before this process came is no news to its user.
+                if self.incarnation().is_some_and(|mine| at >= mine.0) {
+                    self.emit(event);
+                }
+            }
+            if !changes.actors.is_empty() {
+                self.reconcile(changes.actors.iter());
+                lock(&self.collectable).extend(changes.actors);
+            }
+            let alive = tokio::select! {
+                changed = applied.changed() => changed.is_ok(),
+                alive = views.changed() => alive,
+            };
+            if !alive {
+                return;
+            }
+        }
+    }
+
+    fn note_leader(&self, view: &View, before: &mut Option<(u64, Option<RaftId>)>) {
+        let now = (view.term, view.leader);
+        if *before == Some(now) || (view.leader.is_none() && before.is_none_or(|(_, l)| l.is_none())) {
+            return;
+        }
+        *before = Some(now);
+        let leader = view.leader.and_then(|id| self.state(|s| s.disk(id).map(|(n, _)| n.clone())).flatten());
+        tracing::info!(node = %self.node, leader = leader.as_ref().map_or("nobody", |n| n.as_str()), term = view.term,
+            "leader changed");
+        self.emit(Event::LeaderChanged { leader, term: view.term });
+    }
+
+    /// Invariant 2: once a newer process of a node is admitted, the older one's connections end.
+    fn note_members(&self, seen: &mut BTreeMap<NodeId, Incarnation>) {
+        let members: Vec<(NodeId, Incarnation)> = self
+            .state(|s| s.members.iter().map(|(n, m)| (n.clone(), m.incarnation)).collect())
+            .unwrap_or_default();
+        for (node, incarnation) in members {
+            if seen.insert(node.clone(), incarnation) == Some(incarnation) {
+                continue;
+            }
+            lock(&self.learned).remove(&node);
+            if node != self.node {
+                if let Some(transport) = self.transport() {
+                    transport.close_older(&node, incarnation);
+                }
+            } else if self.incarnation().is_some_and(|mine| mine < incarnation) {
+                self.retire(incarnation);
+            }
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Starts and stops this peer's actors as the log decides.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::shared::{Shared, lock, millis};
+use crate::actor::{Start, StartError};
+use crate::checkpoint::{Envelope, FetchError};
+use crate::clock::Mono;
+use crate::core::command::Checkpoint;
+use crate::core::event::Event;
+use crate::id::{ActorId, Epoch};
+use crate::limits::RESTORE_RETRY;
+
+/// An activation that the log has given to this process.
+struct Assigned {
+    epoch: Epoch,
+    life: u64,
+    /// How long the actor's home had been silent when this process was admitted.
+    silent_ms: u64,
+    written: Epoch,
+    checkpoint: Checkpoint,
+}
+
+impl Shared {
+    /// Brings what runs here in line with the directory, for some actors.
+    pub(super) fn reconcile<'a>(self: &Arc<Self>, actors: impl Iterator<Item = &'a ActorId>) {
+        let Some(host) = self.host() else { return };
+        for id in actors {
+            match self.assigned(id) {
+                Some(a) if host.running(id) == Some(a.epoch) => {}
+                Some(a) => {
+                    host.stop(id, a.epoch);
+                    self.begin_restore(id.clone(), a.epoch);
+                }
+                None if self.is_lost_here(id) => {}
+                None => host.stop(id, Epoch(u64::MAX)),
+            }
+        }
+    }
+
+    /// The same for all actors: when this process has just learned who it is.
+    pub(super) fn reconcile_all(self: &Arc<Self>) {
+        let all: Vec<ActorId> = self.state(|s| s.actors.keys().cloned().collect()).unwrap_or_default();
+        self.reconcile(all.iter());
+    }
+
+    fn assigned(&self, id: &ActorId) -> Option<Assigned> {
+        let me = self.incarnation()?;
+        self.state(|s| {
+            let actor = s.actors.get(id).filter(|a| a.host == Some(me) && !a.lost)?;
+            let (written, checkpoint) = actor.checkpoint.clone()?;
+            let silent_ms = s.members.get(&self.node).map_or(0, |m| m.silent_ms);
+            let silent_ms = if actor.epoch.0 == me.0 { silent_ms } else { 0 };
+            Some(Assigned { epoch: actor.epoch, life: actor.life, silent_ms, written, checkpoint })
+        })
+        .flatten()
+    }
+
+    /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
+    fn is_lost_here(&self, id: &ActorId) -> bool {
+        let me = self.incarnation();
+        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && a.host == me)).unwrap_or(false)
+    }
+
+    fn begin_restore(self: &Arc<Self>, id: ActorId, epoch: Epoch) {
+        if lock(&self.restoring).insert(id.clone(), epoch).is_some_and(|before| before >= epoch) {
+            return;
+        }
+        let shared = self.clone();
+        let since = self.now();
+        self.spawn(async move {
+            let Ok(_permit) = shared.restores.acquire().await else { return };
+            shared.restore(&id, epoch, since).await;
+            let mut restoring = lock(&shared.restoring);
+            if restoring.get(&id) == Some(&epoch) {
+                restoring.remove(&id);
+            }
+        });
+    }
+
+    async fn restore(self: &Arc<Self>, id: &ActorId, epoch: Epoch, since: Mono) {
+        let (mut wait, longest) = RESTORE_RETRY;
+        while let Some(a) = self.assigned(id).filter(|a| a.epoch == epoch) {
+            match self.fetch_copy(id, a.written, &a.checkpoint).await {
+                Ok(bytes) => return self.revive(id, &a, &bytes, since),
+                Err(FetchError::Gone) => {}
+                Err(e) => tracing::warn!(actor = %id, %e, "cannot restore yet; trying again"),
+            }
+            if !self.pause(wait).await {
+                return;
+            }
+            wait = (wait * 2).min(longest);
+        }
+    }
+
+    fn revive(&self, id: &ActorId, a: &Assigned, bytes: &[u8], since: Mono) {
+        let (Some(host), Ok(envelope)) = (self.host(), Envelope::open(bytes)) else {
+            tracing::error!(actor = %id, "a checkpoint of another format; this actor stays down here");
+            return;
+        };
+        let start = Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
+        match host.start(id.clone(), a.epoch, start) {
+            Ok(()) => {}
+            Err(StartError::Stale(_) | StartError::Retired) => return,
+            Err(e) => {
+                tracing::error!(actor = %id, %e, "this actor stays down here until a peer that can read it takes over");
+                return;
+            }
+        }
+        self.changed.notify_waiters();
+        if a.epoch.0 != a.life {
+            let downtime_ms = a.silent_ms + millis(self.now().since(since));
+            let (actor, from_seq) = (id.clone(), a.checkpoint.seq);
+            tracing::info!(%actor, from_seq, downtime_ms, "recovered");
+            self.emit(Event::ActorRecovered { actor, epoch: a.epoch, from_seq, downtime_ms });
+        }
+    }
+
+    /// Waits until the applied state or what runs here has changed, or a while has passed.
+    pub(super) async fn wait_for_change(&self, at_most: Duration) {
+        let Some(consensus) = self.consensus() else {
+            return tokio::time::sleep(at_most.min(self.timing.heartbeat)).await;
+        };
+        let mut applied = consensus.applied().watch();
+        tokio::select! {
+            _ = applied.changed() => {}
+            () = self.changed.notified() => {}
+            () = tokio::time::sleep(at_most.min(self.timing.heartbeat)) => {}
+        }
+    }
+}

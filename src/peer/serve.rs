@@ -1,0 +1,225 @@
+//! Answers other peers.
+
+use bytes::Bytes;
+use serde_bytes::ByteBuf;
+use std::sync::{Arc, Weak};
+
+use super::reach::halves;
+use super::shared::Shared;
+use crate::actor::{Refused as NotTaken, WireReply};
+use crate::core::command::Command;
+use crate::error::{CallError, Reason};
+use crate::id::{Incarnation, NodeId};
+use crate::limits::MAX_REPAIRS_PER_ORDER;
+use crate::raft::ProposeError;
+use crate::transport::{FramedStream, Handler, Hello, Lane, Refusal, Remote, Reply};
+use crate::wire::{Answer, Call, CallAnswer, Request, StreamHeader, decode, encode};
+
+/// The peer as its transport sees it.
+pub(super) struct Server(pub(super) Weak<Shared>);
+
+impl Handler for Server {
+    fn on_hello(&self, hello: &Hello) -> Result<(), Refusal> {
+        let Some(shared) = self.0.upgrade() else { return Err(Refusal::Overloaded) };
+        let ours = shared.state(|s| s.cluster.as_ref().map(|(id, _)| *id)).flatten();
+        if let (Some(ours), Some(theirs)) = (ours, hello.cluster_id)
+            && ours != theirs
+        {
+            return Err(Refusal::WrongCluster);
+        }
+        if let Some(theirs) = hello.incarnation
+            && let Some(by) = shared.newer_than(&hello.node_id, theirs)
+        {
+            return Err(Refusal::Retired { by });
+        }
+        if hello.raft_id.is_some() && hello.raft_id == shared.disk_of(&hello.node_id) {
+            shared.learn(&hello.node_id, hello.listen);
+        }
+        Ok(())
+    }
+
+    fn on_request(&self, from: &Arc<Remote>, lane: Lane, body: Bytes, reply: Reply) {
+        let Some(shared) = self.0.upgrade() else { return };
+        match lane {
+            Lane::Call => shared.on_call(from, &body, reply),
+            Lane::Control => match decode::<Request>(&body) {
+                Ok(request) if may_send(&shared, from, &request) => {
+                    let from = from.clone();
+                    let task = shared.clone();
+                    shared.spawn(async move { reply.send(encode(&task.answer(&from, request).await)) });
+                }
+                Ok(_) => reply.send(encode(&Answer::Refused("be admitted first".into()))),
+                Err(_) => reply.refuse(&Refusal::Malformed),
+            },
+        }
+    }
+
+    fn on_stream(&self, from: &Arc<Remote>, header: Bytes, stream: FramedStream) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let Ok(header) = decode::<StreamHeader>(&header) else { return };
+        let from = from.clone();
+        shared.clone().spawn(async move {
+            if let Err(e) = shared.serve_stream(&from, header, stream).await {
+                tracing::debug!(from = %from.hello.node_id, %e, "a stream ended early");
+            }
+        });
+    }
+
+    fn on_refused(&self, _by: std::net::SocketAddr, refusal: &Refusal) {
+        if let (Some(shared), Refusal::Retired { by }) = (self.0.upgrade(), refusal) {
+            shared.retire(*by);
+        }
+    }
+}
+
+/// An unadmitted process may ask to join; and if it runs a member's disk, its vote may be needed.
+fn may_send(shared: &Shared, from: &Remote, request: &Request) -> bool {
+    match request {
+        Request::Join(join) => join.forwarded || join.node == from.hello.node_id,
+        _ if from.hello.incarnation.is_some() => true,
+        Request::Raft { .. } => runs_members_disk(shared, from),
+        _ => false,
+    }
+}
+
+fn runs_members_disk(shared: &Shared, from: &Remote) -> bool {
+    from.hello.raft_id.is_some() && from.hello.raft_id == shared.disk_of(&from.hello.node_id)
+}
+
+impl Shared {
+    async fn answer(self: &Arc<Self>, from: &Remote, request: Request) -> Answer {
+        match request {
+            Request::Join(join) => Answer::Join(self.on_join(join).await),
+            Request::Relay { to, request } => self.relay(from, to, request).await,
+            Request::Relayed { from: node, incarnation, request } => {
+                self.answer_relayed(&node, incarnation, *request).await
+            }
+            Request::Propose(command) => self.on_propose(from, command).await,
+            Request::ReadIndex => self.on_read_index().await,
+            Request::Create(order) => Answer::Created(self.create_here(order).await),
+            Request::Repair(orders) if orders.len() <= MAX_REPAIRS_PER_ORDER => {
+                Answer::Repaired(self.on_repair(orders).await)
+            }
+            Request::Repair(_) => Answer::Refused("too many orders".into()),
+            Request::Heartbeat(h) if Some(h.incarnation) != from.hello.incarnation => {
+                Answer::Refused("a heartbeat for another process".into())
+            }
+            direct => self.answer_liveness(direct).await,
+        }
+    }
+
+    /// The few requests that may also come around a cut link.
+    async fn answer_liveness(self: &Arc<Self>, request: Request) -> Answer {
+        match request {
+            Request::Heartbeat(heartbeat) => {
+                let (node, incarnation) = (heartbeat.node.clone(), heartbeat.incarnation);
+                let answer = self.on_heartbeat(heartbeat);
+                self.mark_up(node, incarnation);
+                Answer::Heartbeat(answer)
+            }
+            Request::Probe(probe) => Answer::Probe(self.on_probe(probe)),
+            Request::Raft { to, body } => match self.consensus() {
+                Some(consensus) if consensus.view().me == to => match consensus.serve_call(&body).await {
+                    Ok(reply) => Answer::Raft(ByteBuf::from(reply)),
+                    Err(e) => Answer::Refused(e.to_string()),
+                },
+                _ => Answer::Refused("that disk is not here".into()),
+            },
+            _ => Answer::Refused("this cannot be relayed".into()),
+        }
+    }
+
+    async fn relay(&self, from: &Remote, to: NodeId, request: Box<Request>) -> Answer {
+        let Some(incarnation) = from.hello.incarnation else { return Answer::Refused("be admitted first".into()) };
+        let Some(dest) = self.dest_of(&to) else { return Answer::Refused("no such member".into()) };
+        let relayed = Request::Relayed { from: from.hello.node_id.clone(), incarnation, request };
+        let answer = self.ask(&dest, &relayed, Lane::Control, self.timing.heartbeat * 2).await;
+        answer.unwrap_or_else(|e| Answer::Refused(e.to_string()))
+    }
+
+    async fn answer_relayed(self: &Arc<Self>, node: &NodeId, incarnation: Incarnation, request: Request) -> Answer {
+        // A relay may not have heard yet that the one it speaks for was retired.
+        if self.newer_than(node, incarnation).is_some() {
+            return Answer::Refused("retired".into());
+        }
+        match &request {
+            Request::Heartbeat(h) if h.node != *node || h.incarnation != incarnation => {
+                Answer::Refused("a heartbeat for another process".into())
+            }
+            _ => self.answer_liveness(request).await,
+        }
+    }
+
+    /// Writes what a member may ask for: about itself, or what anybody may say.
+    async fn on_propose(&self, from: &Remote, command: Command) -> Answer {
+        let speaker = from.hello.incarnation;
+        let own = |by: Incarnation| Some(by) == speaker;
+        let allowed = match &command {
+            Command::Create { by, .. } | Command::Commit { by, .. } | Command::Restart { by, .. } => own(*by),
+            Command::Leave { incarnation, .. } => own(*incarnation),
+            Command::AddHolders { repair, items } => !repair && items.iter().all(|h| Some(h.holder) == from.hello.raft_id),
+            Command::Stop { .. } | Command::DropHolders { .. } => true,
+            Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => false,
+        };
+        if !allowed {
+            return Answer::Refused("this is not yours to propose".into());
+        }
+        let Some(consensus) = self.consensus().filter(|c| c.view().leads()) else { return Answer::NotLeader };
+        match consensus.propose(command).await {
+            Ok((_, response)) => Answer::Proposed(response),
+            Err(ProposeError::NotLeader) => Answer::NotLeader,
+            Err(ProposeError::Unknown | ProposeError::Stopped(_)) => Answer::Unknown,
+        }
+    }
+
+    async fn serve_stream(
+        self: &Arc<Self>,
+        from: &Remote,
+        header: StreamHeader,
+        stream: FramedStream,
+    ) -> std::io::Result<()> {
+        let member = from.hello.incarnation.is_some();
+        match header {
+            StreamHeader::Raft { to, header } if member || runs_members_disk(self, from) => {
+                let consensus = self.consensus().filter(|c| c.view().me == to);
+                let consensus = consensus.ok_or_else(|| std::io::Error::other("that disk is not here"))?;
+                let (sink, source) = halves(stream);
+                consensus.serve_stream(&header, sink, source).await
+            }
+            StreamHeader::PutCopies if member => self.serve_put(stream).await,
+            StreamHeader::GetCopy(key) if member => self.serve_get(&key, stream).await,
+            _ => Err(std::io::Error::other("be admitted first")),
+        }
+    }
+
+    /// A message for an actor: straight into its mailbox, in the order of arrival.
+    fn on_call(&self, from: &Remote, body: &[u8], reply: Reply) {
+        if from.hello.incarnation.is_none() {
+            return reply.refuse(&Refusal::Malformed);
+        }
+        let Ok(call) = decode::<Call>(body) else { return reply.refuse(&Refusal::Malformed) };
+        let Some(host) = self.host() else {
+            let not_here = CallError::not_executed(Reason::NotHere);
+            return reply.send(encode(&CallAnswer::Error(not_here)));
+        };
+        let sink: WireReply = Box::new(move |result| {
+            let answer = match result {
+                Ok(payload) => CallAnswer::Reply(ByteBuf::from(payload)),
+                Err(e) => CallAnswer::Error(e),
+            };
+            reply.send(encode(&answer));
+        });
+        let taken = host.deliver(&call.actor, &call.message, &call.payload, call.mode, sink);
+        if let Err((why, sink)) = taken {
+            sink(Err(not_taken(why, &call)));
+        }
+    }
+}
+
+fn not_taken(why: NotTaken, call: &Call) -> CallError {
+    CallError::not_executed(match why {
+        NotTaken::NotHere => Reason::NotHere,
+        NotTaken::Full => Reason::Full,
+        NotTaken::OtherType => Reason::NotHandled(format!("{} of {}", call.message, call.actor.kind())),
+    })
+}
