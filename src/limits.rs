@@ -67,3 +67,7 @@ pub const STORE_BLOCK_CACHE_BYTES: usize = 4 << 20;
 pub const STORE_WAL_BYTES: u64 = 32 << 20;
 /// Files of tables that one store holds open.
 pub const STORE_OPEN_FILES: i32 = 64;
+/// Groups of synced writes after which the store's mark of them is synced too, at the latest.
+pub const SYNCS_PER_SETTLE: u32 = 32;
+/// Quiet after which it is.
+pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(5);
