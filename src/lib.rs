@@ -13,6 +13,8 @@ pub mod limits;
 mod peer;
 mod raft;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 mod wire;
 

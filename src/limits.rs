@@ -157,3 +157,7 @@ pub const DOWN_LONG: Duration = Duration::from_secs(60);
 pub const HUNG_COMMIT: Duration = Duration::from_secs(2);
 /// How often a condition that a user waits for is looked at.
 pub const CONDITION_POLL: Duration = Duration::from_millis(10);
+/// Groups of synced writes after which the store's mark of them is synced too, at the latest.
+pub const SYNCS_PER_SETTLE: u32 = 32;
+/// Quiet after which it is.
+pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(5);

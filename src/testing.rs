@@ -324,5 +324,5 @@ fn is_busy(e: &crate::peer::StartError) -> bool {
     use crate::peer::StartError;
     use crate::store::StoreError;
     use crate::transport::TransportError;
-    matches!(e, StartError::Store(StoreError::InUse { .. }) | StartError::Transport(TransportError::Bind { .. }))
+    matches!(e, StartError::Store(StoreError::InUse { .. }) | StartError::Transport(TransportError::Listen { .. }))
 }

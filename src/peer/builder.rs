@@ -47,6 +47,7 @@ pub enum StartError {
 }
 
 /// What a peer is to be. Get one from [`Peer::builder`].
+#[derive(Clone)]
 pub struct Builder {
     node: NodeId,
     identity: Option<Identity>,

@@ -256,6 +256,24 @@ impl Shared {
         }
     }
 
+    /// Ends as a killed process does: no goodbye, not a packet more.
+    #[cfg(feature = "testing")]
+    pub(crate) fn kill(&self) {
+        if let Some(transport) = self.transport() {
+            transport.kill();
+        }
+        self.gate.retire();
+        if let Some(host) = self.host() {
+            host.stop_all();
+        }
+        self.phase.send_replace(Phase::Stopped);
+        self.stop.send_replace(true);
+        self.set_consensus(None);
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+
     pub(crate) fn own_kinds(&self) -> BTreeSet<String> {
         self.kinds.names().map(str::to_owned).collect()
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::codec::{seal, unseal};
+use super::flusher::Step;
 use super::mark::Mark;
 use super::options::{self, Column};
 use crate::store::bounds::LogBounds;
@@ -52,7 +53,7 @@ impl Disk {
             .map_err(|e| found(io_error(e)))?;
         sync_directory(dir).map_err(found)?;
         // What is readable now will be acted on, acknowledged or not, and RocksDB has synced it.
-        mark.raise(db.latest_sequence_number()).map_err(found)?;
+        mark.raise(db.latest_sequence_number()).and_then(|()| mark.settle()).map_err(found)?;
         Ok(Self { db, mark: Mutex::new(mark), _lock: lock })
     }
 
@@ -82,10 +83,15 @@ impl Disk {
         Ok(self.db.latest_sequence_number())
     }
 
-    /// Makes every write up to `last` durable, and promises it.
-    pub(super) fn sync(&self, last: u64) -> io::Result<()> {
-        self.db.flush_wal(true).map_err(io_error)?;
-        lock(&self.mark).raise(last)
+    /// Makes writes durable and promises them, or makes the promise durable.
+    pub(super) fn perform(&self, step: Step) -> io::Result<()> {
+        match step {
+            Step::Sync(last) => {
+                self.db.flush_wal(true).map_err(io_error)?;
+                lock(&self.mark).raise(last)
+            }
+            Step::Settle => lock(&self.mark).settle(),
+        }
     }
 
     /// Adds a sealed value to a batch.

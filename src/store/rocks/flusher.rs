@@ -2,12 +2,21 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crate::limits::MAX_UNSYNCED_WRITES;
+use crate::limits::{MAX_UNSYNCED_WRITES, SETTLE_AFTER_QUIET, SYNCS_PER_SETTLE};
 use crate::store::error::{Failure, backlog_full};
 use crate::store::{Durable, lock};
+
+/// What the flusher asks of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Make every write up to this number durable, and note that it is promised.
+    Sync(u64),
+    /// Make the note durable. It comes when writers pause, so that none waits for it.
+    Settle,
+}
 
 pub(super) struct Flusher {
     shared: Arc<Shared>,
@@ -34,11 +43,11 @@ struct Waiting {
 }
 
 impl Flusher {
-    /// Starts the thread. `sync` must make every write up to the given number durable.
-    pub(super) fn start(sync: impl FnMut(u64) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+    /// Starts the thread, which performs every step by `disk`.
+    pub(super) fn start(disk: impl FnMut(Step) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        let thread = thread::Builder::new().name("standin-flush".into()).spawn(move || theirs.run(sync))?;
+        let thread = thread::Builder::new().name("standin-flush".into()).spawn(move || theirs.run(disk))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -88,34 +97,47 @@ impl Drop for Flusher {
 }
 
 impl Shared {
-    fn run(&self, mut sync: impl FnMut(u64) -> io::Result<()>) {
-        while let Some(batch) = self.next_batch() {
-            let synced = self.commit(&batch, &mut sync);
+    fn run(&self, mut disk: impl FnMut(Step) -> io::Result<()>) {
+        let mut unsettled = 0;
+        while let Some(batch) = self.next_batch(unsettled > 0) {
+            let last = batch.iter().filter_map(|w| w.written.as_ref().ok()).max();
+            let synced = last.map_or(Ok(()), |last| self.perform(&mut disk, Step::Sync(*last)));
+            unsettled += u32::from(last.is_some());
+            let quiet = batch.is_empty();
             for Waiting { written, done } in batch {
-                let outcome = written.and(synced.as_ref().copied().map_err(Failure::error));
-                call(done, outcome);
+                call(done, written.and(synced.as_ref().copied().map_err(Failure::error)));
+            }
+            if unsettled > 0 && (quiet || unsettled >= SYNCS_PER_SETTLE) {
+                unsettled = 0;
+                // Nobody waits for it; if it fails, the next write is told.
+                let _poisoned = self.perform(&mut disk, Step::Settle);
             }
         }
     }
 
-    fn next_batch(&self) -> Option<Vec<Waiting>> {
-        let queue = lock(&self.queue);
+    /// What waits, once anything does; nothing, if `unsettled` and it stays quiet; none at the end.
+    fn next_batch(&self, unsettled: bool) -> Option<Vec<Waiting>> {
         let idle = |queue: &mut Queue| queue.waiting.is_empty() && !queue.stopping;
-        let mut queue = self.wake.wait_while(queue, idle).unwrap_or_else(|e| e.into_inner());
+        let queue = lock(&self.queue);
+        let mut queue = if unsettled {
+            let woken = self.wake.wait_timeout_while(queue, SETTLE_AFTER_QUIET, idle);
+            woken.unwrap_or_else(PoisonError::into_inner).0
+        } else {
+            self.wake.wait_while(queue, idle).unwrap_or_else(PoisonError::into_inner)
+        };
         let batch = std::mem::take(&mut queue.waiting);
-        (!batch.is_empty()).then_some(batch)
+        (!batch.is_empty() || unsettled).then_some(batch)
     }
 
     /// After a failure nothing is synced: a second fsync may succeed without the pages that the
     /// first one lost.
-    fn commit(&self, batch: &[Waiting], sync: &mut impl FnMut(u64) -> io::Result<()>) -> Result<(), Failure> {
+    fn perform(&self, disk: &mut impl FnMut(Step) -> io::Result<()>, step: Step) -> Result<(), Failure> {
         if let Some(failure) = lock(&self.queue).failure.clone() {
             return Err(failure);
         }
-        let Some(last) = batch.iter().filter_map(|w| w.written.as_ref().ok()).max() else { return Ok(()) };
         let panicked = |_| Err(io::Error::other("the sync panicked"));
-        let synced = catch_unwind(AssertUnwindSafe(|| sync(*last))).unwrap_or_else(panicked);
-        synced.map_err(|e| {
+        let done = catch_unwind(AssertUnwindSafe(|| disk(step))).unwrap_or_else(panicked);
+        done.map_err(|e| {
             tracing::error!(error = %e, "the store could not be synced and takes no more writes");
             lock(&self.queue).failure.get_or_insert_with(|| Failure::new(&e)).clone()
         })
@@ -142,9 +164,12 @@ mod tests {
     /// A flusher whose syncs are reported to the test, and end when and how the test says.
     fn held() -> (Flusher, mpsc::Receiver<u64>, mpsc::Sender<io::Result<()>>) {
         let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel());
-        let flusher = Flusher::start(move |last| {
-            asked.send(last).unwrap();
-            next(&answers)
+        let flusher = Flusher::start(move |step| match step {
+            Step::Sync(last) => {
+                asked.send(last).unwrap();
+                next(&answers)
+            }
+            Step::Settle => Ok(()),
         });
         (flusher.unwrap(), asks, answer)
     }
@@ -229,6 +254,41 @@ mod tests {
         for number in [1, 2] {
             write(&flusher, number, &told);
             assert_eq!(next(&answers), (number, false));
+        }
+    }
+
+    #[test]
+    fn the_note_settles_when_it_is_quiet_and_every_so_many_syncs_and_at_the_end() {
+        let (step, steps) = mpsc::channel();
+        let flusher = Flusher::start(move |taken| step.send(taken).map_err(io::Error::other)).unwrap();
+        let (told, answers) = mpsc::channel();
+        write(&flusher, 1, &told);
+        assert_eq!([next(&steps), next(&steps)], [Step::Sync(1), Step::Settle]);
+        next(&answers);
+        for number in 0..=u64::from(SYNCS_PER_SETTLE) {
+            write(&flusher, number, &told);
+            next(&answers);
+        }
+        drop(flusher);
+        let taken: Vec<_> = steps.iter().collect();
+        let settled = taken.iter().filter(|step| **step == Step::Settle).count();
+        assert!(settled >= 2 && taken.last() == Some(&Step::Settle), "{taken:?}");
+    }
+
+    #[test]
+    fn a_note_that_does_not_settle_stops_the_store() {
+        let flusher = Flusher::start(|step| match step {
+            Step::Sync(_) => Ok(()),
+            Step::Settle => Err(io::Error::other("no")),
+        });
+        let flusher = flusher.unwrap();
+        let (told, answers) = mpsc::channel();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        write(&flusher, 1, &told);
+        assert_eq!(next(&answers), (1, true));
+        while flusher.admit().is_ok() {
+            assert!(std::time::Instant::now() < deadline, "the failure was passed over");
+            thread::yield_now();
         }
     }
 }

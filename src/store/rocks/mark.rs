@@ -2,9 +2,13 @@
 //!
 //! RocksDB replays its write-ahead log up to the first record that it cannot read. It cannot tell
 //! a tail that was never synced (dropping it is right) from a synced one with a flipped bit
-//! (dropping it would forget a vote). This file can: it is synced after the log and before anyone
-//! is told, so what it names must be there. Two slots in two blocks: a torn write spoils only the
-//! one that promises nothing yet.
+//! (dropping it would forget a vote). This file can: it is written after the log is synced and
+//! before anyone is told, so what it names must be there.
+//!
+//! Writing it is enough against the end of the process. Against a power cut it must be synced, which
+//! would double the time of every commit (measured: 0.18 ms behind a log sync of 0.24 ms), so that
+//! is done when writers pause. Until then it is behind, never ahead. Two slots in two blocks: what is
+//! written between two syncs goes into one, and the other holds what was synced.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,6 +27,8 @@ pub(super) struct Mark {
     file: File,
     value: u64,
     next_slot: u64,
+    /// Whether `value` is synced. If not, it is in `next_slot`.
+    settled: bool,
 }
 
 impl Mark {
@@ -36,7 +42,7 @@ impl Mark {
             [_, Some(b)] => (1, b),
             [Some(a), None] => (0, a),
         };
-        Ok(Self { file, value, next_slot: 1 - newest })
+        Ok(Self { file, value, next_slot: 1 - newest, settled: true })
     }
 
     /// Makes the mark of a new store. Overwrites one that a crash left half made.
@@ -46,7 +52,7 @@ impl Mark {
         file.write_all_at(&[0; 2 * SLOT_STRIDE as usize], 0)?;
         file.write_all_at(&encode(0), 0)?;
         file.sync_all()?;
-        Ok(Self { file, value: 0, next_slot: 1 })
+        Ok(Self { file, value: 0, next_slot: 1, settled: true })
     }
 
     /// The last acknowledged write.
@@ -56,13 +62,21 @@ impl Mark {
 
     /// Promises every write up to `to`. They must be durable already.
     pub(super) fn raise(&mut self, to: u64) -> io::Result<()> {
-        if to <= self.value {
-            return Ok(());
+        if to > self.value {
+            self.file.write_all_at(&encode(to), self.next_slot * SLOT_STRIDE)?;
+            self.value = to;
+            self.settled = false;
         }
-        self.file.write_all_at(&encode(to), self.next_slot * SLOT_STRIDE)?;
-        self.file.sync_data()?;
-        self.value = to;
-        self.next_slot = 1 - self.next_slot;
+        Ok(())
+    }
+
+    /// Makes the promise outlive a power cut.
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        if !self.settled {
+            self.file.sync_data()?;
+            self.settled = true;
+            self.next_slot = 1 - self.next_slot;
+        }
         Ok(())
     }
 }
@@ -88,17 +102,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_whole_slot_counts() {
+    fn the_newest_whole_slot_counts_and_the_synced_one_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("mark");
         let mut mark = Mark::create(&path).unwrap();
-        for to in [7, 9, 8, 20] {
+        for to in [7, 9, 8] {
             mark.raise(to).unwrap();
         }
+        mark.settle().unwrap();
+        // Neither of these may touch the slot of 9 before a sync.
+        mark.raise(12).unwrap();
+        mark.raise(20).unwrap();
         drop(mark);
         let mark = Mark::open(&path).unwrap();
         assert_eq!(mark.value(), 20);
-        // 20 went into the slot that 9 did not use; spoil it and 9 is what remains.
         let file = OpenOptions::new().write(true).open(&path).unwrap();
         file.write_all_at(b"?", (1 - mark.next_slot) * SLOT_STRIDE + 12).unwrap();
         assert_eq!(Mark::open(&path).unwrap().value(), 9);

@@ -1,0 +1,4 @@
+//! Clusters on real parts: QUIC, mutual TLS, Raft, RocksDB.
+
+mod replacement;
+mod support;
