@@ -129,6 +129,9 @@ impl Message for Quit {
 pub struct Slow;
 impl Actor for Slow {
     const KIND: &'static str = "slow";
+    fn policy() -> Policy {
+        Policy { checkpoint: When::EveryMessages(1), copies: 1 }
+    }
     fn encode(&self) -> Result<Vec<u8>, CodecError> {
         ENCODED.set(ENCODED.get() + 1);
         if let Some(trouble) = ON_ENCODE.take() {

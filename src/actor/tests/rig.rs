@@ -255,6 +255,14 @@ impl Rig {
         Ok(rx)
     }
 
+    /// Sends a [`Lapse`] from afar, and does `then` when its reply leaves: inside the loop's poll.
+    pub fn deliver_lapse(&self, then: impl FnOnce() + Send + 'static) {
+        let reply = Box::new(move |_: Result<Vec<u8>, CallError>| then());
+        let payload = encode_message(&Lapse).unwrap();
+        let delivered = self.host.deliver(&id::<Slow>(), Lapse::NAME, &payload, Mode::Ask, reply);
+        assert!(delivered.is_ok());
+    }
+
     pub fn shut(&self) {
         self.clock.advance(Duration::from_secs(7200));
     }
