@@ -20,4 +20,6 @@ mod wire;
 
 pub use core::event::Event;
 pub use error::{CallError, Outcome, Reason};
-pub use peer::{ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, StartError, Status, Timing, WaitError};
+pub use peer::{
+    ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, StartError, Status, Timing, WaitError,
+};

@@ -87,8 +87,14 @@ impl Cluster {
     ) -> Result<Self, Failure> {
         let authority = DevAuthority::create("test")?;
         let root = tempfile::tempdir()?;
-        let mut cluster =
-            Self { authority, root, links: LinkTable::new(), setup: Arc::new(setup), observer, seats: vec![] };
+        let mut cluster = Self {
+            authority,
+            root,
+            links: LinkTable::new(),
+            setup: Arc::new(setup),
+            observer,
+            seats: vec![],
+        };
         for _ in 0..n {
             cluster.add().await?;
         }
@@ -324,5 +330,8 @@ fn is_busy(e: &crate::peer::StartError) -> bool {
     use crate::peer::StartError;
     use crate::store::StoreError;
     use crate::transport::TransportError;
-    matches!(e, StartError::Store(StoreError::InUse { .. }) | StartError::Transport(TransportError::Listen { .. }))
+    matches!(
+        e,
+        StartError::Store(StoreError::InUse { .. }) | StartError::Transport(TransportError::Listen { .. })
+    )
 }

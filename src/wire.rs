@@ -80,11 +80,23 @@ pub(crate) struct DiskClaim {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum JoinAnswer {
-    Admitted { admission: Admission, cluster_id: ClusterId },
-    InUse { addr: SocketAddr, incarnation: Incarnation, last_heard_ms: Option<u64>, retry_after_ms: u64 },
-    Wait { retry_after_ms: u64 },
+    Admitted {
+        admission: Admission,
+        cluster_id: ClusterId,
+    },
+    InUse {
+        addr: SocketAddr,
+        incarnation: Incarnation,
+        last_heard_ms: Option<u64>,
+        retry_after_ms: u64,
+    },
+    Wait {
+        retry_after_ms: u64,
+    },
     /// No leader that a quorum follows is known here; `founded` tells whether a cluster is.
-    NoLeader { founded: bool },
+    NoLeader {
+        founded: bool,
+    },
     Refused(String),
 }
 

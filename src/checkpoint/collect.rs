@@ -1,7 +1,7 @@
 //! Removes copies that nothing can name any more.
 
-use std::sync::Arc;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::core::state::Actor;
 use crate::id::ActorId;
@@ -36,7 +36,9 @@ impl Shared {
     fn collect(&self, actors: Option<BTreeSet<ActorId>>) {
         let keys = match &actors {
             None => self.store.copies_of(None).unwrap_or_default(),
-            Some(some) => some.iter().flat_map(|a| self.store.copies_of(Some(a)).unwrap_or_default()).collect(),
+            Some(some) => {
+                some.iter().flat_map(|a| self.store.copies_of(Some(a)).unwrap_or_default()).collect()
+            }
         };
         let Some(consensus) = self.consensus() else { return };
         let dead: Vec<CopyKey> = consensus.applied().read_at(|s, applied, _| {

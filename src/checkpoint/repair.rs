@@ -79,11 +79,14 @@ impl Shared {
         let mut fetched = Vec::new();
         let mut held = Vec::new();
         for order in orders.into_iter().take(MAX_REPAIRS_PER_ORDER) {
-            let Ok(bytes) = self.fetch_copy(&order.actor, order.epoch, &order.checkpoint).await else { continue };
+            let Ok(bytes) = self.fetch_copy(&order.actor, order.epoch, &order.checkpoint).await else {
+                continue;
+            };
             let seq = order.checkpoint.seq;
             held.push(Held { actor: order.actor.clone(), epoch: order.epoch, seq, holder: place.raft_id });
             let digest = order.checkpoint.digest;
-            fetched.push((crate::store::CopyKey { actor: order.actor, epoch: order.epoch, seq, digest }, bytes));
+            fetched
+                .push((crate::store::CopyKey { actor: order.actor, epoch: order.epoch, seq, digest }, bytes));
         }
         match durably(|done| self.store.copies_put(fetched, done)).await {
             Ok(()) => held,

@@ -38,7 +38,8 @@ pub(super) async fn receive_copy(from: &mut FramedRecv, head: &CopyHead) -> io::
     // Grows with what arrives, not with what is announced.
     let mut bytes = Vec::new();
     while bytes.len() < length {
-        let chunk = from.recv().await.map_err(other)?.ok_or_else(|| other("a copy shorter than announced"))?;
+        let chunk =
+            from.recv().await.map_err(other)?.ok_or_else(|| other("a copy shorter than announced"))?;
         if chunk.is_empty() || bytes.len() + chunk.len() > length {
             return Err(other("a copy in other pieces than announced"));
         }
@@ -52,7 +53,11 @@ pub(super) async fn receive_copy(from: &mut FramedRecv, head: &CopyHead) -> io::
 
 impl Shared {
     /// Has another disk store copies; they are durable there when this returns.
-    pub(super) async fn put_copies(&self, disk: RaftId, copies: &[(CopyKey, Arc<Vec<u8>>)]) -> io::Result<()> {
+    pub(super) async fn put_copies(
+        &self,
+        disk: RaftId,
+        copies: &[(CopyKey, Arc<Vec<u8>>)],
+    ) -> io::Result<()> {
         let limit = self.timing.store;
         let exchange = async {
             let dests = self.dests_of_disk(disk);
@@ -72,7 +77,9 @@ impl Shared {
         if large {
             return exchange.await;
         }
-        tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| Err(other("no acknowledgement in time")))
+        tokio::time::timeout(limit, exchange)
+            .await
+            .unwrap_or_else(|_| Err(other("no acknowledgement in time")))
     }
 
     /// Takes in the copies of one stream, and acknowledges when all are durable.

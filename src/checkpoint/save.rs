@@ -129,7 +129,10 @@ impl Shared {
         }
     }
 
-    async fn try_flush(self: &Arc<Self>, batch: &[SaveOrder]) -> Result<Vec<Result<Epoch, Refused>>, SaveError> {
+    async fn try_flush(
+        self: &Arc<Self>,
+        batch: &[SaveOrder],
+    ) -> Result<Vec<Result<Epoch, Refused>>, SaveError> {
         let failed = |e: String| SaveError::Failed(e);
         let around = self.surroundings().ok_or_else(|| failed("not a member".into()))?;
         let own: Vec<_> = batch.iter().map(|o| (o.key.clone(), o.envelope.to_vec())).collect();
@@ -232,7 +235,9 @@ impl Shared {
 
 fn save_error(refused: Refused) -> SaveError {
     match refused {
-        Refused::StaleEpoch | Refused::NoSuchActor | Refused::NewerIncarnation | Refused::OldSeq => SaveError::Fenced,
+        Refused::StaleEpoch | Refused::NoSuchActor | Refused::NewerIncarnation | Refused::OldSeq => {
+            SaveError::Fenced
+        }
         other => SaveError::Failed(other.to_string()),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
 use super::event::Event;
-use super::state::{Actor, Member, Status, State};
+use super::state::{Actor, Member, State, Status};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_MEMBERS};
 

@@ -195,13 +195,17 @@ impl Builder {
     fn check(&self) -> Result<Identity, StartError> {
         let config = |why: String| Err(StartError::Config(why));
         let Some(identity) = self.identity.clone() else {
-            return config("no identity: issue one with `standin cert issue`, or use Identity::development".into());
+            return config(
+                "no identity: issue one with `standin cert issue`, or use Identity::development".into(),
+            );
         };
         if identity.node_id() != &self.node {
             return config(format!("the certificate is for {}, not for {}", identity.node_id(), self.node));
         }
         if self.contacts.is_empty() && !self.bootstrap {
-            return config("no contacts: name the address of at least one member, or set bootstrap on one peer".into());
+            return config(
+                "no contacts: name the address of at least one member, or set bootstrap on one peer".into(),
+            );
         }
         if self.data_dir.is_none() && self.store.is_none() {
             return config("no data directory: set data_dir".into());

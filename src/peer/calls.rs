@@ -23,7 +23,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`CallError`] says whether the handler ran.
-    pub async fn ask<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<M::Reply, CallError> {
+    pub async fn ask<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+    ) -> Result<M::Reply, CallError> {
         self.ask_within(to, message, DEFAULT_CALL_DEADLINE).await
     }
 
@@ -59,7 +63,11 @@ impl Peer {
     ///
     /// # Errors
     /// [`CallError`] says whether the message may be in the mailbox.
-    pub async fn tell<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<(), CallError> {
+    pub async fn tell<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+    ) -> Result<(), CallError> {
         self.shared.tell::<A, M>(to, message, DEFAULT_CALL_DEADLINE).await
     }
 
@@ -104,7 +112,8 @@ impl Shared {
             }
             match s.host_of(actor) {
                 Some((node, m)) if Some(m.incarnation) != me => {
-                    let dest = Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) };
+                    let dest =
+                        Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) };
                     Route::There(dest, line.epoch)
                 }
                 _ => Route::Away,
@@ -243,14 +252,28 @@ impl Shared {
         })
     }
 
-    fn encode_call<M: Message>(&self, actor: &ActorId, message: &M, mode: Mode) -> Result<Vec<u8>, CallError> {
+    fn encode_call<M: Message>(
+        &self,
+        actor: &ActorId,
+        message: &M,
+        mode: Mode,
+    ) -> Result<Vec<u8>, CallError> {
         let payload = ByteBuf::from(encode_message(message)?);
         Ok(encode(&Call { actor: actor.clone(), message: M::NAME.to_owned(), mode, payload }))
     }
 
-    async fn call_there(&self, dest: &Dest, actor: &ActorId, epoch: Epoch, call: Vec<u8>, end: Instant) -> Sent {
+    async fn call_there(
+        &self,
+        dest: &Dest,
+        actor: &ActorId,
+        epoch: Epoch,
+        call: Vec<u8>,
+        end: Instant,
+    ) -> Sent {
         let left = end.saturating_duration_since(Instant::now());
-        let Some(host) = dest.incarnation else { return Sent::Again(CallError::not_executed(Reason::HostGone)) };
+        let Some(host) = dest.incarnation else {
+            return Sent::Again(CallError::not_executed(Reason::HostGone));
+        };
         let reply = self.send(dest, Lane::Call, call, left);
         let reply = tokio::select! {
             reply = reply => reply,
@@ -278,9 +301,9 @@ impl Shared {
         let Some(consensus) = self.consensus() else { return std::future::pending().await };
         let mut applied = consensus.applied().watch();
         loop {
-            let stays = consensus.applied().read(|s| {
-                s.actors.get(actor).is_some_and(|a| a.host == Some(host) && a.epoch == epoch)
-            });
+            let stays = consensus
+                .applied()
+                .read(|s| s.actors.get(actor).is_some_and(|a| a.host == Some(host) && a.epoch == epoch));
             if !stays || applied.changed().await.is_err() {
                 return;
             }

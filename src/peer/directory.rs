@@ -40,8 +40,10 @@ impl Peer {
         state: A,
         placement: Placement,
     ) -> Result<ActorRef<A>, CallError> {
-        let name = ActorRef::<A>::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
-        let state = encode_state(&state).map_err(|e| CallError::not_executed(Reason::Codec(e.to_string())))?;
+        let name = ActorRef::<A>::new(key)
+            .map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
+        let state =
+            encode_state(&state).map_err(|e| CallError::not_executed(Reason::Codec(e.to_string())))?;
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce)
             .map_err(|e| CallError::not_executed(Reason::Unavailable(format!("no random numbers: {e}"))))?;
@@ -111,7 +113,9 @@ impl Shared {
         let mut maybe = false;
         loop {
             let attempt = match self.pick_home(&order.actor, &placement) {
-                None => Err(CallError::not_executed(Reason::Unavailable("no living peer hosts this kind".into()))),
+                None => {
+                    Err(CallError::not_executed(Reason::Unavailable("no living peer hosts this kind".into())))
+                }
                 Some(home) if home == self.node => self.create_here(order.clone()).await,
                 Some(home) => self.create_there(&home, order.clone()).await,
             };
@@ -135,7 +139,8 @@ impl Shared {
             Placement::On(node) => Some(node.clone()),
             Placement::Spread => self
                 .state(|s| {
-                    let fit = s.living().filter(|(_, m)| m.kinds.contains(actor.kind())).map(|(node, _)| node);
+                    let fit =
+                        s.living().filter(|(_, m)| m.kinds.contains(actor.kind())).map(|(node, _)| node);
                     placement::home(actor, fit).cloned()
                 })
                 .flatten(),
@@ -166,7 +171,8 @@ impl Shared {
             return Err(CallError::not_executed(Reason::Unavailable("not a member yet".into())));
         };
         let items = vec![Create { actor: order.actor.clone(), nonce: order.nonce }];
-        let response = self.propose(Command::Create { by, items }, CREATE_DEADLINE).await.map_err(undecided)?;
+        let response =
+            self.propose(Command::Create { by, items }, CREATE_DEADLINE).await.map_err(undecided)?;
         let epoch = created(response)?;
         let born = |s: &crate::core::state::State| {
             s.actors.get(&order.actor).is_some_and(|a| a.nonce == order.nonce && a.checkpoint.is_some())

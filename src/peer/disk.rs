@@ -24,7 +24,8 @@ pub(crate) struct Disk {
 impl Disk {
     pub(crate) fn read(store: &dyn Store) -> io::Result<Option<Self>> {
         let Some(bytes) = store.get(Slot::Identity)? else { return Ok(None) };
-        let disk = rmp_serde::from_slice(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+        let disk =
+            rmp_serde::from_slice(&bytes).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
         Ok(Some(disk))
     }
 
@@ -56,4 +57,3 @@ impl Disk {
         DiskClaim { raft_id: self.raft_id, incarnation: self.incarnation, asked: self.asked.clone() }
     }
 }
-

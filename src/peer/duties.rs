@@ -53,13 +53,19 @@ impl Duties {
             .filter(|(id, matched)| config.learners.contains(id) && **matched >= committed.saturating_sub(16))
             .map(|(id, _)| *id)
             .collect();
-        let situation =
-            Situation { members: &members, config: &config, caught_up: &caught_up, leader: view.me, max_voters };
+        let situation = Situation {
+            members: &members,
+            config: &config,
+            caught_up: &caught_up,
+            leader: view.me,
+            max_voters,
+        };
         let step = voters::desired(situation);
         if step == Step::Nothing || self.stepping.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (consensus, stepping, seen) = (consensus.clone(), self.stepping.clone(), view.configuration.clone());
+        let (consensus, stepping, seen) =
+            (consensus.clone(), self.stepping.clone(), view.configuration.clone());
         shared.spawn(async move {
             tracing::info!(?step, "changing the voters");
             let done = match &step {
@@ -121,7 +127,11 @@ impl Duties {
         match self.stuck_since {
             Some((at, since)) if at == committed && now.since(since) >= HUNG_COMMIT => {
                 self.stuck_since = None;
-                let best = view.matched.iter().filter(|(id, _)| view.configuration.votes(**id)).max_by_key(|(_, m)| **m);
+                let best = view
+                    .matched
+                    .iter()
+                    .filter(|(id, _)| view.configuration.votes(**id))
+                    .max_by_key(|(_, m)| **m);
                 if let Some((to, _)) = best {
                     tracing::warn!(to = to.0, "nothing commits any more; handing leadership over");
                     let (consensus, to) = (consensus.clone(), *to);

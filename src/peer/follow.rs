@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::shared::{Shared, lock};
 use crate::core::event::Event;
 use crate::core::lease::PeerInput;
-use crate::id::{Incarnation, NodeId, RaftId};
+use crate::id::{Incarnation, NodeId};
 use crate::raft::{Consensus, View};
 
 impl Shared {
@@ -45,13 +45,13 @@ impl Shared {
         }
     }
 
-    fn note_leader(&self, view: &View, before: &mut Option<(u64, Option<RaftId>)>) {
-        let now = (view.term, view.leader);
-        if *before == Some(now) || (view.leader.is_none() && before.is_none_or(|(_, l)| l.is_none())) {
+    /// Reports another leader, once its name is known here.
+    fn note_leader(&self, view: &View, before: &mut Option<NodeId>) {
+        let leader = view.leader.and_then(|id| self.state(|s| s.disk(id).map(|(n, _)| n.clone())).flatten());
+        if *before == leader || (leader.is_none() && view.leader.is_some()) {
             return;
         }
-        *before = Some(now);
-        let leader = view.leader.and_then(|id| self.state(|s| s.disk(id).map(|(n, _)| n.clone())).flatten());
+        before.clone_from(&leader);
         tracing::info!(node = %self.node, leader = leader.as_ref().map_or("nobody", |n| n.as_str()), term = view.term,
             "leader changed");
         self.emit(Event::LeaderChanged { leader, term: view.term });

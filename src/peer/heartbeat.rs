@@ -51,7 +51,11 @@ impl Shared {
         consensus.follows(probe.term, probe.leader).then_some((probe.term, probe.n))
     }
 
-    async fn deliver_heartbeat(&self, consensus: &Consensus, heartbeat: Heartbeat) -> Option<HeartbeatAnswer> {
+    async fn deliver_heartbeat(
+        &self,
+        consensus: &Consensus,
+        heartbeat: Heartbeat,
+    ) -> Option<HeartbeatAnswer> {
         let view = consensus.view();
         if view.leads() {
             return Some(self.on_heartbeat(heartbeat));
@@ -115,7 +119,9 @@ impl Shared {
 
     /// Whether a message about a node comes from its newest process, as far as is known here.
     pub(super) fn newer_than(&self, node: &NodeId, incarnation: Incarnation) -> Option<Incarnation> {
-        self.state(|s| s.members.get(node).map(|m| m.incarnation)).flatten().filter(|newest| *newest > incarnation)
+        self.state(|s| s.members.get(node).map(|m| m.incarnation))
+            .flatten()
+            .filter(|newest| *newest > incarnation)
     }
 
     /// Whether a member was marked down and nobody replaced it: it may be marked up again.

@@ -99,7 +99,8 @@ impl Shared {
             tracing::error!(actor = %id, "a checkpoint of another format; this actor stays down here");
             return;
         };
-        let start = Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
+        let start =
+            Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
         match host.start(id.clone(), a.epoch, start) {
             Ok(()) => {}
             Err(StartError::Stale(_) | StartError::Retired) => return,

@@ -21,7 +21,10 @@ pub(super) enum Round {
     Later(Duration),
     /// Everybody that answered knows of no leader. `all` tells whether every contact answered, and
     /// `founded` whether any of them belongs to a cluster.
-    Nobody { all: bool, founded: bool },
+    Nobody {
+        all: bool,
+        founded: bool,
+    },
     /// Asking again cannot help.
     Refused(String),
 }
@@ -69,7 +72,9 @@ impl Shared {
     fn whom_to_ask(&self) -> Vec<Dest> {
         let own = self.transport().map(|t| t.local_addr());
         let mut addrs = self.contacts.clone();
-        addrs.extend(self.state(|s| s.members.values().map(|m| m.addr).collect::<Vec<_>>()).unwrap_or_default());
+        addrs.extend(
+            self.state(|s| s.members.values().map(|m| m.addr).collect::<Vec<_>>()).unwrap_or_default(),
+        );
         addrs.extend(lock(&self.learned).values());
         let mut seen = std::collections::BTreeSet::new();
         addrs.retain(|addr| Some(*addr) != own && seen.insert(*addr));

@@ -27,14 +27,20 @@ impl Shared {
     async fn try_enter(self: &Arc<Self>) -> Result<(), Failure> {
         let mut disk = Disk::read(self.store.as_ref())?;
         if let Some(found) = disk.as_ref().filter(|d| d.node != self.node) {
-            return Err(format!("the data directory belongs to {}; choose another for {}", found.node, self.node).into());
+            return Err(format!(
+                "the data directory belongs to {}; choose another for {}",
+                found.node, self.node
+            )
+            .into());
         }
         if let Some(disk) = &mut disk {
             disk.note_asking(self.nonce, self.store.as_ref()).await?;
         }
         loop {
             match self.ask_to_join(disk.as_ref()).await {
-                Round::Admitted(admission, cluster_id) => return self.settle(admission, cluster_id, disk).await,
+                Round::Admitted(admission, cluster_id) => {
+                    return self.settle(admission, cluster_id, disk).await;
+                }
                 Round::Refused(why) => return Err(why.into()),
                 Round::Later(wait) => {
                     if !self.pause(wait).await {
@@ -126,7 +132,8 @@ impl Shared {
             incarnation: admission.incarnation,
             asked: vec![],
         };
-        let same_disk = disk.as_ref().is_some_and(|d| d.raft_id == fresh.raft_id && d.cluster_id == cluster_id);
+        let same_disk =
+            disk.as_ref().is_some_and(|d| d.raft_id == fresh.raft_id && d.cluster_id == cluster_id);
         if same_disk {
             fresh.write(self.store.as_ref()).await?;
         } else {

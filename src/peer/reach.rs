@@ -153,7 +153,12 @@ impl Shared {
     }
 
     /// Tells the user and the log that a namesake lives.
-    pub(crate) fn note_in_use(&self, addr: SocketAddr, incarnation: crate::id::Incarnation, retry_after_ms: u64) {
+    pub(crate) fn note_in_use(
+        &self,
+        addr: SocketAddr,
+        incarnation: crate::id::Incarnation,
+        retry_after_ms: u64,
+    ) {
         tracing::warn!(node = %self.node, %addr, incarnation = incarnation.0, retry_after_ms,
             "another process has this node id; waiting for its lease to end. If it is meant to live, stop this one");
         self.emit(Event::NodeIdInUse { addr, incarnation, retry_after_ms });

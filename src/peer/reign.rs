@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shared::{Shared, lock, millis};
+use crate::clock::Mono;
 use crate::core::command::Command;
 use crate::core::lease::{Effect, Flight, Granter, Input, MemberView};
 use crate::core::state::State;
@@ -179,21 +180,28 @@ impl Shared {
         let asked = self.now();
         let end = Instant::now() + deadline;
         let Some(consensus) = self.consensus() else { return Err(NotLeading) };
-        loop {
-            let confirmed = self.confirmed.notified();
+        while Instant::now() < end {
             let view = consensus.view();
             if !view.leads() {
                 return Err(NotLeading);
             }
             self.tell_granter(&consensus, &view);
-            if lock(&self.granter).as_ref().is_some_and(|granter| granter.confirmed_since(asked)) {
+            self.start_probe(&consensus, &view, true);
+            let next = (Instant::now() + self.timing.heartbeat).min(end);
+            if tokio::time::timeout_at(next, self.confirmed_since(asked)).await.is_ok() {
                 return Ok(());
             }
-            self.start_probe(&consensus, &view, true);
-            let next = (Instant::now() + self.timing.heartbeat / 2).min(end);
-            if tokio::time::timeout_at(next, confirmed).await.is_err() && Instant::now() >= end {
-                return Err(NotLeading);
+        }
+        Err(NotLeading)
+    }
+
+    async fn confirmed_since(&self, asked: Mono) {
+        loop {
+            let answered = self.confirmed.notified();
+            if lock(&self.granter).as_ref().is_some_and(|granter| granter.confirmed_since(asked)) {
+                return;
             }
+            answered.await;
         }
     }
 
@@ -202,7 +210,8 @@ impl Shared {
         let Some(consensus) = self.consensus() else { return Answer::NotLeader };
         // What is applied *now* on the leader, once a quorum has confirmed it, covers every
         // write that was acknowledged before the question.
-        let index = consensus.applied().read_at(|_, index, term| (term == consensus.view().term).then_some(index));
+        let index =
+            consensus.applied().read_at(|_, index, term| (term == consensus.view().term).then_some(index));
         match (index, self.confirm_leadership(self.timing.lease).await) {
             (Some(index), Ok(())) => Answer::ReadIndex(index),
             _ => Answer::NotLeader,

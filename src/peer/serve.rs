@@ -130,14 +130,21 @@ impl Shared {
     }
 
     async fn relay(&self, from: &Remote, to: NodeId, request: Box<Request>) -> Answer {
-        let Some(incarnation) = from.hello.incarnation else { return Answer::Refused("be admitted first".into()) };
+        let Some(incarnation) = from.hello.incarnation else {
+            return Answer::Refused("be admitted first".into());
+        };
         let Some(dest) = self.dest_of(&to) else { return Answer::Refused("no such member".into()) };
         let relayed = Request::Relayed { from: from.hello.node_id.clone(), incarnation, request };
         let answer = self.ask(&dest, &relayed, Lane::Control, self.timing.heartbeat * 2).await;
         answer.unwrap_or_else(|e| Answer::Refused(e.to_string()))
     }
 
-    async fn answer_relayed(self: &Arc<Self>, node: &NodeId, incarnation: Incarnation, request: Request) -> Answer {
+    async fn answer_relayed(
+        self: &Arc<Self>,
+        node: &NodeId,
+        incarnation: Incarnation,
+        request: Request,
+    ) -> Answer {
         // A relay may not have heard yet that the one it speaks for was retired.
         if self.newer_than(node, incarnation).is_some() {
             return Answer::Refused("retired".into());
@@ -157,9 +164,13 @@ impl Shared {
         let allowed = match &command {
             Command::Create { by, .. } | Command::Commit { by, .. } | Command::Restart { by, .. } => own(*by),
             Command::Leave { incarnation, .. } => own(*incarnation),
-            Command::AddHolders { repair, items } => !repair && items.iter().all(|h| Some(h.holder) == from.hello.raft_id),
+            Command::AddHolders { repair, items } => {
+                !repair && items.iter().all(|h| Some(h.holder) == from.hello.raft_id)
+            }
             Command::Stop { .. } | Command::DropHolders { .. } => true,
-            Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => false,
+            Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
+                false
+            }
         };
         if !allowed {
             return Answer::Refused("this is not yours to propose".into());

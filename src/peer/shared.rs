@@ -14,7 +14,7 @@ use crate::checkpoint::SaveOrder;
 use crate::clock::{Clock, Mono};
 use crate::core::command::{Admission, Command, Settings};
 use crate::core::event::Event;
-use crate::core::lease::{Granter, PeerLease, PeerInput};
+use crate::core::lease::{Granter, PeerInput, PeerLease};
 use crate::core::state::State;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::raft::Consensus;
@@ -28,7 +28,9 @@ pub(crate) enum Phase {
     Joining,
     Member,
     /// A newer process took over the node id. For ever.
-    Retired { by: Incarnation },
+    Retired {
+        by: Incarnation,
+    },
     /// Shut down, or left.
     Stopped,
     /// Something that only an operator can mend: a broken disk, a refused configuration.

@@ -219,7 +219,8 @@ fn fill(status: &mut Status, state: &crate::core::state::State, view: &crate::ra
             (node.clone(), member)
         })
         .collect();
-    let hosts: BTreeMap<Incarnation, RaftId> = state.living().map(|(_, m)| (m.incarnation, m.raft_id)).collect();
+    let hosts: BTreeMap<Incarnation, RaftId> =
+        state.living().map(|(_, m)| (m.incarnation, m.raft_id)).collect();
     let disks: std::collections::BTreeSet<RaftId> = hosts.values().copied().collect();
     status.actors = state.actors.len();
     for actor in state.actors.values() {

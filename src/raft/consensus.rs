@@ -1,7 +1,7 @@
 //! One peer's membership in the Raft group, for one disk.
 
-use openraft::error::{ClientWriteError, RaftError};
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::error::{ClientWriteError, RaftError};
 use openraft::type_config::alias::WatchReceiverOf;
 use openraft::{Config, EmptyNode, RaftMetrics, SnapshotPolicy};
 use std::collections::BTreeMap;

@@ -40,8 +40,10 @@ impl Consensus {
         remove: &BTreeSet<RaftId>,
         seen: &Configuration,
     ) -> Result<(), MembershipError> {
-        let change =
-            ChangeMembers::Batch(vec![ChangeMembers::AddVoterIds(raw(add)), ChangeMembers::RemoveVoters(raw(remove))]);
+        let change = ChangeMembers::Batch(vec![
+            ChangeMembers::AddVoterIds(raw(add)),
+            ChangeMembers::RemoveVoters(raw(remove)),
+        ]);
         self.change(change, seen).await
     }
 
@@ -52,7 +54,11 @@ impl Consensus {
     }
 
     /// Stops replicating to a learner.
-    pub(crate) async fn remove_learner(&self, id: RaftId, seen: &Configuration) -> Result<(), MembershipError> {
+    pub(crate) async fn remove_learner(
+        &self,
+        id: RaftId,
+        seen: &Configuration,
+    ) -> Result<(), MembershipError> {
         self.change(ChangeMembers::RemoveNodes(BTreeSet::from([id.0])), seen).await
     }
 

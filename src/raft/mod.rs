@@ -18,6 +18,3 @@ mod view;
 pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError};
 pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
 pub(crate) use view::View;
-
-
-

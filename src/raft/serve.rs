@@ -72,7 +72,9 @@ async fn receive_snapshot(mut source: Box<dyn FrameSource>, length: u64) -> io::
     loop {
         let next = tokio::time::timeout(STREAM_IDLE_DEADLINE, source.recv()).await;
         match next.unwrap_or_else(|_| Err(LinkError::Broken("no progress".into()))).map_err(refused)? {
-            Some(chunk) if state.len() as u64 + chunk.len() as u64 <= length => state.extend_from_slice(&chunk),
+            Some(chunk) if state.len() as u64 + chunk.len() as u64 <= length => {
+                state.extend_from_slice(&chunk)
+            }
             Some(_) => return Err(refused("a snapshot longer than announced")),
             None if state.len() as u64 == length => return Ok(state),
             None => return Err(refused("a snapshot shorter than announced")),
