@@ -7,3 +7,5 @@ pub mod voters;
 
 #[cfg(test)]
 mod prng;
+#[cfg(test)]
+mod scenarios;

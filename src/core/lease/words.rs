@@ -42,7 +42,8 @@ pub enum Input {
     },
     /// This peer is no leader any more.
     LostLeadership,
-    /// The first entry of this leader's own `term` was applied, at `index`.
+    /// An entry of `term` was applied, at `index`. The first of each term must be told, whoever leads; it
+    /// may come before or after [`Input::BecameLeader`].
     AppliedTerm {
         /// The entry's term.
         term: u64,
