@@ -30,7 +30,7 @@ pub struct MemberView {
     pub status: Status,
 }
 
-/// What the shell tells a [`Granter`].
+/// What the shell tells a [`Granter`](super::Granter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Raft was started in this process: what was known before is void.
