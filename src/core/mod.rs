@@ -14,3 +14,5 @@ pub mod voters;
 
 #[cfg(test)]
 mod prng;
+#[cfg(test)]
+mod scenarios;

@@ -27,7 +27,6 @@ struct Reign {
     since: Mono,
     /// Every lease that another leader, or this one in an earlier reign, granted is over from here on.
     settled: Mono,
-    own_entry: Option<u64>,
     /// Since when this leader could grant without a pause.
     granting_since: Mono,
     seen: BTreeMap<NodeId, Seen>,
@@ -43,6 +42,8 @@ pub struct Granter {
     voters: Voters,
     members: BTreeMap<NodeId, MemberView>,
     members_at: u64,
+    /// The newest term of which an entry was applied, and the first index of it.
+    newest_term: Option<(u64, u64)>,
     probes: Probes,
     reign: Option<Reign>,
 }
@@ -57,6 +58,7 @@ impl Granter {
             voters: Voters::new(),
             members: BTreeMap::new(),
             members_at: 0,
+            newest_term: None,
             probes: Probes::default(),
             reign: None,
         }
@@ -91,6 +93,7 @@ impl Granter {
         self.started = Some(now);
         self.members.clear();
         self.members_at = 0;
+        self.newest_term = None;
     }
 
     fn became_leader(&mut self, term: u64, now: Mono) {
@@ -102,17 +105,24 @@ impl Granter {
             term,
             since: now,
             settled: self.started.map_or(now, |started| started.max(now)) + granter_wait(self.lease),
-            own_entry: None,
             granting_since: now,
             seen: BTreeMap::new(),
             flights: Flights::default(),
         });
     }
 
+    /// It may be told before the reign is: the two come over different ways.
     fn applied_term(&mut self, term: u64, index: u64) {
-        if let Some(reign) = self.reign.as_mut().filter(|reign| reign.term == term) {
-            reign.own_entry.get_or_insert(index);
+        if self.newest_term.is_none_or(|(newest, _)| newest < term) {
+            self.newest_term = Some((term, index));
         }
+    }
+
+    /// The reign, once the member table shows everything that earlier leaders decided.
+    fn ready(&self) -> Option<&Reign> {
+        let (term, index) = self.newest_term?;
+        let shows = index <= self.members_at;
+        self.reign.as_ref().filter(|reign| shows && reign.term == term)
     }
 
     fn probe(&mut self, now: Mono) -> Option<Effect> {
@@ -177,8 +187,9 @@ impl Granter {
         applied: u64,
         now: Mono,
     ) -> Result<Grant, Refusal> {
+        let is_ready = self.ready().is_some();
         let reign = self.reign.as_mut().ok_or(Refusal::NotLeader)?;
-        if !reign.is_ready(self.members_at) {
+        if !is_ready {
             return Err(Refusal::NotReady);
         }
         let member = self.members.get(node).ok_or(Refusal::Unknown)?;
@@ -208,11 +219,8 @@ impl Granter {
     }
 
     fn tick(&mut self, now: Mono) -> Vec<Effect> {
-        let (members_at, lease) = (self.members_at, self.lease);
-        let has_quorum = self.has_quorum(now);
-        let Some(reign) = self.reign.as_mut().filter(|reign| has_quorum && reign.is_ready(members_at)) else {
-            return Vec::new();
-        };
+        let (is_able, lease) = (self.ready().is_some() && self.has_quorum(now), self.lease);
+        let Some(reign) = self.reign.as_mut().filter(|_| is_able) else { return Vec::new() };
         let mut effects = Vec::new();
         for (node, member) in &self.members {
             let due = member.status == Status::Up && now >= reign.certain_end(node, lease);
@@ -234,9 +242,7 @@ impl Granter {
     /// Whether a process may be admitted under `node` now. [`Granter::admit`] decides it.
     pub fn admission(&self, node: &NodeId, now: Mono) -> Admission {
         let later = Admission::NotReady { retry_after: ADMISSION_RETRY };
-        let Some(reign) = self.reign.as_ref().filter(|reign| reign.is_ready(self.members_at)) else {
-            return later;
-        };
+        let Some(reign) = self.ready() else { return later };
         if !self.has_quorum(now) || reign.flights.len() >= MAX_MEMBERS {
             return later;
         }
@@ -282,11 +288,6 @@ impl Granter {
 }
 
 impl Reign {
-    /// Whether the member table shows everything that earlier leaders decided.
-    fn is_ready(&self, members_at: u64) -> bool {
-        self.own_entry.is_some_and(|index| index <= members_at)
-    }
-
     fn heard(&self, node: &NodeId) -> Option<Heard> {
         self.seen.get(node).and_then(|seen| seen.heard)
     }

@@ -18,6 +18,8 @@
 
 mod flight;
 mod granter;
+#[cfg(test)]
+mod model;
 mod peer;
 mod words;
 

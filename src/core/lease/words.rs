@@ -30,7 +30,7 @@ pub struct MemberView {
     pub status: Status,
 }
 
-/// What the shell tells a [`Granter`].
+/// What the shell tells a [`Granter`](super::Granter).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Raft was started in this process: what was known before is void.
@@ -42,7 +42,8 @@ pub enum Input {
     },
     /// This peer is no leader any more.
     LostLeadership,
-    /// The first entry of this leader's own `term` was applied, at `index`.
+    /// An entry of `term` was applied, at `index`. The first of each term must be told, whoever leads; it
+    /// may come before or after [`Input::BecameLeader`].
     AppliedTerm {
         /// The entry's term.
         term: u64,
@@ -75,6 +76,7 @@ pub enum Input {
     },
     /// A proposal about `node` is about to be handed to Raft, under `term`. `MarkDown` and `Admit`
     /// need none: [`Effect::Lapsed`] and [`Granter::admit`](super::Granter::admit) begin theirs themselves.
+    /// The command carries that term, and `apply` rejects it under another.
     Begin {
         /// Whom it is about.
         node: NodeId,
