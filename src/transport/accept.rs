@@ -34,7 +34,7 @@ impl Accepted {
         lock(&self.0).len()
     }
 
-    fn of_node(&self, node: &NodeId) -> usize {
+    fn count_of(&self, node: &NodeId) -> usize {
         lock(&self.0).values().filter(|entry| entry.remote.hello.node_id == *node).count()
     }
 
@@ -50,7 +50,7 @@ impl Accepted {
     }
 
     /// The connections of one node, with who is at the other end.
-    pub(super) fn from_node(&self, node: &NodeId) -> Vec<(Connection, Arc<Remote>)> {
+    pub(super) fn of(&self, node: &NodeId) -> Vec<(Connection, Arc<Remote>)> {
         let all = lock(&self.0);
         let from = all.values().filter(|entry| entry.remote.hello.node_id == *node);
         from.map(|entry| (entry.connection.clone(), entry.remote.clone())).collect()
@@ -90,7 +90,7 @@ async fn welcome(shared: Arc<Shared>, incoming: Incoming, permit: OwnedSemaphore
         Ok(Err(Turned::Refused(refusal))) => {
             return shared.complain(from, &refusal.to_string());
         }
-        Err(_) => {
+        Ok(Err(Turned::Left)) | Err(_) => {
             bump(&shared.counters.silent);
             return shared.complain(from, "it said no hello in time");
         }
@@ -112,6 +112,8 @@ async fn welcome(shared: Arc<Shared>, incoming: Incoming, permit: OwnedSemaphore
 enum Turned {
     Stranger(String),
     Refused(Refusal),
+    /// It went away by itself before its hello.
+    Left,
 }
 
 async fn greet(shared: &Shared, incoming: Incoming) -> Result<(Connection, Arc<Remote>), Turned> {
@@ -122,6 +124,7 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Result<(Connection, Arc<R
     let hello =
         match read_hello(recv).await.and_then(|hello| admit(shared, &connection, &hello).map(|()| hello)) {
             Ok(hello) => hello,
+            Err(_) if connection.close_reason().is_some() => return Err(Turned::Left),
             Err(refusal) => {
                 shared.refuse(&connection, &refusal);
                 return Err(Turned::Refused(refusal));
@@ -147,7 +150,7 @@ fn admit(shared: &Shared, connection: &Connection, hello: &Hello) -> Result<(), 
     if let Some(by) = shared.newest.retired(&hello.node_id, hello.incarnation) {
         return Err(Refusal::Retired { by });
     }
-    if shared.accepted.of_node(&hello.node_id) >= MAX_CONNECTIONS_PER_NODE {
+    if shared.accepted.count_of(&hello.node_id) >= MAX_CONNECTIONS_PER_NODE {
         return Err(Refusal::Overloaded);
     }
     shared.handler.on_hello(hello)

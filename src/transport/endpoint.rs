@@ -279,7 +279,7 @@ impl Transport {
         // Before the connections are looked at: one that is made meanwhile finds it.
         shared.newest.raise(node, newest);
         let is_older = |hello: &Hello| shared.newest.retired(&hello.node_id, hello.incarnation);
-        let accepted = shared.accepted.from_node(node).into_iter();
+        let accepted = shared.accepted.of(node).into_iter();
         let accepted =
             accepted.filter_map(|(connection, remote)| Some((connection, is_older(&remote.hello)?)));
         let sessions = shared.links.all().into_iter().filter_map(|link| {
@@ -311,6 +311,13 @@ impl Transport {
     pub fn kill(&self) {
         self.shared().socket.faults.mute.store(true, Ordering::Relaxed);
         self.shared().close();
+    }
+}
+
+#[cfg(test)]
+impl Transport {
+    pub(super) fn first_link(&self) -> Arc<super::link::Link> {
+        self.shared().links.all().swap_remove(0)
     }
 }
 

@@ -125,14 +125,13 @@ impl FramedSend {
         }
         let mut batch = Batch::default();
         batch.push(&[], frame);
-        for chunk in batch.take() {
-            let mut rest = &chunk[..];
-            while !rest.is_empty() {
-                let written =
-                    timeout(self.idle, self.stream.write(rest)).await.map_err(|_| StreamError::Idle)?;
-                let written = written.map_err(|e| StreamError::Broken(e.to_string()))?;
-                rest = rest.get(written..).unwrap_or_default();
-            }
+        let mut chunks = batch.take();
+        let mut rest = chunks.as_mut_slice();
+        while !rest.is_empty() {
+            let written = timeout(self.idle, self.stream.write_chunks(rest)).await;
+            let written = written.map_err(|_| StreamError::Idle)?;
+            let written = written.map_err(|e| StreamError::Broken(e.to_string()))?;
+            rest = rest.get_mut(written.chunks..).unwrap_or_default();
         }
         self.clean = true;
         Ok(())
