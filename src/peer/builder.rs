@@ -285,6 +285,7 @@ impl Builder {
             changed: Notify::new(),
             held: Semaphore::new(MAX_HELD_CALLS),
             restores: Semaphore::new(MAX_PARALLEL_RESTORES),
+            hosting: Mutex::default(),
             restoring: Mutex::default(),
             collectable: Mutex::default(),
             admission: RwLock::default(),

@@ -19,6 +19,7 @@ impl Shared {
             if self.is_stopped() || self.phase.borrow().is_over() {
                 return;
             }
+            self.gate.note();
             // One that hangs must not hold up the next one.
             let shared = self.clone();
             self.spawn(async move { shared.beat(seq).await });

@@ -27,6 +27,9 @@ impl Shared {
     pub(super) fn reconcile<'a>(self: &Arc<Self>, actors: impl Iterator<Item = &'a ActorId>) {
         let Some(host) = self.host() else { return };
         for id in actors {
+            // Between a look at the directory and what follows from it, no other such step: else a
+            // restore could start what was just stopped.
+            let _one_at_a_time = lock(&self.hosting);
             match self.assigned(id) {
                 Some(a) if host.running(id) == Some(a.epoch) => {}
                 Some(a) => {

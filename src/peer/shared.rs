@@ -72,6 +72,8 @@ pub(crate) struct Shared {
     /// Calls that wait here for actors that are away.
     pub(crate) held: Semaphore,
     pub(crate) restores: Semaphore,
+    /// Held while an actor is started or stopped here as the directory says.
+    pub(crate) hosting: Mutex<()>,
     pub(crate) restoring: Mutex<BTreeMap<ActorId, Epoch>>,
     /// Actors of which older copies may be on this disk.
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
@@ -219,6 +221,9 @@ impl Shared {
             }
         }
         let Some(incarnation) = self.incarnation() else { return Err(WaitError::NotMember) };
+        // Its lease ends for good before others may count on that.
+        lock(&self.lease).step(PeerInput::Retired);
+        self.gate.retire();
         let left = end.saturating_duration_since(tokio::time::Instant::now());
         let command = Command::Leave { node: self.node.clone(), incarnation };
         match self.propose(command, left).await {
