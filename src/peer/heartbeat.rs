@@ -53,13 +53,16 @@ impl Shared {
     }
 
     async fn deliver_heartbeat(
-        &self,
+        self: &Arc<Self>,
         consensus: &Consensus,
         heartbeat: Heartbeat,
     ) -> Option<HeartbeatAnswer> {
         let view = consensus.view();
         if view.leads() {
-            return Some(self.on_heartbeat(heartbeat));
+            let (node, incarnation) = (heartbeat.node.clone(), heartbeat.incarnation);
+            let answer = self.on_heartbeat(heartbeat);
+            self.mark_up(node, incarnation);
+            return Some(answer);
         }
         let request = Request::Heartbeat(heartbeat);
         match self.ask_disk(view.leader?, request, self.timing.heartbeat * 2).await {

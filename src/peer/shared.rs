@@ -171,6 +171,17 @@ impl Shared {
         }
     }
 
+    /// Ends this process's life as a member, unless that has happened already.
+    fn end_as(&self, end: Phase) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let fresh = !phase.is_over();
+            if fresh {
+                *phase = end;
+            }
+            fresh
+        })
+    }
+
     /// A newer process of this node id exists: nothing of this one may act any more.
     pub(crate) fn retire(&self, by: Incarnation) {
         if self.incarnation().is_some_and(|mine| mine >= by) {
@@ -178,14 +189,7 @@ impl Shared {
         }
         self.gate.retire();
         lock(&self.lease).step(PeerInput::Retired);
-        let first = self.phase.send_if_modified(|phase| {
-            let fresh = matches!(phase, Phase::Joining | Phase::Member);
-            if fresh {
-                *phase = Phase::Retired { by };
-            }
-            fresh
-        });
-        if first {
+        if self.end_as(Phase::Retired { by }) {
             tracing::error!(node = %self.node, by = by.0, "retired: a newer process took over this node id; \
                 this one has stopped its actors and must be shut down");
             if let Some(host) = self.host() {
@@ -197,15 +201,10 @@ impl Shared {
 
     /// Gives up: only an operator can help.
     pub(crate) fn fail(&self, why: impl std::fmt::Display) {
-        tracing::error!(node = %self.node, %why, "this peer cannot go on");
         self.gate.close();
-        self.phase.send_if_modified(|phase| {
-            let fresh = matches!(phase, Phase::Joining | Phase::Member);
-            if fresh {
-                *phase = Phase::Failed(why.to_string());
-            }
-            fresh
-        });
+        if self.end_as(Phase::Failed(why.to_string())) {
+            tracing::error!(node = %self.node, %why, "this peer cannot go on");
+        }
     }
 
     pub(crate) fn disk_of(&self, node: &NodeId) -> Option<RaftId> {
@@ -237,13 +236,7 @@ impl Shared {
         if let Some(host) = self.host() {
             host.stop_all();
         }
-        self.phase.send_if_modified(|phase| {
-            let fresh = matches!(phase, Phase::Joining | Phase::Member);
-            if fresh {
-                *phase = Phase::Stopped;
-            }
-            fresh
-        });
+        self.end_as(Phase::Stopped);
         let consensus = self.consensus();
         let transport = self.transport().cloned();
         // Both live on the control runtime; the caller may be on any.
