@@ -9,8 +9,8 @@ use standin::id::NodeId;
 
 /// Most peers, partitions and iterations of one run: all of it lives on one machine.
 const MAX_PEERS: u64 = 64;
-const MAX_PARTITIONS: u64 = 4096;
-const MAX_ITERATIONS: u64 = 100_000;
+const MAX_PARTITIONS: u64 = 1024;
+const MAX_ITERATIONS: u64 = 10_000;
 
 /// PageRank on peers that may die: one process a peer, killed and replaced in the middle.
 #[derive(Parser)]
@@ -147,6 +147,11 @@ impl RunArgs {
     /// What no single flag can check.
     pub fn check(&self) -> Result<(), String> {
         let nodes = self.nodes();
+        if !self.kills.is_empty() && self.peers < 3 && self.replace != Replace::Disk {
+            return Err(
+                "--kill needs 3 peers: of fewer, no majority is left to admit a replacement".to_owned()
+            );
+        }
         for Kill { victim, iteration } in &self.kills {
             if let Victim::Node(node) = victim
                 && !nodes.contains(node)
@@ -209,6 +214,7 @@ mod tests {
             "--kill a/b@2",
             "--kill worker-12@2",
             "--kill worker-1@50",
+            "--peers 2 --kill worker-2@2",
             "--peers 0",
             "--partitions 0",
             "--after -1",

@@ -4,5 +4,73 @@ mod cli;
 mod graph;
 mod job;
 mod rank;
+mod run;
+mod wire;
 
-fn main() {}
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Role, RunArgs};
+use graph::Graph;
+use run::{Setup, Style, Summary};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Cli { run, role } = Cli::parse();
+    let outcome = match role {
+        Some(Role::Worker(_)) => Err("not built yet".to_owned()),
+        None => lead(&run).await,
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("pagerank: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the whole job. True if its ranks are those of a single process.
+async fn lead(args: &RunArgs) -> Result<bool, String> {
+    args.check()?;
+    let graph = Graph::open(&args.edges).map_err(|error| error.to_string())?;
+    let temporary = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let dir = match &args.data_dir {
+        Some(dir) => fresh(dir)?,
+        None => temporary.path().to_owned(),
+    };
+    let style = match (args.json, io::stdout().is_terminal()) {
+        (true, _) => Style::Silent,
+        (false, true) => Style::Live,
+        (false, false) => Style::Plain,
+    };
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let issue = Box::new(|_: &_, _: &_| Err("no identity yet".to_owned()));
+    let summary = run::run(args, &graph, Setup { program, dir, issue, style, out: io::stdout() }).await?;
+    print(&summary, args.json).map_err(|error| error.to_string())?;
+    Ok(summary.matches)
+}
+
+/// A run founds its own cluster, so it does not start on the remains of another.
+fn fresh(dir: &PathBuf) -> Result<PathBuf, String> {
+    let describe = |error: io::Error| format!("{}: {error}", dir.display());
+    std::fs::create_dir_all(dir).map_err(describe)?;
+    if std::fs::read_dir(dir).map_err(describe)?.next().is_some() {
+        return Err(format!("{} is not empty; name another --data-dir", dir.display()));
+    }
+    std::fs::canonicalize(dir).map_err(describe)
+}
+
+fn print(summary: &Summary, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)
+    } else {
+        writeln!(out, "\n{summary}")
+    }
+}

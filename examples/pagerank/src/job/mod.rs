@@ -14,5 +14,20 @@ pub use coordinator::Coordinator;
 pub use messages::{Contribute, Given, Inputs, Reply};
 pub use partition::{Partition, split};
 
+/// The place of the peer that a partition belongs to.
+pub fn home_of(partition: usize, peers: usize) -> usize {
+    partition % peers.max(1)
+}
+
+/// The partitions that belong to a peer.
+pub fn homed_at(peer: usize, partitions: usize, peers: usize) -> Vec<usize> {
+    (0..partitions).filter(|partition| home_of(*partition, peers) == peer).collect()
+}
+
+/// The place of the peer that the coordinator belongs to: the last, so that it is not the founder.
+pub fn home_of_coordinator(peers: usize) -> usize {
+    peers.saturating_sub(1)
+}
+
 #[cfg(test)]
 mod tests;
