@@ -147,7 +147,8 @@ mod tests {
         assert!(reads(b"hello\n").await.is_err());
         assert!(reads(b"{\"say\":\"no such thing\"}\n").await.is_err());
         assert!(reads(b"{\"say\":\"joi").await.is_err());
-        let endless = vec![b' '; 2 << 20];
-        assert!(reads(&endless).await.unwrap_err().to_string().contains("1 MiB"));
+        let mut endless = tokio::io::BufReader::new(tokio::io::repeat(b' '));
+        let error = read::<Report>(&mut endless).await.unwrap_err();
+        assert!(error.to_string().contains("1 MiB"));
     }
 }

@@ -121,7 +121,8 @@ async fn the_speaker_and_leader_may_be_the_one_that_is_killed() {
     let (summary, out) = stage.run("--kill leader@1", &script).await;
     let summary = summary.expect(&out);
     assert_eq!(summary.kills[0].node.as_str(), "worker-1");
-    assert!(summary.matches && summary.supersteps_redone == 1, "{out}");
+    // Once or twice: it depends on whether the new worker-1 is back in time to speak again.
+    assert!(summary.matches && summary.supersteps_redone >= 1, "{out}");
 }
 
 #[tokio::test]
