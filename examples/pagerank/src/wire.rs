@@ -21,8 +21,8 @@ pub const RANKS_PER_LINE: usize = 16_384;
 pub enum Command {
     /// Wait until all peers are members, then create the actors on them.
     Create { edges: PathBuf, nodes: Vec<NodeId>, partitions: usize },
-    /// One round of the coordinator.
-    Step,
+    /// One round of the coordinator, not beyond an iteration.
+    Step { until: u64 },
     /// Ask a partition where it is, until it answers.
     Probe { partition: usize },
     /// Say all ranks of an iteration.

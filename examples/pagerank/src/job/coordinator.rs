@@ -31,9 +31,10 @@ impl Coordinator {
         self.iteration
     }
 
-    /// One question for each partition: to take the next step, or only what they give where they are.
-    pub fn questions(&mut self) -> Vec<Contribute> {
-        if self.next.is_empty() {
+    /// One question for each partition: to take the next step, unless that leads past `until`, or
+    /// else only what they give where they are.
+    pub fn questions(&mut self, until: u64) -> Vec<Contribute> {
+        if self.next.is_empty() || self.iteration >= until {
             return vec![Contribute { iteration: self.iteration, inputs: None }; self.sizes.len()];
         }
         let iteration = self.iteration + 1;

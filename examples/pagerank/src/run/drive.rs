@@ -13,7 +13,7 @@ use crate::job;
 use crate::wire::{Command, Report};
 
 /// How long to wait after a command came to nothing.
-const RETRY: Duration = Duration::from_millis(100);
+const RETRY: Duration = Duration::from_millis(50);
 
 impl<W: Write> Run<'_, W> {
     pub(super) fn on_news(&mut self, who: Who, news: News) -> Result<(), String> {
@@ -46,11 +46,12 @@ impl<W: Write> Run<'_, W> {
             }
             Report::Stepped { from, to, calls_failed, stuck } => {
                 let before = self.progress.iteration;
+                let stopped = stuck.is_some();
                 self.progress.stepped(from, to, calls_failed, stuck);
                 if to < before {
                     self.event(&format!("supersteps {} to {before} are done again", to + 1));
                 }
-                self.lead_on(self.progress.phase);
+                if stopped { self.retry() } else { self.lead_on(self.progress.phase) }
             }
             Report::Ranks { partition, first, ranks } => self.progress.ranks(partition, first, &ranks),
             Report::Collected if self.progress.all_ranks().is_ok() => self.lead_on(Phase::Done),
@@ -96,6 +97,11 @@ impl<W: Write> Run<'_, W> {
 
     fn fail(&mut self, error: String) {
         self.progress.failed(error);
+        self.retry();
+    }
+
+    /// Tells the command again, a little later.
+    fn retry(&mut self) {
         self.driving = None;
         self.later(Instant::now() + RETRY, Todo::Drive);
     }
@@ -117,7 +123,7 @@ impl<W: Write> Run<'_, W> {
         };
         let Some(command) = self.progress.command(create) else { return };
         self.driving = Some(speaker);
-        if command == Command::Step {
+        if self.progress.phase == Phase::Stepping {
             self.step_began = Some(Instant::now());
             self.first_step = self.first_step.or(self.step_began);
         }

@@ -53,25 +53,30 @@ impl Progress {
         self.redone += self.iteration.saturating_sub(from) + from.saturating_sub(to);
         self.iteration = to;
         self.calls_failed = self.calls_failed.saturating_add(calls_failed);
+        let complete = stuck.is_none();
         self.stuck = stuck;
-        if self.iteration >= self.iterations {
+        if complete && self.iteration >= self.iterations {
             self.phase = Phase::Collecting;
         }
     }
 
-    /// The command is to be told again.
+    /// The command came to nothing. Ranks may be missing because a partition went back after the last
+    /// superstep; another round finds that out.
     pub fn failed(&mut self, error: String) {
         self.calls_failed += 1;
         self.stuck = Some(error);
+        if self.phase == Phase::Collecting {
+            self.phase = Phase::Stepping;
+        }
     }
 
     /// The command that leads on from here.
     pub fn command(&self, create: impl FnOnce() -> Command) -> Option<Command> {
         match self.phase {
             Phase::Creating => Some(create()),
-            Phase::Stepping => Some(Command::Step),
+            Phase::Stepping => Some(Command::Step { until: self.iterations }),
             Phase::Collecting => {
-                Some(Command::Collect { iteration: self.iteration, partitions: self.ranks.len() })
+                Some(Command::Collect { iteration: self.iterations, partitions: self.ranks.len() })
             }
             Phase::Starting | Phase::Done => None,
         }
@@ -149,6 +154,20 @@ mod tests {
         assert_eq!((progress.iteration, progress.redone), (1, 3), "the coordinator went back to 0");
         assert_eq!((progress.calls_failed, progress.phase), (3, Phase::Stepping));
         progress.stepped(1, 50, 0, None);
+        assert_eq!(progress.phase, Phase::Collecting);
+    }
+
+    #[test]
+    fn ranks_that_cannot_be_collected_are_computed_again() {
+        let mut progress = Progress::new(2, 1, 1);
+        progress.stepped(1, 2, 0, None);
+        progress.failed("partition 0 went back".to_owned());
+        assert_eq!(progress.phase, Phase::Stepping);
+        progress.stepped(2, 1, 0, None);
+        assert_eq!((progress.phase, progress.redone), (Phase::Stepping, 1));
+        progress.stepped(1, 2, 0, Some("partition 0 is away".to_owned()));
+        assert_eq!(progress.phase, Phase::Stepping);
+        progress.stepped(2, 2, 0, None);
         assert_eq!(progress.phase, Phase::Collecting);
     }
 
