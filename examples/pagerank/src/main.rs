@@ -6,6 +6,7 @@ mod job;
 mod rank;
 mod run;
 mod wire;
+mod worker;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -13,15 +14,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use cli::{Cli, Role, RunArgs};
+use cli::{Cli, Role, RunArgs, WorkerArgs};
 use graph::Graph;
-use run::{Setup, Style, Summary};
+use run::{Issue, Setup, Style, Summary};
+use standin::identity::Authority;
+use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Cli { run, role } = Cli::parse();
     let outcome = match role {
-        Some(Role::Worker(_)) => Err("not built yet".to_owned()),
+        Some(Role::Worker(args)) => serve(args).await.map(|()| true),
         None => lead(&run).await,
     };
     match outcome {
@@ -32,6 +35,13 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Is one peer. What it logs goes to its standard error, which is a file of the run.
+async fn serve(args: WorkerArgs) -> Result<(), String> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(false).init();
+    worker::run(args).await
 }
 
 /// Runs the whole job. True if its ranks are those of a single process.
@@ -49,7 +59,11 @@ async fn lead(args: &RunArgs) -> Result<bool, String> {
         (false, false) => Style::Plain,
     };
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
-    let issue = Box::new(|_: &_, _: &_| Err("no identity yet".to_owned()));
+    let authority = Authority::create("pagerank").map_err(|error| error.to_string())?;
+    let issue: Issue = Box::new(move |node, dir| {
+        let identity = authority.issue(node).map_err(|error| error.to_string())?;
+        identity.save(dir).map_err(|error| error.to_string())
+    });
     let summary = run::run(args, &graph, Setup { program, dir, issue, style, out: io::stdout() }).await?;
     print(&summary, args.json).map_err(|error| error.to_string())?;
     Ok(summary.matches)

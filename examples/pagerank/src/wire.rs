@@ -94,17 +94,22 @@ pub enum Sighting {
 pub async fn read<T: DeserializeOwned>(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<T>> {
     let mut line = Vec::new();
     let length = from.take(MAX_LINE_BYTES + 1).read_until(b'\n', &mut line).await?;
-    if length == 0 {
-        return Ok(None);
-    }
-    if length as u64 > MAX_LINE_BYTES {
+    if length == 0 { Ok(None) } else { parse(&line).map(Some) }
+}
+
+/// Reads the object of one line.
+///
+/// # Errors
+/// The line is too long, or is not such an object.
+pub fn parse<T: DeserializeOwned>(line: &[u8]) -> io::Result<T> {
+    if line.len() as u64 > MAX_LINE_BYTES {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "a line of more than 1 MiB"));
     }
     let garbled = |error| {
-        let start = String::from_utf8_lossy(line.get(..80).unwrap_or(&line)).into_owned();
+        let start = String::from_utf8_lossy(line.get(..80).unwrap_or(line)).into_owned();
         io::Error::new(io::ErrorKind::InvalidData, format!("not an object of ours: {start:?}: {error}"))
     };
-    serde_json::from_slice(&line).map(Some).map_err(garbled)
+    serde_json::from_slice(line).map_err(garbled)
 }
 
 /// Writes one object.

@@ -11,7 +11,7 @@ mod messages;
 mod partition;
 
 pub use coordinator::Coordinator;
-pub use messages::{Contribute, Given, Inputs, Reply};
+pub use messages::{Contribute, Reply};
 pub use partition::{Partition, split};
 
 /// The place of the peer that a partition belongs to.

@@ -1,6 +1,7 @@
 //! The job without any cluster: partitions and coordinator go back to older copies of themselves at
 //! any moment, as after a failure, and the ranks still come out to the last bit.
 
+use super::messages::Inputs;
 use super::*;
 use crate::graph::{Graph, parse};
 use crate::rank::{ONE, Reference};
