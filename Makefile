@@ -1,0 +1,37 @@
+# The one command surface. `make demo` and `make test` need nothing before them.
+#
+# Every target names the same packages and features, so that all of them share one build: a dependency
+# (RocksDB takes minutes) is compiled once, whichever command comes first.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix
+
+WHOLE := --workspace --all-features
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## lists the commands
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/'
+
+setup: ## installs what is missing on this machine (Debian, Ubuntu), or says what to install
+	@scripts/setup
+
+demo: setup ## PageRank on eleven processes, one of them killed on the way (ARGS="--help" for its options)
+	cargo build --locked $(WHOLE) --bins
+	$(TARGET)/debug/pagerank $(ARGS)
+
+test: setup ## all tests
+	cargo test --locked $(WHOLE) --no-fail-fast
+
+check: setup ## changes nothing: format, lints, documentation, licences, house rules
+	cargo fmt --all -- --check
+	cargo clippy --locked $(WHOLE) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps --document-private-items
+	if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check; \
+	else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
+	cargo test --locked $(WHOLE) --test tidy
+
+fix: setup ## formats, and applies what clippy can
+	cargo clippy --locked $(WHOLE) --all-targets --fix --allow-dirty --allow-staged
+	cargo fmt --all
