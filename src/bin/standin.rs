@@ -109,3 +109,31 @@ fn show(file: &Path) -> Result<String, String> {
     let validity = validity.map_or_else(|| "at unreadable dates".to_owned(), |v| v.to_string());
     Ok(format!("{who}\nvalid {validity}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_authority_and_a_certificate_are_made_shown_and_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let (ca, node) = (dir.path().join("ca"), dir.path().join("w7"));
+        make_authority("demo", &ca).unwrap();
+        issue("worker-7", &ca, &node).unwrap();
+        let shown = show(&node.join("node.pem")).unwrap();
+        assert!(shown.starts_with("node worker-7 of cluster demo\nvalid from 20"), "{shown}");
+        assert!(show(&ca.join("ca.pem")).unwrap().starts_with("authority of cluster demo\n"));
+        assert!(issue("worker-7", &ca, &node).unwrap_err().contains("exists already"));
+        assert!(make_authority("demo", &ca).unwrap_err().contains("exists already"));
+    }
+
+    #[test]
+    fn errors_say_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let nothing = dir.path().join("nothing");
+        assert!(issue("worker-7", &nothing, &nothing).unwrap_err().contains("standin cert ca --cluster"));
+        assert!(issue("no spaces", &nothing, &nothing).unwrap_err().contains("A-Z a-z 0-9"));
+        assert!(make_authority("", &nothing).unwrap_err().contains("1 to 64 characters"));
+        assert!(show(&nothing).unwrap_err().contains("nothing"));
+    }
+}

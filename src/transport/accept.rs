@@ -103,8 +103,9 @@ async fn welcome(shared: Arc<Shared>, incoming: Incoming, permit: OwnedSemaphore
     // The table did not know this connection when an older life was last looked for.
     if let Some(by) = shared.newest.retired(&remote.hello.node_id, remote.hello.incarnation) {
         shared.refuse(&connection, &Refusal::Retired { by });
+    } else {
+        serve::run(&shared, &connection, &remote).await;
     }
-    serve::run(&shared, &connection, &remote).await;
     shared.accepted.remove(id);
 }
 

@@ -51,7 +51,9 @@ async fn connect(
     let connection = connecting.await.map_err(|e| at(&e))?;
     let answer = exchange(&connection, hello).await;
     let answer = answer.map_err(|e| match connection.close_reason() {
-        Some(reason) => refusal_in(&reason).map_or_else(|| at(&reason), RequestError::Refused),
+        Some(reason) => refusal_in(&reason)
+            .filter(|_| peer_name(&connection).is_some_and(|name| name.cluster() == hello.cluster))
+            .map_or_else(|| at(&reason), RequestError::Refused),
         None => at(&e),
     })?;
     let remote = decode_hello(&answer).map_err(|e| at(&e));

@@ -104,7 +104,8 @@ impl Link {
                     None => return,
                     Some(returned) => job = returned,
                 },
-                // What is under way on the old session ends there.
+                // What is under way on the old session ends there; without that it would only pile up.
+                Fit::AskAgain if session.is_unused() => session.close(),
                 Fit::AskAgain => {}
             }
             inner.state = State::Idle;
@@ -142,7 +143,7 @@ impl Link {
         }
     }
 
-    /// Dialing succeeded. Returns the session if it was made with a hello that is out of date.
+    /// Dialing succeeded. Gives the session back if it was made with a hello that is out of date.
     pub(super) fn up(
         self: &Arc<Self>,
         shared: &Arc<Shared>,

@@ -98,12 +98,15 @@ impl Session {
         self.streams.clone()
     }
 
+    /// Whether nothing is under way.
+    pub(super) fn is_unused(&self) -> bool {
+        let quiet = |end: &LaneEnd| end.flight.is_empty() && end.queue.capacity() == MAX_QUEUED_FRAMES;
+        self.streams.is_alone() && self.lanes.iter().all(quiet)
+    }
+
     /// Whether nothing is under way, and nothing was asked since this question was put the last time.
     pub(super) fn is_idle(&self) -> bool {
-        let quiet = |end: &LaneEnd| end.flight.is_empty() && end.queue.capacity() == MAX_QUEUED_FRAMES;
-        !self.touched.swap(false, Ordering::Relaxed)
-            && self.streams.is_alone()
-            && self.lanes.iter().all(quiet)
+        !self.touched.swap(false, Ordering::Relaxed) && self.is_unused()
     }
 
     pub(super) fn close(&self) {

@@ -63,6 +63,12 @@ async fn an_older_life_at_the_address_gets_nothing_until_it_says_a_newer_hello()
     assert!(matches!(early, Err(RequestError::NotSent(_))), "{early:?}");
     assert_eq!(two.heard().len(), 1);
 
+    // Asking again and again leaves no trail of connections.
+    let old = one.transport.first_link().session().unwrap();
+    until("it is worth asking again", || old.fit(life(4)) == super::super::session::Fit::AskAgain).await;
+    assert!(one.ask(&fourth, "for life 4").await.is_err());
+    assert!(old.connection.close_reason().is_some());
+
     two.transport.set_hello(life(4), None, None);
     one.ask_until_answered(&fourth).await;
     one.ask(&third, "a newer life will do").await.unwrap();
