@@ -33,8 +33,8 @@ impl<W: Write> Run<'_, W> {
 
     fn on_report(&mut self, peer: usize, report: Report) -> Result<(), String> {
         match report {
-            Report::Listening { addr } => self.on_listening(peer, addr)?,
-            Report::Joined => self.on_joined(peer),
+            Report::Listening { addr } => self.fleet.listens(peer, addr),
+            Report::Joined => self.on_joined(peer)?,
             Report::Saw { event } => self.on_sighting(peer, event)?,
             Report::Answer { partition, iteration, sum } => self.on_answer(partition, iteration, sum)?,
             Report::Fatal { error } => return Err(format!("{}: {error}", self.name(peer))),
@@ -61,27 +61,23 @@ impl<W: Write> Run<'_, W> {
         Ok(())
     }
 
-    fn on_listening(&mut self, peer: usize, addr: std::net::SocketAddr) -> Result<(), String> {
-        self.fleet.listens(peer, addr);
-        if peer == 0 && self.progress.phase == Phase::Starting {
-            for other in 1..self.fleet.peers().len() {
-                self.fleet.start(other, None, false)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn on_joined(&mut self, peer: usize) {
+    fn on_joined(&mut self, peer: usize) -> Result<(), String> {
         self.fleet.joined(peer);
         let now = self.now();
         if let Some(recovery) = self.recovery_of(peer) {
             recovery.admitted(now);
+        }
+        if peer == 0 && self.progress.phase == Phase::Starting {
+            for other in 1..self.fleet.peers().len() {
+                self.fleet.start(other, None, false)?;
+            }
         }
         let all = self.fleet.peers().iter().all(|peer| peer.state == State::Joined);
         if all && self.progress.phase == Phase::Starting {
             self.event("all peers have joined");
             self.lead_on(Phase::Creating);
         }
+        Ok(())
     }
 
     /// The present command is done; on to the next, at the pace that was asked for.

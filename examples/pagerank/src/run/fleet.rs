@@ -73,7 +73,7 @@ impl Fleet {
         self.peers.iter().position(|peer| peer.state == State::Joined)
     }
 
-    /// Starts the founder. It must be listening before the others have somebody to ask.
+    /// Starts the founder. The others have somebody to ask once it is a member.
     pub fn found(&mut self) -> Result<(), String> {
         self.start(0, None, true)
     }

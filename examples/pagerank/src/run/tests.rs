@@ -154,5 +154,5 @@ async fn a_deadline_says_where_it_hangs() {
     let deaf = "#!/bin/sh\necho '{\"say\":\"listening\",\"addr\":\"127.0.0.1:1\"}'; exec sleep 100\n";
     let (summary, _) = Stage::new().run("--deadline 1", deaf).await;
     let error = summary.unwrap_err();
-    assert!(error.contains("not admitted: worker-1, worker-2, worker-3"), "{error}");
+    assert!(error.contains("not running: worker-2, worker-3; not admitted: worker-1"), "{error}");
 }
