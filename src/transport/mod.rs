@@ -4,7 +4,7 @@
 //! streams; so a pair of peers has up to two connections, and no rule about who calls whom. What happens to
 //! one request:
 //!
-//! 1. [`Transport::request`] finds the [`link`] to its destination and queues the frame there, in the call
+//! 1. [`Transport::request`] finds the `link` to its destination and queues the frame there, in the call
 //!    itself, so that one caller's order is kept. A link without a session dials first (`dial`).
 //! 2. The session's writer for that [`Lane`] (`lane`) claims the request, which from then on counts as sent, and
 //!    writes it with whatever else is waiting in one go.

@@ -14,7 +14,7 @@ use super::frame::{Batch, FrameError, FrameReader};
 use super::lane::{ID_BYTES, MAX_BODY_BYTES, STATUS_DROPPED, STATUS_OK, STATUS_REFUSED, STATUS_REPLY_LOST};
 use super::request::{Charge, Remote};
 use super::stream::{FramedStream, Hold};
-use super::wire::{CLOSE_DONE, Lane, Refusal, TAG_BULK, encode_refusal};
+use super::wire::{Lane, Refusal, TAG_BULK, encode_refusal};
 use crate::limits::{HANDSHAKE_DEADLINE, MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_STREAM_HEADER_BYTES};
 
 /// Serves the connection's streams until it ends.
@@ -24,37 +24,16 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &
         let (shared, connection) = (shared.clone(), connection.clone());
         let (remote, taken) = (remote.clone(), taken.clone());
         shared.runtime.clone().spawn(async move {
-            let mut guard = CloseOnDrop { connection: &connection, armed: true };
-            match serve_stream(&shared, &remote, &taken, stream).await {
-                Ok(Ended::HandedOver) => guard.armed = false,
-                Err(e) if e.is_malformed() => {
-                    bump(&shared.counters.bad_frames);
-                    shared.complain_of(&connection, &e.to_string());
-                    shared.refuse(&connection, &Refusal::Malformed);
-                }
-                Ok(Ended::Lane) | Err(_) => {}
+            // A lane that ends for another reason, a panic in the handler included, ends its stream too, and the dialer
+            // closes the connection then.
+            if let Err(e) = serve_stream(&shared, &remote, &taken, stream).await
+                && e.is_malformed()
+            {
+                bump(&shared.counters.bad_frames);
+                shared.complain_of(&connection, &e.to_string());
+                shared.refuse(&connection, &Refusal::Malformed);
             }
         });
-    }
-}
-
-enum Ended {
-    /// A bulk stream is the handler's now.
-    HandedOver,
-    Lane,
-}
-
-/// A lane that ends alone, be it by a panic in the handler, would leave its requests to their deadlines.
-struct CloseOnDrop<'a> {
-    connection: &'a Connection,
-    armed: bool,
-}
-
-impl Drop for CloseOnDrop<'_> {
-    fn drop(&mut self) {
-        if self.armed {
-            self.connection.close(CLOSE_DONE.into(), b"a stream ended");
-        }
     }
 }
 
@@ -63,7 +42,7 @@ async fn serve_stream(
     remote: &Arc<Remote>,
     taken: &[AtomicBool; 2],
     (send, mut recv): (SendStream, RecvStream),
-) -> Result<Ended, FrameError> {
+) -> Result<(), FrameError> {
     let gone = |e: &dyn std::fmt::Display| FrameError::Io(e.to_string());
     let mut tag = [0; 1];
     let read = timeout(HANDSHAKE_DEADLINE, recv.read_exact(&mut tag)).await;
@@ -74,7 +53,7 @@ async fn serve_stream(
         let header = timeout(HANDSHAKE_DEADLINE, reader.next()).await.map_err(|e| gone(&e))??;
         let header = header.ok_or(FrameError::Truncated)?;
         shared.handler.on_stream(remote, header, FramedStream::new(send, reader, Hold::default()));
-        return Ok(Ended::HandedOver);
+        return Ok(());
     }
     let lane = Lane::of_tag(tag).ok_or(FrameError::Malformed)?;
     let [control, call] = taken;
@@ -83,7 +62,7 @@ async fn serve_stream(
         return Err(FrameError::Malformed);
     }
     let _ = send.set_priority(lane.priority());
-    serve_lane(shared, remote, lane, send, recv).await.map(|()| Ended::Lane)
+    serve_lane(shared, remote, lane, send, recv).await
 }
 
 async fn serve_lane(

@@ -115,7 +115,9 @@ async fn a_retired_life_is_cut_off_both_ways_and_told_so() {
     until("it is told", || lock(&one.recorder.refused).contains(&by)).await;
     assert_eq!(two.transport.counters().closed_older, 2);
 
+    let accepted = two.transport.counters().accepted;
     assert_eq!(one.ask(&two.dest(), "again").await, Err(RequestError::Refused(by)));
+    assert_eq!(two.transport.counters().accepted, accepted, "it is refused before it is welcomed");
     let back = two.ask(&dest, "and back").await;
     assert!(matches!(back, Err(RequestError::NotSent(_))), "{back:?}");
     assert_eq!((one.heard().len(), two.heard().len()), (1, 2));

@@ -109,7 +109,7 @@ impl TestPeer {
         lock(&self.recorder.heard).iter().map(|(_, body)| body.clone()).collect()
     }
 
-    /// The same identity, at the same place in the same test, as a new process would be.
+    /// Asks again while the answer is an error: links need a moment to find out.
     pub(super) async fn ask_until_answered(&self, to: &Dest) {
         let deadline = tokio::time::Instant::now() + SOON;
         while let Err(e) = self.ask(to, "are you there?").await {

@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use quinn::crypto::rustls::QuicClientConfig;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{Connection, ConnectionError, Endpoint};
 
 use super::super::{tls, wire};
@@ -134,6 +134,42 @@ async fn a_peer_does_not_talk_to_an_acceptor_of_another_authority() {
     let asked = target.peer.ask(&foreign.dest(), "secret").await;
     assert!(matches!(asked, Err(RequestError::NotSent(_))), "{asked:?}");
     assert!(foreign.heard().is_empty());
+}
+
+/// Accepts one connection with mallory's valid certificate, answers its hello with `welcome`, and reports whether anything
+/// was asked on it.
+fn impostor(target: &Target, welcome: &Hello) -> (SocketAddr, tokio::task::JoinHandle<bool>) {
+    let crypto = QuicServerConfig::try_from(tls::server_tls(&target.mallory()).unwrap()).unwrap();
+    let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
+    let endpoint = Endpoint::server(config, loopback()).unwrap();
+    let (addr, frame) = (endpoint.local_addr().unwrap(), framed_hello(welcome));
+    let task = tokio::spawn(async move {
+        let connection = endpoint.accept().await.unwrap().await.unwrap();
+        let (mut send, _recv) = connection.accept_bi().await.unwrap();
+        send.write_all(&frame[1..]).await.unwrap();
+        let asked = connection.accept_bi().await.is_ok();
+        connection.close(0_u32.into(), b"");
+        asked
+    });
+    (addr, task)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptor_cannot_pose_as_another_node_or_cluster_either() {
+    let target = Target::new();
+    target.peer.transport.set_hello(None, None, Some(ClusterId([1; 16])));
+    let lies = [
+        Hello { node_id: node("worker-2"), ..target.hello() },
+        Hello { cluster: "other".into(), ..target.hello() },
+        Hello { cluster_id: Some(ClusterId([2; 16])), ..target.hello() },
+    ];
+    for lie in lies {
+        let (addr, served) = impostor(&target, &lie);
+        let dest = Dest { node_id: Some(lie.node_id.clone()), addr, incarnation: None };
+        let asked = target.peer.ask(&dest, "secret").await;
+        assert!(matches!(asked, Err(RequestError::NotSent(_))), "{asked:?} for {lie:?}");
+        assert!(!served.await.unwrap(), "it was asked as {lie:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
