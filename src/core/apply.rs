@@ -81,7 +81,11 @@ impl State {
         }
         let old = old.cloned();
         let incarnation = Incarnation(at.index);
-        // The founder's disk is Raft's member 0, initialized before any entry could name it.
+        // The founder's disk is Raft's member 0, initialized before any entry could name it. Nobody
+        // enters before the founder, or its disk's id would be given out twice (invariant 2).
+        if self.members.is_empty() && admit.raft_id != Some(RaftId(0)) {
+            return Err(Refused::NoSuchMember);
+        }
         let first = if self.members.is_empty() { RaftId(0) } else { RaftId(at.index) };
         let kept = admit.raft_id.filter(|id| old.as_ref().is_some_and(|m| m.raft_id == *id));
         let raft_id = kept.unwrap_or(first);
