@@ -19,7 +19,7 @@ setup: ## installs what is missing on this machine (Debian, Ubuntu), or says wha
 
 demo: setup ## PageRank on eleven processes, one of them killed on the way (ARGS="--help" for its options)
 	cargo build --locked $(WHOLE) --bins
-	$(TARGET)/debug/pagerank $(ARGS)
+	$(TARGET)/debug/pagerank $(or $(ARGS),--kill worker-7@20 --pace 200)
 
 test: setup ## all tests
 	cargo test --locked $(WHOLE) --no-fail-fast
