@@ -17,7 +17,7 @@
 //! use standin::Placement;
 //! use std::time::Duration;
 //!
-//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 //! let patience = Duration::from_secs(20);
 //! let mut cluster = Cluster::start(3, |peer| peer.kind(Kind::of::<Counter>().handles::<Add>())).await?;
 //! let home = cluster.node(2);
