@@ -161,3 +161,9 @@ pub const CONDITION_POLL: Duration = Duration::from_millis(10);
 pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.
 pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(5);
+/// Applied entries that a peer remembers for a test that compares logs.
+#[cfg(feature = "testing")]
+pub const APPLIED_TRAIL: usize = 65_536;
+/// Broken promises that a test cluster remembers.
+#[cfg(feature = "testing")]
+pub const MAX_VIOLATIONS: usize = 64;

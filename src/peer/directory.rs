@@ -191,7 +191,7 @@ impl Shared {
     }
 
     /// Waits until this peer has applied all that was decided before the call.
-    pub(super) async fn catch_up(self: &Arc<Self>, end: Instant) -> Result<(), String> {
+    pub(crate) async fn catch_up(self: &Arc<Self>, end: Instant) -> Result<(), String> {
         loop {
             let why = match self.read_index().await {
                 Ok(index) => {

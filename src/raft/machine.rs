@@ -23,6 +23,15 @@ pub(crate) struct Applied {
     inner: RwLock<Inner>,
     changes: Mutex<Noted>,
     index: watch::Sender<u64>,
+    #[cfg(feature = "testing")]
+    trail: Mutex<VecDeque<Step>>,
+}
+
+/// One applied entry, as a test compares it with what other peers applied.
+#[cfg(feature = "testing")]
+pub(crate) struct Step {
+    pub(crate) index: u64,
+    pub(crate) digest: [u8; 32],
 }
 
 /// What has changed since somebody looked last.
@@ -47,7 +56,13 @@ impl Applied {
         // Whoever starts from a snapshot must look at everything once.
         let actors = inner.state.actors.keys().cloned().collect();
         let changes = Noted { members: true, actors, events: VecDeque::new() };
-        Arc::new(Self { inner: RwLock::new(inner), changes: Mutex::new(changes), index })
+        Arc::new(Self {
+            inner: RwLock::new(inner),
+            changes: Mutex::new(changes),
+            index,
+            #[cfg(feature = "testing")]
+            trail: Mutex::default(),
+        })
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Inner> {
@@ -78,6 +93,21 @@ impl Applied {
     /// Takes what has changed since the last call.
     pub(crate) fn take_changes(&self) -> Noted {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what was applied since the last call, as far as it was kept.
+    #[cfg(feature = "testing")]
+    pub(crate) fn take_trail(&self) -> VecDeque<Step> {
+        std::mem::take(&mut *self.trail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    #[cfg(feature = "testing")]
+    fn note_step(&self, entry: &super::types::Entry) {
+        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        trail.push_back(Step { index: entry.log_id.index, digest });
+        let excess = trail.len().saturating_sub(crate::limits::APPLIED_TRAIL);
+        trail.drain(..excess);
     }
 
     fn publish(&self, mut fresh: Changes, index: u64) {
@@ -133,6 +163,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
     {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
+            #[cfg(feature = "testing")]
+            self.applied.note_step(&entry);
             let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
             let mut changes = Changes::default();
             let response = {

@@ -1,5 +1,11 @@
 //! Clusters on real parts: QUIC, mutual TLS, Raft, RocksDB.
 
+mod calls;
+mod checkpoints;
+mod directory;
 mod idle;
+mod joint;
+mod membership;
+mod partitions;
 mod replacement;
 mod support;

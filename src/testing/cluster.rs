@@ -1,42 +1,11 @@
-//! Whole clusters in one process, on real QUIC and real disks, for tests of jobs.
-//!
-//! ```
-//! use standin::actor::Kind;
-//! use standin::testing::Cluster;
-//! # use serde::{Deserialize, Serialize};
-//! # use standin::actor::{Actor, Context, Handler, Message};
-//! # #[derive(Serialize, Deserialize)]
-//! # struct Counter { n: u64 }
-//! # impl Actor for Counter { const KIND: &'static str = "counter"; }
-//! # #[derive(Serialize, Deserialize)]
-//! # struct Add(u64);
-//! # impl Message for Add { const NAME: &'static str = "add"; type Reply = u64; }
-//! # impl Handler<Add> for Counter {
-//! #     async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> u64 { self.n += n; self.n }
-//! # }
-//! use standin::Placement;
-//! use std::time::Duration;
-//!
-//! # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-//! let patience = Duration::from_secs(20);
-//! let mut cluster = Cluster::start(3, |peer| peer.kind(Kind::of::<Counter>().handles::<Add>())).await?;
-//! let home = cluster.node(2);
-//! let apples = cluster.peer(0).create("apples", Counter { n: 0 }, Placement::On(home)).await?;
-//! assert_eq!(cluster.peer(1).ask_durable(&apples, Add(2), patience).await?, 2);
-//!
-//! cluster.kill(2);                       // no goodbye
-//! cluster.replace(2).await?;             // an empty disk, the same node id
-//! assert_eq!(cluster.peer(1).ask(&apples, Add(3)).await?, 5);
-//! cluster.shutdown().await;
-//! # Ok(()) }
-//! ```
+//! Starting, killing and replacing peers.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actor::Observer;
+use super::watch::Watch;
 use crate::id::NodeId;
 use crate::identity::DevAuthority;
 use crate::peer::{Builder, Peer, Status, WaitError};
@@ -52,18 +21,19 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Cluster {
     authority: DevAuthority,
     root: tempfile::TempDir,
-    links: LinkTable,
+    pub(super) links: LinkTable,
     setup: Setup,
-    observer: Option<Arc<dyn Observer>>,
-    seats: Vec<Seat>,
+    pub(super) watch: Arc<Watch>,
+    pub(super) seats: Vec<Seat>,
 }
 
-struct Seat {
+/// A node id's place in the cluster, whoever sits there.
+pub(super) struct Seat {
     node: NodeId,
-    addr: SocketAddr,
-    dir: PathBuf,
-    peer: Option<Peer>,
-    lives: u32,
+    pub(super) addr: SocketAddr,
+    pub(super) dir: PathBuf,
+    pub(super) peer: Option<Peer>,
+    disks: u32,
 }
 
 impl Cluster {
@@ -75,16 +45,6 @@ impl Cluster {
         n: usize,
         setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
-        Self::start_observed(n, None, setup).await
-    }
-
-    /// The same, and `observer` sees every poll of a handler.
-    #[doc(hidden)]
-    pub async fn start_observed(
-        n: usize,
-        observer: Option<Arc<dyn Observer>>,
-        setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
-    ) -> Result<Self, Failure> {
         let authority = DevAuthority::create("test")?;
         let root = tempfile::tempdir()?;
         let mut cluster = Self {
@@ -92,7 +52,7 @@ impl Cluster {
             root,
             links: LinkTable::new(),
             setup: Arc::new(setup),
-            observer,
+            watch: Watch::start(),
             seats: vec![],
         };
         for _ in 0..n {
@@ -110,7 +70,7 @@ impl Cluster {
         let node = NodeId::new(format!("peer-{}", at + 1))?;
         let dir = self.root.path().join(node.as_str()).join("1");
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.seats.push(Seat { node, addr: any, dir, peer: None, lives: 1 });
+        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1 });
         self.launch(at, any).await?;
         self.peer(at).joined(PATIENCE).await?;
         Ok(at)
@@ -177,7 +137,29 @@ impl Cluster {
         let seat = &mut self.seats[at];
         if let Some(peer) = seat.peer.take() {
             seat.addr = peer.status().addr.unwrap_or(seat.addr);
+            self.watch.look(&peer.shared);
             peer.shared.kill();
+        }
+    }
+
+    /// Stops a peer in good order, but without leaving: its disk is as it was, its actors wait.
+    pub async fn stop(&mut self, at: usize) {
+        let seat = &mut self.seats[at];
+        if let Some(peer) = seat.peer.take() {
+            seat.addr = peer.status().addr.unwrap_or(seat.addr);
+            self.watch.look(&peer.shared);
+            peer.shutdown().await;
+        }
+    }
+
+    /// Lets a peer leave the cluster.
+    ///
+    /// # Errors
+    /// If its departure could not be committed within [`PATIENCE`].
+    pub async fn leave(&mut self, at: usize) -> Result<(), WaitError> {
+        match self.seats[at].peer.take() {
+            Some(peer) => peer.leave(PATIENCE).await,
+            None => Ok(()),
         }
     }
 
@@ -228,14 +210,27 @@ impl Cluster {
     }
 
     /// Points a killed peer at another directory, to be used by the next [`Cluster::restart`].
-    pub fn set_dir(&mut self, at: usize, dir: PathBuf) {
-        self.seats[at].dir = dir;
+    pub fn set_dir(&mut self, at: usize, dir: impl Into<PathBuf>) {
+        self.seats[at].dir = dir.into();
+    }
+
+    /// Which peer has this node id.
+    ///
+    /// # Panics
+    /// If none of this cluster has.
+    pub fn index(&self, node: &NodeId) -> usize {
+        self.seats.iter().position(|seat| seat.node == *node).expect("a node id of this cluster")
+    }
+
+    /// A directory that no peer uses.
+    pub fn spare_dir(&mut self, at: usize) -> PathBuf {
+        let seat = &mut self.seats[at];
+        seat.disks += 1;
+        self.root.path().join(seat.node.as_str()).join(seat.disks.to_string())
     }
 
     fn new_disk(&mut self, at: usize) {
-        let seat = &mut self.seats[at];
-        seat.lives += 1;
-        seat.dir = self.root.path().join(seat.node.as_str()).join(seat.lives.to_string());
+        self.seats[at].dir = self.spare_dir(at);
     }
 
     /// Describes a peer of this cluster that the harness does not keep: a namesake, a stranger.
@@ -248,6 +243,7 @@ impl Cluster {
             .identity(self.authority.issue(node)?)
             .data_dir(dir)
             .contacts(contacts)
+            .observer(self.watch.clone())
             .faults(self.links.clone());
         Ok((self.setup)(builder))
     }
@@ -265,9 +261,6 @@ impl Cluster {
             // After a power cut the others are where they were, or will be.
             builder = builder.contacts(self.seats.iter().map(|s| s.addr).filter(|a| a.port() != 0));
         }
-        if let Some(observer) = &self.observer {
-            builder = builder.observer(observer.clone());
-        }
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let peer = loop {
             // A killed peer's threads let go of its disk and its port a moment later.
@@ -278,34 +271,11 @@ impl Cluster {
                 started => break started?,
             }
         };
+        self.watch.add(&peer, &self.seats[at].dir);
         let seat = &mut self.seats[at];
         seat.addr = peer.status().addr.unwrap_or(listen);
         seat.peer = Some(peer);
         Ok(())
-    }
-
-    fn addr(&self, at: usize) -> SocketAddr {
-        self.seats[at].peer.as_ref().and_then(|p| p.status().addr).unwrap_or(self.seats[at].addr)
-    }
-
-    /// Cuts the link between two peers, both ways.
-    pub fn cut(&self, a: usize, b: usize) {
-        self.links.cut(self.addr(a), self.addr(b));
-    }
-
-    /// Cuts a peer off from all others.
-    pub fn isolate(&self, at: usize) {
-        (0..self.seats.len()).filter(|other| *other != at).for_each(|other| self.cut(at, other));
-    }
-
-    /// Mends the link between two peers.
-    pub fn heal(&self, a: usize, b: usize) {
-        self.links.heal(self.addr(a), self.addr(b));
-    }
-
-    /// Mends all links.
-    pub fn heal_all(&self) {
-        self.links.heal_all();
     }
 
     /// Stops all peers in good order.

@@ -1,0 +1,28 @@
+//! A change of voters that is interrupted halfway.
+
+use crate::support::{PATIENCE, add, cluster, counter, until};
+
+/// Five voters; one is replaced, and just when its place is swapped, the leader is left with too few
+/// to commit that, and dies. Who leads next finds a joint configuration and another empty disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_dies_in_the_middle_of_a_joint_change_is_replaced() {
+    let mut cluster = cluster(5).await;
+    let leader = cluster.leader().await.unwrap();
+    let others: Vec<usize> = (0..5).filter(|at| *at != leader).collect();
+    let [heir, lost, far, farther] = others[..] else { unreachable!() };
+    let name = counter(&cluster, leader, "apples", 2).await;
+    cluster.kill(lost);
+    cluster.replace_unjoined(lost).await.unwrap();
+    until("the new disk learns", || !cluster.configuration(leader).1.is_empty()).await;
+    // Leader and heir hear from each other and from the new disk: no majority of the old voters.
+    cluster.partition(&[leader, heir, lost], &[far, farther]);
+    until("the heir has seen the joint configuration", || cluster.configuration(heir).0.len() == 2).await;
+    cluster.kill(leader);
+    cluster.heal_all();
+    cluster.replace(leader).await.unwrap();
+    cluster.peer(lost).joined(PATIENCE).await.unwrap();
+    assert_eq!(add(&cluster, far, &name, 1).await, 3);
+    cluster.check_invariants().await.unwrap();
+    assert_eq!(cluster.configuration(heir).0.len(), 1);
+    cluster.shutdown().await;
+}

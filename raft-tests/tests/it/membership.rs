@@ -1,0 +1,69 @@
+//! Coming, leaving, and two of one name.
+
+use standin::{Event, PhaseStatus};
+use std::time::Duration;
+
+use crate::support::{PATIENCE, add, cluster, counter, event, sum, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_leaves_takes_nothing_along_and_finds_its_actors_when_it_comes_back() {
+    let mut cluster = cluster(3).await;
+    let leaves = (cluster.leader().await.unwrap() + 1) % 3;
+    let from = (leaves + 1) % 3;
+    let name = counter(&cluster, leaves, "apples", 0).await;
+    // Not durable yet: the last checkpoint of a leaving peer saves it.
+    let plain = cluster.peer(from).ask(&name, crate::support::Add(5)).await.unwrap();
+    assert_eq!(plain, 5);
+    let mut events = cluster.peer(from).events();
+    cluster.leave(leaves).await.unwrap();
+    event(&mut events, |e| matches!(e, Event::PeerLeft { .. })).await;
+    let votes = || cluster.configuration(cluster_leader(&cluster)).0.concat().len();
+    until("two voters are left", || votes() == 2).await;
+    let held = cluster.peer(from).ask_within(&name, crate::support::Add(1), Duration::from_millis(300)).await;
+    assert!(held.unwrap_err().is_retry_safe(), "it waits for its home");
+    cluster.restart(leaves).await.unwrap();
+    assert_eq!(sum(&cluster, from, &name).await, 5);
+    cluster.check_invariants().await.unwrap();
+    // The leader may leave too, and an empty disk may come in its place.
+    let leader = cluster.leader().await.unwrap();
+    let from = (leader + 1) % 3;
+    let name = counter(&cluster, leader, "pears", 3).await;
+    cluster.leave(leader).await.unwrap();
+    cluster.replace(leader).await.unwrap();
+    assert_eq!(add(&cluster, from, &name, 1).await, 4);
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+fn cluster_leader(cluster: &standin::testing::Cluster) -> usize {
+    let leading = cluster.peers().find(|p| p.status().leads).or_else(|| cluster.peers().next());
+    cluster.index(leading.unwrap().node_id())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_living_peer_under_a_node_id_in_use_is_told_so_and_waits_for_its_turn() {
+    let mut cluster = cluster(3).await;
+    let used = (cluster.leader().await.unwrap() + 1) % 3;
+    let from = (used + 1) % 3;
+    let name = counter(&cluster, used, "apples", 1).await;
+    let (place, addr) = (cluster.peer(used).status().incarnation, cluster.peer(used).status().addr);
+    let dir = cluster.spare_dir(used);
+    let second = cluster.describe(&cluster.node(used), &dir).unwrap().start().await.unwrap();
+    let mut told = second.events();
+    for _ in 0..3 {
+        let in_use = event(&mut told, |e| matches!(e, Event::NodeIdInUse { .. })).await;
+        let Event::NodeIdInUse { addr: theirs, incarnation, .. } = in_use else { unreachable!() };
+        assert_eq!((Some(theirs), Some(incarnation)), (addr, place));
+    }
+    assert_eq!(second.status().phase, PhaseStatus::Joining);
+    assert!(cluster.peer(used).status().holds_lease);
+    assert_eq!(add(&cluster, from, &name, 1).await, 2);
+    // As soon as the first one dies, the second one's turn has come.
+    cluster.kill(used);
+    second.joined(PATIENCE).await.unwrap();
+    assert_eq!(add(&cluster, from, &name, 1).await, 3);
+    second.shutdown().await;
+    cluster.replace(used).await.unwrap();
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}

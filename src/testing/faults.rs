@@ -1,0 +1,98 @@
+//! What a test does to a running cluster's links and disks.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::Cluster;
+use crate::id::ActorId;
+use crate::store::{RocksStore, durably};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+impl Cluster {
+    fn addr(&self, at: usize) -> SocketAddr {
+        self.seats[at].peer.as_ref().and_then(|p| p.status().addr).unwrap_or(self.seats[at].addr)
+    }
+
+    /// Cuts the link between two peers, both ways. A peer that comes back on another port is not cut.
+    pub fn cut(&self, a: usize, b: usize) {
+        self.links.cut(self.addr(a), self.addr(b));
+    }
+
+    /// Cuts every link between the peers of one side and those of the other.
+    pub fn partition(&self, one: &[usize], other: &[usize]) {
+        one.iter().for_each(|a| other.iter().for_each(|b| self.cut(*a, *b)));
+    }
+
+    /// Cuts a peer off from all others.
+    pub fn isolate(&self, at: usize) {
+        (0..self.seats.len()).filter(|other| *other != at).for_each(|other| self.cut(at, other));
+    }
+
+    /// Mends the link between two peers.
+    pub fn heal(&self, a: usize, b: usize) {
+        self.links.heal(self.addr(a), self.addr(b));
+    }
+
+    /// Mends all links.
+    pub fn heal_all(&self) {
+        self.links.heal_all();
+    }
+
+    /// Copies the directory of a peer that is stopped or killed: a backup, as an operator would take one.
+    ///
+    /// # Errors
+    /// If the directory is still in use after a while, or cannot be read.
+    pub async fn copy_of_dir(&mut self, at: usize) -> Result<PathBuf, Failure> {
+        let to = self.spare_dir(at);
+        let from = self.dir(at).to_owned();
+        let end = tokio::time::Instant::now() + super::PATIENCE;
+        // A stopped peer's threads let go of its disk a moment later.
+        while let Err(e) = RocksStore::open(&from) {
+            if tokio::time::Instant::now() >= end {
+                return Err(e.into());
+            }
+            tokio::time::sleep(crate::limits::CONDITION_POLL).await;
+        }
+        copy_tree(&from, &to)?;
+        Ok(to)
+    }
+
+    /// Spoils every copy of an actor's checkpoints on a running peer's disk, as bits that rot do.
+    /// Returns how many there were.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub async fn spoil_copies(&self, at: usize, actor: &ActorId) -> Result<usize, Failure> {
+        let store = &self.peer(at).shared.store;
+        let keys = store.copies_of(Some(actor))?;
+        let spoiled: Vec<_> = keys.into_iter().map(|key| (key, b"rotten".to_vec())).collect();
+        let count = spoiled.len();
+        durably(|done| store.copies_put(spoiled, done)).await?;
+        Ok(count)
+    }
+
+    /// The Raft configuration that a running peer goes by: one set of voters, or two while it is joint,
+    /// and the learners.
+    #[doc(hidden)]
+    pub fn configuration(&self, at: usize) -> (Vec<Vec<u64>>, Vec<u64>) {
+        let Some(consensus) = self.peer(at).shared.consensus() else { return (vec![], vec![]) };
+        let configuration = consensus.view().configuration;
+        let raw = |ids: &std::collections::BTreeSet<crate::id::RaftId>| ids.iter().map(|id| id.0).collect();
+        (configuration.voters.iter().map(raw).collect(), raw(&configuration.learners))
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
