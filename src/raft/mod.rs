@@ -13,7 +13,7 @@ mod membership;
 mod network;
 mod serve;
 #[cfg(test)]
-mod suite_tests;
+mod tests;
 mod types;
 mod view;
 

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
-use super::log::Log;
-use super::machine::Machine;
-use super::types::TypeConfig;
+use super::super::log::Log;
+use super::super::machine::Machine;
+use super::super::types::TypeConfig;
 use crate::store::{MemoryStore, RocksStore, Store};
 
 /// Opens a fresh disk for each case of the suite; the guard removes what was on it.
