@@ -73,6 +73,7 @@ pub(crate) struct Join {
 /// could write that down, the nonces under which it and those after it had asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct DiskClaim {
+    pub(crate) cluster_id: ClusterId,
     pub(crate) raft_id: RaftId,
     pub(crate) incarnation: Incarnation,
     pub(crate) asked: Vec<u128>,

@@ -81,14 +81,7 @@ impl State {
         }
         let old = old.cloned();
         let incarnation = Incarnation(at.index);
-        // The founder's disk is Raft's member 0, initialized before any entry could name it. Nobody
-        // enters before the founder, or its disk's id would be given out twice (invariant 2).
-        if self.members.is_empty() && admit.raft_id != Some(RaftId(0)) {
-            return Err(Refused::NoSuchMember);
-        }
-        let first = if self.members.is_empty() { RaftId(0) } else { RaftId(at.index) };
-        let kept = admit.raft_id.filter(|id| old.as_ref().is_some_and(|m| m.raft_id == *id));
-        let raft_id = kept.unwrap_or(first);
+        let raft_id = self.disk_for(at, admit.raft_id, old.as_ref())?;
         let node = admit.node.clone();
         let silent_ms = admit.silent_ms;
         self.members.insert(
@@ -119,21 +112,37 @@ impl State {
         Ok(Response::Admitted(Admission { incarnation, raft_id }))
     }
 
+    /// Invariant 2: an id that a disk brings is kept only if it is the node's own; any other is new.
+    fn disk_for(&self, at: At, brought: Option<RaftId>, old: Option<&Member>) -> Result<RaftId, Refused> {
+        if !self.members.is_empty() {
+            let kept = brought.filter(|id| old.is_some_and(|m| m.raft_id == *id));
+            return Ok(kept.unwrap_or(RaftId(at.index)));
+        }
+        // The founder's disk is Raft's member 0, initialized before any entry could name it. It is
+        // admitted first, or its id, and with it the only log, would go to whoever asks first.
+        let founder = brought.filter(|id| *id == RaftId(0) && self.cluster.is_some());
+        founder.ok_or(Refused::NotFounded)
+    }
+
     /// Hands a node's actors to its new process, in the same step that retires the old one.
     fn rehome(&mut self, node: &NodeId, host: Incarnation, epoch: Epoch, changes: &mut Changes) {
-        // An actor without a checkpoint was never acknowledged to exist.
-        self.actors.retain(|id, a| {
-            let unborn = a.home == *node && a.checkpoint.is_none();
-            if unborn {
-                changes.actors.insert(id.clone());
-            }
-            !unborn
-        });
+        self.drop_unborn(node, changes);
         for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.home == *node) {
             actor.host = Some(host);
             actor.epoch = epoch;
             changes.actors.insert(id.clone());
         }
+    }
+
+    /// An actor without a checkpoint was never acknowledged to exist, and nobody else can write one.
+    fn drop_unborn(&mut self, home: &NodeId, changes: &mut Changes) {
+        self.actors.retain(|id, a| {
+            let unborn = a.home == *home && a.checkpoint.is_none();
+            if unborn {
+                changes.actors.insert(id.clone());
+            }
+            !unborn
+        });
     }
 
     /// A retired disk holds nothing any more, whatever may still be written on it.
@@ -179,6 +188,7 @@ impl State {
             member.standing = Status::Left;
             changes.members = true;
             changes.events.push(Event::PeerLeft { node: node.clone() });
+            self.drop_unborn(node, changes);
             for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.host == Some(incarnation)) {
                 actor.host = None;
                 changes.actors.insert(id.clone());
@@ -241,7 +251,9 @@ impl State {
             answers.push(match self.actors.get_mut(&actor) {
                 None => Err(Refused::NoSuchActor),
                 Some(a) => {
-                    commit_one(a, by, epoch, checkpoint, others >= usize::from(required)).map(|()| epoch)
+                    // One that nobody holds could not even be called lost.
+                    let enough = others >= usize::from(required) && !checkpoint.holders.is_empty();
+                    commit_one(a, by, epoch, checkpoint, enough).map(|()| epoch)
                 }
             });
             changes.actors.insert(actor);

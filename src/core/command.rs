@@ -134,6 +134,8 @@ pub enum Refused {
     TooManyMembers,
     #[error("the cluster exists already")]
     Founded,
+    #[error("the founder is not a member yet")]
+    NotFounded,
     #[error("there is no such actor")]
     NoSuchActor,
     #[error("an actor of that name exists already")]

@@ -13,6 +13,8 @@ pub mod state;
 pub mod voters;
 
 #[cfg(test)]
+mod apply_random;
+#[cfg(test)]
 mod prng;
 #[cfg(test)]
 mod scenarios;

@@ -54,6 +54,11 @@ impl Disk {
     }
 
     pub(crate) fn claim(&self) -> DiskClaim {
-        DiskClaim { raft_id: self.raft_id, incarnation: self.incarnation, asked: self.asked.clone() }
+        DiskClaim {
+            cluster_id: self.cluster_id,
+            raft_id: self.raft_id,
+            incarnation: self.incarnation,
+            asked: self.asked.clone(),
+        }
     }
 }

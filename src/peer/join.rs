@@ -209,9 +209,11 @@ fn first_answer(state: &State, join: &Join) -> Option<JoinAnswer> {
 
 /// The disk counts as the node's own only if the newest process of the node ran on it: it names that
 /// one's incarnation, or the nonce under which that one had asked (it died before it could write more).
-/// Anything else is a restored copy or a retired machine, and may lack acknowledged entries.
+/// Anything else is a restored copy, a retired machine or another cluster's disk, on which the same
+/// numbers name other things: it may lack acknowledged entries.
 fn kept_disk(state: &State, join: &Join) -> Option<RaftId> {
-    let DiskClaim { raft_id, incarnation, asked } = join.disk.as_ref()?;
+    let DiskClaim { cluster_id, raft_id, incarnation, asked } = join.disk.as_ref()?;
+    state.cluster.as_ref().filter(|(ours, _)| ours == cluster_id)?;
     let Some(member) = state.members.get(&join.node) else {
         // The founder, before its own admission.
         return (state.members.is_empty() && *raft_id == RaftId(0)).then_some(*raft_id);

@@ -32,11 +32,10 @@ impl Shared {
                 alive = views.changed() => { if !alive { return } false }
                 alive = applied.changed() => { if alive.is_err() { return } false }
             };
-            let view = consensus.view();
+            let view = self.tell_granter(&consensus);
             if let Some(why) = &view.stopped {
                 return self.fail(format!("consensus has stopped: {why}"));
             }
-            self.tell_granter(&consensus, &view);
             if tick && view.leads() {
                 self.probe_round(&consensus, &view);
                 self.step_granter(Input::Tick, &consensus);
@@ -46,19 +45,22 @@ impl Shared {
     }
 
     /// Brings the lease core up to date with what consensus says. Cheap when nothing has changed.
-    fn tell_granter(self: &Arc<Self>, consensus: &Consensus, view: &View) {
+    fn tell_granter(self: &Arc<Self>, consensus: &Consensus) -> View {
+        // Before the look: several tasks come here, and an older view told after a newer one would
+        // bring back voters, or a whole reign, that are over.
+        let mut slot = lock(&self.granter);
+        let view = consensus.view();
         let now = self.now();
         let (lease, members, index, term) = consensus.applied().read_at(|s, index, term| {
             let lease = s.cluster.as_ref().map(|(_, settings)| Duration::from_millis(settings.lease_ms));
             (lease, view.leads().then(|| members_of(s)), index, term)
         });
-        let mut slot = lock(&self.granter);
         if !view.leads() {
             *lock(&self.own_probe) = None;
             if let Some(granter) = slot.as_mut() {
                 granter.step(Input::LostLeadership, now);
             }
-            return;
+            return view;
         }
         let lease = lease.unwrap_or(self.timing.lease);
         let granter = slot.get_or_insert_with(|| {
@@ -74,6 +76,7 @@ impl Shared {
         if term == view.term {
             granter.step(Input::AppliedTerm { term, index }, now);
         }
+        view
     }
 
     fn step_granter(self: &Arc<Self>, input: Input, consensus: &Consensus) {
@@ -181,11 +184,10 @@ impl Shared {
         let end = Instant::now() + deadline;
         let Some(consensus) = self.consensus() else { return Err(NotLeading) };
         while Instant::now() < end {
-            let view = consensus.view();
+            let view = self.tell_granter(&consensus);
             if !view.leads() {
                 return Err(NotLeading);
             }
-            self.tell_granter(&consensus, &view);
             self.start_probe(&consensus, &view, true);
             let next = (Instant::now() + self.timing.heartbeat).min(end);
             if tokio::time::timeout_at(next, self.confirmed_since(asked)).await.is_ok() {

@@ -123,10 +123,24 @@ impl Applied {
 }
 
 /// openraft's handle on [`Applied`].
-#[derive(Clone)]
 pub(super) struct Machine {
     pub(super) applied: Arc<Applied>,
+    snapshots: Snapshots,
+}
+
+/// The snapshot on disk. Clones share it.
+#[derive(Clone)]
+struct Snapshots {
     store: Arc<dyn Store>,
+    /// What the newest one covers, written or on its way.
+    newest: Arc<Mutex<Option<LogId>>>,
+}
+
+/// A view of the state, to be written as a snapshot while more is applied.
+pub(super) struct Builder {
+    state: State,
+    meta: SnapshotMeta,
+    snapshots: Snapshots,
 }
 
 impl Machine {
@@ -135,7 +149,26 @@ impl Machine {
             Some((meta, bytes)) => restore(&decode(&meta)?, &bytes)?,
             None => Inner::default(),
         };
-        Ok(Self { applied: Applied::new(inner), store })
+        let snapshots = Snapshots { store, newest: Arc::new(Mutex::new(inner.last)) };
+        Ok(Self { applied: Applied::new(inner), snapshots })
+    }
+}
+
+impl Snapshots {
+    /// Writes one, unless there is a newer one: the log that would be needed from the older one on may
+    /// be purged already. openraft builds one while another is installed.
+    async fn write(&self, meta: &SnapshotMeta, bytes: Vec<u8>) -> io::Result<()> {
+        let encoded = encode(meta)?;
+        let written = durably(|done| {
+            let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+            if *newest > meta.last_log_id {
+                return done(Ok(()));
+            }
+            *newest = meta.last_log_id;
+            // Only queues; within the lock, so that the store sees the same order.
+            self.store.put_snapshot(encoded, bytes, done);
+        });
+        written.await
     }
 }
 
@@ -150,7 +183,7 @@ pub(super) fn is_snapshot(bytes: &[u8]) -> bool {
 
 impl RaftStateMachine<TypeConfig> for Machine {
     type SnapshotData = Vec<u8>;
-    type SnapshotBuilder = Self;
+    type SnapshotBuilder = Builder;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
         let inner = self.applied.inner();
@@ -187,14 +220,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
         Ok(())
     }
 
-    async fn get_snapshot_builder(&mut self) -> Self {
-        self.clone()
+    async fn get_snapshot_builder(&mut self) -> Builder {
+        let inner = self.applied.inner();
+        let meta = SnapshotMeta { last_log_id: inner.last, last_membership: inner.membership.clone() };
+        Builder { state: inner.state.clone(), meta, snapshots: self.snapshots.clone() }
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Vec<u8>) -> io::Result<()> {
         let restored = restore(meta, &snapshot)?;
-        let encoded = encode(meta)?;
-        durably(|done| self.store.put_snapshot(encoded, snapshot, done)).await?;
+        self.snapshots.write(meta, snapshot).await?;
         let mut inner = self.applied.write();
         let mut actors: BTreeSet<_> = inner.state.actors.keys().cloned().collect();
         actors.extend(restored.state.actors.keys().cloned());
@@ -206,23 +240,17 @@ impl RaftStateMachine<TypeConfig> for Machine {
     }
 
     async fn get_current_snapshot(&mut self) -> io::Result<Option<Snapshot>> {
-        let Some((meta, snapshot)) = self.store.snapshot()? else { return Ok(None) };
+        let Some((meta, snapshot)) = self.snapshots.store.snapshot()? else { return Ok(None) };
         Ok(Some(Snapshot { meta: decode(&meta)?, snapshot }))
     }
 }
 
-impl RaftSnapshotBuilder<TypeConfig> for Machine {
+impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Vec<u8>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let (state, meta) = {
-            let inner = self.applied.inner();
-            let meta = SnapshotMeta { last_log_id: inner.last, last_membership: inner.membership.clone() };
-            (inner.state.clone(), meta)
-        };
-        let snapshot = encode(&state)?;
-        let (encoded, bytes) = (encode(&meta)?, snapshot.clone());
-        durably(|done| self.store.put_snapshot(encoded, bytes, done)).await?;
-        Ok(Snapshot { meta, snapshot })
+        let snapshot = encode(&self.state)?;
+        self.snapshots.write(&self.meta, snapshot.clone()).await?;
+        Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }
 }

@@ -12,6 +12,8 @@ mod machine;
 mod membership;
 mod network;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod types;
 mod view;
 

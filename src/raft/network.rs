@@ -45,6 +45,9 @@ pub(super) enum StreamKind {
     Snapshot { vote: Vote, meta: SnapshotMeta, length: u64 },
 }
 
+/// A reply that is owed for this long, or up to twice that, does not come any more.
+const REPLY_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Makes a [`Network`] per target.
 #[derive(Clone)]
 pub(super) struct Networks {
@@ -248,10 +251,12 @@ async fn next_reply(
     owed: &AtomicUsize,
 ) -> Result<Option<StreamAppendResult<TypeConfig>>, RpcErrorFrom> {
     let mut frame = source.recv();
+    let mut was_owed = false;
     let reply = loop {
-        match tokio::time::timeout(STREAM_IDLE_DEADLINE / 5, &mut frame).await {
+        match tokio::time::timeout(REPLY_PATIENCE, &mut frame).await {
             Ok(reply) => break reply?,
-            Err(_) if owed.load(Ordering::SeqCst) == 0 => {}
+            // One that is owed since a moment ago, after a long quiet, is not late yet.
+            Err(_) if !was_owed => was_owed = owed.load(Ordering::SeqCst) > 0,
             Err(_) => Err(LinkError::Unreachable("no reply to an append".into()))?,
         }
     };

@@ -46,6 +46,8 @@ pub struct Granter {
     newest_term: Option<(u64, u64)>,
     probes: Probes,
     reign: Option<Reign>,
+    /// The newest term whose reign is over. It never resumes: what was in flight in it is forgotten.
+    over: Option<u64>,
 }
 
 impl Granter {
@@ -61,6 +63,7 @@ impl Granter {
             newest_term: None,
             probes: Probes::default(),
             reign: None,
+            over: None,
         }
     }
 
@@ -69,7 +72,7 @@ impl Granter {
         match input {
             Input::RaftStarted => self.raft_started(now),
             Input::BecameLeader { term } => self.became_leader(term, now),
-            Input::LostLeadership => self.reign = None,
+            Input::LostLeadership => self.lost_leadership(),
             Input::AppliedTerm { term, index } => self.applied_term(term, index),
             Input::Voters(voters) => self.voters = voters,
             Input::ProbeStart => return self.probe(now).into_iter().collect(),
@@ -96,8 +99,14 @@ impl Granter {
         self.newest_term = None;
     }
 
+    fn lost_leadership(&mut self) {
+        if let Some(reign) = self.reign.take() {
+            self.over = self.over.max(Some(reign.term));
+        }
+    }
+
     fn became_leader(&mut self, term: u64, now: Mono) {
-        if self.reign.as_ref().is_some_and(|reign| reign.term >= term) {
+        if self.over >= Some(term) || self.reign.as_ref().is_some_and(|reign| reign.term >= term) {
             return;
         }
         self.probes.start_term(term);

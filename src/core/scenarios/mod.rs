@@ -5,6 +5,8 @@
 //! With `STANDIN_REWRITE=1` in the environment the expected output is written anew instead of compared;
 //! read the difference before it is committed. The commands are the match arms of [`World::command`].
 
+mod apply;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -181,8 +183,7 @@ fn parse_member(word: &str) -> (NodeId, MemberView) {
 }
 
 /// Runs a script and returns it with the output that it really gave.
-fn run(script: &str) -> String {
-    let mut world = World::new();
+fn run(script: &str, mut command: impl FnMut(&[&str]) -> String) -> String {
     let mut blocks = Vec::new();
     for block in script.trim().split("\n\n") {
         let Some((commands, _)) = block.split_once("----") else {
@@ -193,7 +194,7 @@ fn run(script: &str) -> String {
         for line in commands.lines() {
             let words: Vec<&str> = line.split('#').next().unwrap().split_whitespace().collect();
             if !words.is_empty() {
-                output += &world.command(&words);
+                output += &command(&words);
             }
         }
         let output = if output.is_empty() { "ok\n" } else { &output };
@@ -202,17 +203,17 @@ fn run(script: &str) -> String {
     blocks.join("\n\n") + "\n"
 }
 
-#[test]
-fn scenario_scripts_give_the_answers_written_in_them() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/core/scenarios");
+/// Runs every script of a folder and compares, or rewrites it.
+fn check_folder(folder: &str, least: usize, play: impl Fn(&str) -> String) {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.retain(|path| path.extension().is_some_and(|end| end == "txt"));
     scripts.sort();
-    assert!(scripts.len() >= 10, "scripts are missing");
+    assert!(scripts.len() >= least, "scripts are missing");
     let mut wrong = Vec::new();
     for path in scripts {
         let script = std::fs::read_to_string(&path).unwrap();
-        let real = run(&script);
+        let real = play(&script);
         if std::env::var_os("STANDIN_REWRITE").is_some() {
             std::fs::write(&path, &real).unwrap();
         } else if script != real {
@@ -221,4 +222,12 @@ fn scenario_scripts_give_the_answers_written_in_them() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn scenario_scripts_give_the_answers_written_in_them() {
+    check_folder("src/core/scenarios", 10, |script| {
+        let mut world = World::new();
+        run(script, |words| world.command(words))
+    });
 }

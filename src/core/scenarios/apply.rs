@@ -1,0 +1,202 @@
+//! Scripts about the replicated state: each command is one log entry, each answer is what applying it said.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use super::{check_folder, name, number, run};
+use crate::core::apply::{At, Changes};
+use crate::core::command::{Admit, Checkpoint, Command, Commit, Create, Held, Settings};
+use crate::core::state::State;
+use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::limits::MAX_MEMBERS;
+
+#[derive(Default)]
+struct World {
+    state: State,
+    at: u64,
+    term: u64,
+}
+
+/// What follows a command's fixed words: `key=value`, in any order.
+struct Options<'a>(BTreeMap<&'a str, &'a str>);
+
+impl<'a> Options<'a> {
+    fn of(words: &[&'a str]) -> Self {
+        Self(words.iter().map(|word| word.split_once('=').unwrap()).collect())
+    }
+
+    fn get(&self, key: &str) -> Option<u64> {
+        self.0.get(key).map(|value| number(value))
+    }
+
+    fn need(&self, key: &str) -> u64 {
+        self.get(key).unwrap_or_else(|| panic!("{key} is missing"))
+    }
+
+    fn disks(&self, key: &str) -> BTreeSet<RaftId> {
+        let list = self.0.get(key).copied().unwrap_or_default();
+        list.split(',').filter(|id| !id.is_empty()).map(|id| RaftId(number(id))).collect()
+    }
+}
+
+impl World {
+    fn command(&mut self, words: &[&str]) -> String {
+        let command = match words {
+            ["term", term] => {
+                self.term = number(term);
+                return String::new();
+            }
+            ["show"] => return self.show(),
+            ["snapshot"] => {
+                let bytes = rmp_serde::to_vec(&self.state).unwrap();
+                self.state = rmp_serde::from_slice(&bytes).unwrap();
+                return String::new();
+            }
+            ["found"] => {
+                let settings = Settings { lease_ms: 1000, max_voters: 15 };
+                Command::Found { cluster_id: ClusterId([7; 16]), settings }
+            }
+            ["admit", node, options @ ..] => self.admit(node, &Options::of(options)),
+            ["mark-down", life, options @ ..] => {
+                let (node, incarnation) = parse_life(life);
+                let term = Options::of(options).get("decided").unwrap_or(self.term);
+                Command::MarkDown { node, incarnation, term, silent_ms: 1500 }
+            }
+            ["mark-up", life, options @ ..] => {
+                let (node, incarnation) = parse_life(life);
+                let term = Options::of(options).get("decided").unwrap_or(self.term);
+                Command::MarkUp { node, incarnation, term }
+            }
+            ["leave", life] => {
+                let (node, incarnation) = parse_life(life);
+                Command::Leave { node, incarnation }
+            }
+            ["create", by, actor, nonce] => {
+                let items = vec![Create { actor: id(actor), nonce: number(nonce).into() }];
+                Command::Create { by: Incarnation(number(by)), items }
+            }
+            ["commit", by, actor, options @ ..] => {
+                let items = vec![commit(actor, &Options::of(options))];
+                Command::Commit { by: Incarnation(number(by)), items }
+            }
+            ["restart", by, actor, options @ ..] => {
+                let epoch = Epoch(Options::of(options).need("epoch"));
+                Command::Restart { by: Incarnation(number(by)), actor: id(actor), epoch }
+            }
+            ["stop", actor, options @ ..] => {
+                Command::Stop { actor: id(actor), life: Options::of(options).need("life") }
+            }
+            ["holds", actor, options @ ..] => {
+                Command::AddHolders { items: vec![held(actor, &Options::of(options))], repair: false }
+            }
+            ["repaired", actor, options @ ..] => {
+                Command::AddHolders { items: vec![held(actor, &Options::of(options))], repair: true }
+            }
+            ["lacks", actor, options @ ..] => {
+                Command::DropHolders { items: vec![held(actor, &Options::of(options))] }
+            }
+            _ => panic!("no such command: {words:?}"),
+        };
+        self.apply(command)
+    }
+
+    fn admit(&self, node: &str, options: &Options<'_>) -> Command {
+        Command::Admit(Admit {
+            node: name(node),
+            addr: ([127, 0, 0, 1], 1000).into(),
+            raft_id: options.get("disk").map(RaftId),
+            nonce: options.need("nonce").into(),
+            kinds: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            replaces: options.get("replaces").map(Incarnation),
+            term: options.get("decided").unwrap_or(self.term),
+            silent_ms: options.get("silent").unwrap_or(0),
+        })
+    }
+
+    fn apply(&mut self, command: Command) -> String {
+        self.at += 1;
+        let mut changes = Changes::default();
+        let response = self.state.apply(At { index: self.at, term: self.term }, command, &mut changes);
+        let mut out = format!("{}: {response:?}\n", self.at);
+        for event in &changes.events {
+            writeln!(out, "   event {event:?}").unwrap();
+        }
+        let mut seen: Vec<String> = changes.actors.iter().map(ActorId::to_string).collect();
+        if changes.members {
+            seen.insert(0, "the members".into());
+        }
+        if !seen.is_empty() {
+            writeln!(out, "   look at {}", seen.join(", ")).unwrap();
+        }
+        out
+    }
+
+    fn show(&self) -> String {
+        let mut out = String::new();
+        for (node, m) in &self.state.members {
+            writeln!(out, "   {node}/{} disk {} {:?}", m.incarnation, m.raft_id, m.standing).unwrap();
+        }
+        for (actor, a) in &self.state.actors {
+            let host = a.host.map_or("none".into(), |host| host.to_string());
+            let at = format!("home {} host {host} epoch {} life {}", a.home, a.epoch, a.life);
+            let kept = match &a.checkpoint {
+                None => "unborn".into(),
+                Some((epoch, c)) => {
+                    let disks: Vec<String> = c.holders.iter().map(RaftId::to_string).collect();
+                    format!("checkpoint {epoch}.{} on [{}]", c.seq, disks.join(" "))
+                }
+            };
+            writeln!(out, "   {actor} {at}, {kept}{}", if a.lost { ", lost" } else { "" }).unwrap();
+        }
+        out
+    }
+}
+
+fn id(word: &str) -> ActorId {
+    ActorId::new("k", word).unwrap()
+}
+
+/// `a/5`: node and incarnation.
+fn parse_life(word: &str) -> (NodeId, Incarnation) {
+    let (node, incarnation) = word.split_once('/').unwrap();
+    (name(node), Incarnation(number(incarnation)))
+}
+
+fn commit(actor: &str, options: &Options<'_>) -> Commit {
+    let digest = [u8::try_from(options.get("digest").unwrap_or(0)).unwrap(); 32];
+    let checkpoint =
+        Checkpoint { seq: options.need("seq"), digest, length: 10, copies: 2, holders: options.disks("on") };
+    let required = u8::try_from(options.get("required").unwrap_or(0)).unwrap();
+    Commit { actor: id(actor), epoch: Epoch(options.need("epoch")), checkpoint, required }
+}
+
+fn held(actor: &str, options: &Options<'_>) -> Held {
+    Held {
+        actor: id(actor),
+        epoch: Epoch(options.need("epoch")),
+        seq: options.need("seq"),
+        holder: RaftId(options.need("disk")),
+    }
+}
+
+#[test]
+fn there_are_never_more_members_than_the_limit() {
+    let mut world = World::default();
+    world.command(&["found"]);
+    world.command(&["admit", "n0", "nonce=0", "disk=0"]);
+    for n in 1..=MAX_MEMBERS {
+        world.command(&["admit", &format!("n{n}"), &format!("nonce={n}")]);
+    }
+    assert_eq!(world.state.members.len(), MAX_MEMBERS);
+    let answer = world.command(&["admit", "n5", "nonce=999999", "replaces=7"]);
+    assert!(answer.contains("PeerReplaced"), "a name that is known can still be replaced: {answer}");
+}
+
+#[test]
+fn applying_the_log_gives_the_answers_written_in_the_scripts() {
+    check_folder("src/core/scenarios/apply", 12, |script| {
+        let mut world = World::default();
+        run(script, |words| world.command(words))
+    });
+}

@@ -1,0 +1,6 @@
+//! Consensus on memory disks and a network of channels.
+
+mod history;
+mod net;
+mod snapshots;
+mod suite;
