@@ -1,5 +1,5 @@
 //! Whoever is not a peer of this cluster, or behaves like none: turned away, counted, and the peer lives on
-//! (DESIGN invariant 10).
+//! (ARCHITECTURE.md, invariant 10).
 
 use std::time::SystemTime;
 
