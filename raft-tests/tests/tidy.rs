@@ -57,6 +57,7 @@ const LEFTOVERS: [&str; 5] = ["dbg!(", concat!("TO", "DO"), concat!("FIX", "ME")
 struct Source {
     path: String,
     text: String,
+    is_test: bool,
 }
 
 struct Fault {
@@ -72,8 +73,21 @@ impl fmt::Display for Fault {
 }
 
 impl Source {
-    fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("tests.rs")
+    fn new(path: String, text: String) -> Self {
+        let is_test = path.contains("/tests/") || path.ends_with("tests.rs");
+        Self { path, text, is_test }
+    }
+
+    /// The file or folder of each module that is compiled for tests only.
+    fn test_modules(&self) -> Vec<String> {
+        let dir = match self.path.rsplit_once('/') {
+            Some((dir, "mod.rs" | "lib.rs" | "main.rs")) => dir,
+            _ => self.path.trim_end_matches(".rs"),
+        };
+        let after_cfg = self.text.split("#[cfg(test)]\n").skip(1);
+        let declared =
+            after_cfg.filter_map(|rest| rest.lines().next()?.strip_prefix("mod ")?.strip_suffix(';'));
+        declared.map(|name| format!("{dir}/{name}")).collect()
     }
 
     fn fault(&self, line: usize, rule: impl Into<String>) -> Fault {
@@ -82,7 +96,7 @@ impl Source {
 
     /// Lines of code that ships: numbered, without comments, without what is compiled for tests only.
     fn shipped(&self) -> impl Iterator<Item = (usize, &str)> {
-        let code = if self.is_test() { "" } else { before_inline_tests(&self.text) };
+        let code = if self.is_test { "" } else { before_inline_tests(&self.text) };
         numbered(code).map(|(n, line)| (n, without_comment(line)))
     }
 }
@@ -124,6 +138,11 @@ fn sources() -> Vec<Source> {
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     assert!(found.len() > 50, "the source tree was not found");
+    let test_modules: Vec<String> = found.iter().flat_map(Source::test_modules).collect();
+    for source in &mut found {
+        let module = test_modules.iter().find_map(|m| source.path.strip_prefix(m.as_str()));
+        source.is_test |= module.is_some_and(|rest| rest == ".rs" || rest.starts_with('/'));
+    }
     found
 }
 
@@ -133,7 +152,7 @@ fn collect(dir: &Path, name: &str, found: &mut Vec<Source>) {
         if entry.file_type().unwrap().is_dir() {
             collect(&entry.path(), &path, found);
         } else if path.ends_with(".rs") {
-            found.push(Source { text: fs::read_to_string(entry.path()).unwrap(), path });
+            found.push(Source::new(path, fs::read_to_string(entry.path()).unwrap()));
         }
     }
 }
@@ -236,7 +255,7 @@ fn every_reasoned_panic_is_still_there() {
 #[test]
 fn each_rule_finds_what_it_forbids() {
     let found = |path: &str, text: &str, rule: fn(&Source) -> Vec<Fault>| {
-        rule(&Source { path: path.to_owned(), text: text.to_owned() }).len()
+        rule(&Source::new(path.to_owned(), text.to_owned())).len()
     };
     assert_eq!(found("src/a.rs", &"x\n".repeat(MAX_LINES + 1), shape), 1);
     assert_eq!(found("src/a.rs", &"x".repeat(MAX_COLUMNS + 1), shape), 1);
@@ -250,4 +269,6 @@ fn each_rule_finds_what_it_forbids() {
     assert_eq!(found("src/raft/a.rs", "use crate::store::Store;", layers), 0);
     assert_eq!(found("src/core/a.rs", "use std::collections::HashMap;", layers), 1);
     assert_eq!(found("src/a.rs", "x(); // see DESIGN 4", leftovers), 1);
+    let parent = Source::new("src/core/mod.rs".to_owned(), "#[cfg(test)]\nmod model;\nmod lease;".to_owned());
+    assert_eq!(parent.test_modules(), ["src/core/model"]);
 }
