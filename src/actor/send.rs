@@ -117,7 +117,8 @@ impl Host {
         }
     }
 
-    /// For messages from another peer: waits until the mailbox of an actor here has, or had a moment ago, room for one more.
+    /// For messages from another peer: waits until the mailbox of an actor here has, or had a moment ago,
+    /// room for one more.
     ///
     /// # Errors
     /// [`Refused::NotHere`] at once or as soon as its activation ends; never [`Refused::Full`].

@@ -60,11 +60,6 @@ impl State {
         self.members.iter().find(|(_, m)| m.raft_id == raft_id)
     }
 
-    /// Whether this process is its node's newest one and is not known to be gone.
-    pub fn is_up(&self, incarnation: Incarnation) -> bool {
-        self.member_of(incarnation).is_some_and(|(_, m)| m.standing == Status::Up)
-    }
-
     /// The members that may hold a lease.
     pub fn living(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
         self.members.iter().filter(|(_, m)| m.standing == Status::Up)

@@ -81,7 +81,7 @@ impl Authority {
     /// # Errors
     /// If the certificate maker fails.
     pub fn issue(&self, node: &NodeId) -> Result<Identity, IdentityError> {
-        let from = SystemTime::now().checked_sub(CERTIFICATE_BACKDATE).unwrap_or(UNIX_EPOCH);
+        let from = a_day_ago();
         self.issue_for(node, from, from + CERTIFICATE_LIFETIME)
     }
 
@@ -115,6 +115,11 @@ impl Authority {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a certificate's dates are wall-clock dates")]
+fn a_day_ago() -> SystemTime {
+    SystemTime::now().checked_sub(CERTIFICATE_BACKDATE).unwrap_or(UNIX_EPOCH)
+}
+
 /// The same for the same name, always: it is what an issuer is rebuilt from.
 fn authority_params(name: &CertificateName) -> Result<CertificateParams, IdentityError> {
     let mut params = CertificateParams::default();
@@ -122,7 +127,7 @@ fn authority_params(name: &CertificateName) -> Result<CertificateParams, Identit
     params.distinguished_name = common_name(&format!("standin authority of {}", name.cluster()));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    let from = SystemTime::now().checked_sub(CERTIFICATE_BACKDATE).unwrap_or(UNIX_EPOCH);
+    let from = a_day_ago();
     let epoch = date_time_ymd(1970, 1, 1);
     params.not_before = epoch + since_1970(from);
     params.not_after = epoch + since_1970(from + CERTIFICATE_LIFETIME);

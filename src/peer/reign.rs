@@ -87,7 +87,8 @@ impl Shared {
         for effect in effects {
             if let Effect::Lapsed { node, incarnation, term, silent } = effect {
                 let silent_ms = millis(silent);
-                tracing::warn!(%node, incarnation = incarnation.0, silent_ms, "a peer's lease has ended: marking it down");
+                tracing::warn!(%node, incarnation = incarnation.0, silent_ms,
+                    "a peer's lease has ended: marking it down");
                 let command = Command::MarkDown { node: node.clone(), incarnation, term, silent_ms };
                 self.propose_in_flight(consensus.clone(), command, node, Flight::MarkDown, term);
             }

@@ -13,7 +13,7 @@
 //!    *not sent*, and any other one is *unknown*.
 //!
 //! Nothing that a stranger sends gets past TLS, and nothing gets past the hello (`wire`) but a peer whose
-//! certificate names the node that it claims to be, in this cluster (DESIGN invariant 10).
+//! certificate names the node that it claims to be, in this cluster (ARCHITECTURE.md, invariant 10).
 
 mod accept;
 mod config;

@@ -142,8 +142,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// Answers. Never waits; if the connection is gone nobody hears it. A body that is larger than a frame may be, or that
-    /// finds too many bytes waiting, is replaced by an error that leaves the caller with an unknown outcome.
+    /// Answers. Never waits; if the connection is gone nobody hears it. A body that is larger than a
+    /// frame may be, or that finds too many bytes waiting, is replaced by an error that leaves the
+    /// caller with an unknown outcome.
     pub fn send(mut self, body: Vec<u8>) {
         let charge = Charge::take(&self.outlet.bytes, body.len());
         if charge.is_none() || body.len() > MAX_BODY_BYTES {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use standin::id::NodeId;
 
@@ -37,13 +38,13 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", default_value_os_t = default_edges())]
     pub edges: PathBuf,
     /// Iterations to compute
-    #[arg(long, value_name = "K", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=MAX_ITERATIONS))]
+    #[arg(long, value_name = "K", default_value_t = 50, value_parser = within(1, MAX_ITERATIONS))]
     pub iterations: u64,
     /// Peers, each a process of its own
-    #[arg(long, value_name = "N", default_value_t = 11, value_parser = clap::value_parser!(u64).range(1..=MAX_PEERS))]
+    #[arg(long, value_name = "N", default_value_t = 11, value_parser = within(1, MAX_PEERS))]
     pub peers: u64,
     /// Partitions of the graph, each an actor
-    #[arg(long, value_name = "P", default_value_t = 44, value_parser = clap::value_parser!(u64).range(1..=MAX_PARTITIONS))]
+    #[arg(long, value_name = "P", default_value_t = 44, value_parser = within(1, MAX_PARTITIONS))]
     pub partitions: u64,
     /// Kill a peer with SIGKILL after an iteration; NODE is worker-N, leader or coordinator [repeatable]
     #[arg(long = "kill", value_name = "NODE@ITERATION")]
@@ -58,10 +59,10 @@ pub struct RunArgs {
     #[arg(long)]
     pub same_port: bool,
     /// Shortest time from one superstep to the next
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=3_600_000))]
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, value_parser = within(0, 3_600_000))]
     pub pace: u64,
     /// Supersteps from one checkpoint to the next; 0: none after the first
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=MAX_ITERATIONS))]
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(0, MAX_ITERATIONS))]
     pub checkpoint_every: u64,
     /// Keep the peers' directories and logs here [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
@@ -169,6 +170,10 @@ impl RunArgs {
 /// The graph that comes with the example.
 pub fn default_edges() -> PathBuf {
     concat!(env!("CARGO_MANIFEST_DIR"), "/data/debian-bookworm-depends.tsv.zst").into()
+}
+
+fn within(least: u64, most: u64) -> RangedU64ValueParser {
+    RangedU64ValueParser::new().range(least..=most)
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

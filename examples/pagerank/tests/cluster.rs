@@ -75,6 +75,7 @@ fn processes_of(dir: &Path) -> BTreeSet<u32> {
     pids.collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "processes are waited for from outside of any runtime")]
 fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {

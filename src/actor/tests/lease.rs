@@ -1,4 +1,4 @@
-//! Without a lease nothing acts, and nothing is lost (DESIGN 4).
+//! Without a lease nothing acts, and nothing is lost (ARCHITECTURE.md, leases).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

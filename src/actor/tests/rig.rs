@@ -171,6 +171,7 @@ fn build(by_hand: bool) -> Rig {
     gate.extend(clock.now() + Duration::from_secs(3600));
     let (log, stage, polls) = (FakeLog { by_hand, ..FakeLog::default() }, Stage::default(), Polls::default());
     let (log, stage, polls) = (Arc::new(log), Arc::new(stage), Arc::new(polls));
+    #[expect(clippy::disallowed_methods, reason = "a test saves a handful of checkpoints")]
     let (tx, asked) = mpsc::unbounded_channel();
     let saver = FakeSaver { log: log.clone(), gate: gate.clone(), stage: stage.clone(), asked: tx };
     let host = Host::new(World {

@@ -26,7 +26,7 @@ mod words;
 pub use flight::Flight;
 pub use granter::Granter;
 pub use peer::{PeerInput, PeerLease};
-pub use words::{Admission, Effect, Heard, Input, MemberView, Refusal, Status};
+pub use words::{Admission, Effect, Input, MemberView, Refusal, Status};
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -52,6 +52,7 @@ impl PeerLease {
 
     /// The lease is held at every moment before this one. It may lie in the past. `None`: there was
     /// none yet, or this process is retired.
+    #[cfg(test)]
     pub fn valid_until(&self) -> Option<Mono> {
         self.until
     }

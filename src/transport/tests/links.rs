@@ -1,6 +1,6 @@
 //! Connections that break, come back, and lead to another life than expected.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::*;
 

@@ -1,6 +1,6 @@
 //! What can come of a request.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use super::*;
 use crate::limits::{MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT};

@@ -1,5 +1,5 @@
 //! Whoever is not a peer of this cluster, or behaves like none: turned away, counted, and the peer lives on
-//! (DESIGN invariant 10).
+//! (ARCHITECTURE.md, invariant 10).
 
 use std::time::SystemTime;
 
@@ -175,6 +175,7 @@ async fn an_acceptor_cannot_pose_as_another_node_or_cluster_either() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_expired_certificate_is_turned_away_and_so_is_one_that_is_not_yet_valid() {
     let hour = Duration::from_secs(3600);
+    #[expect(clippy::disallowed_methods, reason = "a certificate's dates are wall-clock dates")]
     let now = SystemTime::now();
     for (from, until) in [(now - 2 * hour, now - hour), (now + hour, now + 2 * hour)] {
         let target = Target::new();
