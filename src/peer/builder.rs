@@ -279,6 +279,7 @@ impl Builder {
             granter: Mutex::default(),
             probe: Mutex::default(),
             learned: Mutex::default(),
+            detours: super::detour::Detours::default(),
             own_probe: Mutex::default(),
             rising: Mutex::new(BTreeSet::new()),
             confirmed: Notify::new(),

@@ -9,6 +9,7 @@ use super::Peer;
 use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
+use crate::core::state::Status;
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Epoch, Incarnation};
 use crate::limits::DEFAULT_CALL_DEADLINE;
@@ -110,7 +111,7 @@ impl Shared {
             if line.lost {
                 return Route::Lost;
             }
-            match s.host_of(actor) {
+            match s.host_of(actor).filter(|(_, m)| m.standing == Status::Up) {
                 Some((node, m)) if Some(m.incarnation) != me => {
                     let dest =
                         Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) };

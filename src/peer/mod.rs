@@ -8,6 +8,7 @@
 
 mod builder;
 mod calls;
+mod detour;
 mod directory;
 mod disk;
 mod duties;

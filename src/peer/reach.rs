@@ -86,17 +86,50 @@ impl Shared {
         request: Request,
         deadline: Duration,
     ) -> Result<Answer, RequestError> {
-        let direct = match self.ask(to, &request, Lane::Control, deadline).await {
-            Err(RequestError::Refused(refusal)) => return Err(RequestError::Refused(refusal)),
-            Err(e) => e,
-            answer => return answer,
+        let Some(node) = to.node_id.clone() else {
+            return self.ask(to, &request, Lane::Control, deadline).await;
         };
-        let Some(target) = to.node_id.clone() else { return Err(direct) };
-        let Some(relay) = self.pick_relay(&target) else { return Err(direct) };
-        let wrapped = Request::Relay { to: target, request: Box::new(request) };
+        let known = self.detours.goes_around(&node, self.now(), self.timing.lease);
+        if known && let Some(answer) = self.ask_relay(&node, &request, deadline).await {
+            return answer;
+        }
+        let direct = match self.ask(to, &request, Lane::Control, deadline).await {
+            Err(e) if !matches!(e, RequestError::Refused(_)) => e,
+            answer => {
+                self.detours.end(&node);
+                return answer;
+            }
+        };
+        match if known { None } else { self.ask_relay(&node, &request, deadline).await } {
+            // It may have got through, or the relay could not tell.
+            Some(unclear @ (Err(_) | Ok(Answer::Unknown))) => {
+                self.detours.end(&node);
+                unclear
+            }
+            Some(answer) => {
+                self.detours.note(&node, self.now());
+                answer
+            }
+            None => {
+                self.detours.end(&node);
+                Err(direct)
+            }
+        }
+    }
+
+    /// Asks through a third peer. None if the request surely did not arrive.
+    async fn ask_relay(
+        &self,
+        to: &NodeId,
+        request: &Request,
+        deadline: Duration,
+    ) -> Option<Result<Answer, RequestError>> {
+        let relay = self.pick_relay(to)?;
+        let wrapped = Request::Relay { to: to.clone(), request: Box::new(request.clone()) };
         match self.ask(&relay, &wrapped, Lane::Control, deadline).await {
-            Ok(Answer::Refused(_)) | Ok(Answer::NotLeader) | Err(_) => Err(direct),
-            answer => answer,
+            Ok(Answer::Refused(_)) => None,
+            Err(e) if e.is_not_handled() => None,
+            answer => Some(answer),
         }
     }
 
@@ -178,7 +211,28 @@ impl Link {
     }
 }
 
+impl Link {
+    fn node_of(shared: &Shared, disk: RaftId) -> Option<NodeId> {
+        shared.state(|s| s.disk(disk).map(|(node, _)| node.clone())).flatten()
+    }
+}
+
 impl RaftLink for Link {
+    fn is_detoured(&self, to: RaftId) -> bool {
+        let Ok(shared) = self.shared() else { return false };
+        Self::node_of(&shared, to).is_some_and(|node| shared.detours.has(&node))
+    }
+
+    fn until_detoured(&self, to: RaftId) -> BoxFuture<'static, ()> {
+        let shared = self.shared();
+        async move {
+            let found = shared.ok().and_then(|shared| Some((Self::node_of(&shared, to)?, shared)));
+            let Some((node, shared)) = found else { return std::future::pending().await };
+            shared.detours.until_found(&node).await;
+        }
+        .boxed()
+    }
+
     fn call(
         &self,
         to: RaftId,
@@ -192,6 +246,7 @@ impl RaftLink for Link {
             match shared.ask_disk(to, request, deadline).await.map_err(unreachable)? {
                 Answer::Raft(reply) => Ok(reply.into_vec()),
                 Answer::Refused(why) => Err(LinkError::Unreachable(why)),
+                Answer::Unknown => Err(unreachable("nor through others")),
                 _ => Err(LinkError::Broken("an answer to another question".into())),
             }
         }

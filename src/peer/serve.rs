@@ -77,7 +77,7 @@ fn may_send(shared: &Shared, from: &Remote, request: &Request) -> bool {
     match request {
         Request::Join(join) => join.forwarded || join.node == from.hello.node_id,
         _ if from.hello.incarnation.is_some() => true,
-        Request::Raft { .. } => runs_members_disk(shared, from),
+        Request::Raft { .. } | Request::Probe(_) => runs_members_disk(shared, from),
         _ => false,
     }
 }
@@ -94,7 +94,7 @@ impl Shared {
             Request::Relayed { from: node, incarnation, request } => {
                 self.answer_relayed(&node, incarnation, *request).await
             }
-            Request::Propose(command) => self.on_propose(from, command).await,
+            Request::Propose(command) => self.on_propose(from.hello.incarnation, command).await,
             Request::ReadIndex => self.on_read_index().await,
             Request::Create(order) => Answer::Created(self.create_here(order).await),
             Request::Repair(orders) if orders.len() <= MAX_REPAIRS_PER_ORDER => {
@@ -134,9 +134,16 @@ impl Shared {
             return Answer::Refused("be admitted first".into());
         };
         let Some(dest) = self.dest_of(&to) else { return Answer::Refused("no such member".into()) };
+        let patience = match *request {
+            Request::Propose(_) | Request::ReadIndex => self.timing.lease * 2,
+            _ => self.timing.heartbeat * 2,
+        };
         let relayed = Request::Relayed { from: from.hello.node_id.clone(), incarnation, request };
-        let answer = self.ask(&dest, &relayed, Lane::Control, self.timing.heartbeat * 2).await;
-        answer.unwrap_or_else(|e| Answer::Refused(e.to_string()))
+        match self.ask(&dest, &relayed, Lane::Control, patience).await {
+            Ok(answer) => answer,
+            Err(e) if e.is_not_handled() => Answer::Refused(e.to_string()),
+            Err(_) => Answer::Unknown,
+        }
     }
 
     async fn answer_relayed(
@@ -149,24 +156,28 @@ impl Shared {
         if self.newer_than(node, incarnation).is_some() {
             return Answer::Refused("retired".into());
         }
-        match &request {
-            Request::Heartbeat(h) if h.node != *node || h.incarnation != incarnation => {
-                Answer::Refused("a heartbeat for another process".into())
-            }
-            _ => self.answer_liveness(request).await,
+        if let Request::Heartbeat(h) = &request
+            && (h.node != *node || h.incarnation != incarnation)
+        {
+            return Answer::Refused("a heartbeat for another process".into());
+        }
+        // A relayed request is how the leader, too, learns that the link between them is cut.
+        self.detours.note(node, self.now());
+        match request {
+            Request::Propose(command) => self.on_propose(Some(incarnation), command).await,
+            Request::ReadIndex => self.on_read_index().await,
+            request => self.answer_liveness(request).await,
         }
     }
 
     /// Writes what a member may ask for: about itself, or what anybody may say.
-    async fn on_propose(&self, from: &Remote, command: Command) -> Answer {
-        let speaker = from.hello.incarnation;
+    async fn on_propose(&self, speaker: Option<Incarnation>, command: Command) -> Answer {
         let own = |by: Incarnation| Some(by) == speaker;
+        let disk = speaker.and_then(|by| self.state(|s| s.member_of(by).map(|(_, m)| m.raft_id)).flatten());
         let allowed = match &command {
             Command::Create { by, .. } | Command::Commit { by, .. } | Command::Restart { by, .. } => own(*by),
             Command::Leave { incarnation, .. } => own(*incarnation),
-            Command::AddHolders { repair, items } => {
-                !repair && items.iter().all(|h| Some(h.holder) == from.hello.raft_id)
-            }
+            Command::AddHolders { repair, items } => !repair && items.iter().all(|h| Some(h.holder) == disk),
             Command::Stop { .. } | Command::DropHolders { .. } => true,
             Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
                 false

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
+use super::detour::Detours;
 use super::status::WaitError;
 use super::timing::Timing;
 use crate::actor::{Gate, Host, Kinds};
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) probe: Mutex<Option<Probe>>,
     /// Where peers that said hello accept connections, for when the member table cannot be read yet.
     pub(crate) learned: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    /// Peers that are reached around a cut link.
+    pub(crate) detours: Detours,
     /// As leader: the probe that voters are to answer next.
     pub(crate) own_probe: Mutex<Option<Probe>>,
     /// As leader: members whose `MarkUp` is under way.

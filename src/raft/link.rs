@@ -38,6 +38,12 @@ pub(crate) trait RaftLink: Send + Sync + 'static {
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Vec<u8>, LinkError>>;
 
+    /// Whether calls to a disk go through a third peer for now, which streams cannot.
+    fn is_detoured(&self, to: RaftId) -> bool;
+
+    /// Completes once they do.
+    fn until_detoured(&self, to: RaftId) -> BoxFuture<'static, ()>;
+
     /// A stream of its own, opened with a header.
     #[allow(clippy::type_complexity)]
     fn open(

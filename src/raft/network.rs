@@ -136,9 +136,19 @@ impl RaftNetworkV2<TypeConfig> for Network {
         if !self.streaming {
             return stream_append_sequential(self, input, option);
         }
+        let (link, target) = (self.link.clone(), self.target);
+        let patience = option.hard_ttl() * 5;
+        if link.is_detoured(target) {
+            return Box::pin(async move {
+                let replies = stream_append_sequential(self, input, RPCOption::new(patience)).await?;
+                Ok(while_detoured(replies, link, target))
+            });
+        }
         Box::pin(async move {
-            let (sink, source) = self.open(&StreamKind::Append, option.hard_ttl() * 5).await?;
-            Ok(pipelined(input, sink, source))
+            let (sink, source) = self.open(&StreamKind::Append, patience).await?;
+            // A cut link is noticed there long before a reply is overdue here.
+            let cut = link.until_detoured(target);
+            Ok(pipelined(input, sink, source).take_until(cut).boxed())
         })
     }
 
@@ -235,6 +245,20 @@ where
             }
             Err(e) => Some((Err(e.0), None)),
         }
+    }))
+}
+
+/// Ends after a reply once the direct way works again, so that consensus opens a stream of its own.
+fn while_detoured<'s, T: Send + 's>(
+    replies: BoxStream<'s, T>,
+    link: Arc<dyn RaftLink>,
+    target: RaftId,
+) -> BoxStream<'s, T> {
+    Box::pin(stream::unfold(Some((replies, link)), move |state| async move {
+        let (mut replies, link) = state?;
+        let reply = replies.next().await?;
+        let goes_on = link.is_detoured(target);
+        Some((reply, goes_on.then_some((replies, link))))
     }))
 }
 

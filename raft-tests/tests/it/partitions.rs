@@ -22,7 +22,7 @@ async fn a_peer_that_cannot_reach_the_leader_keeps_its_lease_through_others_whil
         // Each of these is an entry that the cut peer must apply before its next lease counts.
         sums += 1;
         assert_eq!(cluster.peer(third).ask_durable(&elsewhere, Add(1), PATIENCE).await.unwrap(), sums);
-        assert_eq!(cluster.peer(third).ask(&there, Add(1)).await.unwrap(), sums);
+        assert_eq!(cluster.peer(third).ask_durable(&there, Add(1), PATIENCE).await.unwrap(), sums);
     }
     while let Ok(event) = events.try_recv() {
         assert!(

@@ -42,6 +42,8 @@ async fn a_follower_then_the_leader_then_the_founder_get_their_actors_back_with_
         }
         let after = cluster.peer(lost).status();
         assert!(after.incarnation > before.incarnation && after.raft_id > before.raft_id);
+        // It must vote before the next of three may die.
+        cluster.everything_lives_again().await.unwrap();
     }
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;

@@ -167,14 +167,16 @@ pub async fn sum(cluster: &Cluster, from: usize, of: &ActorRef<Counter>) -> u64 
     add(cluster, from, of, 0).await
 }
 
-/// An actor's line in the directory of the peer `at`.
-pub fn line<A>(cluster: &Cluster, at: usize, of: &ActorRef<A>) -> ActorStatus {
-    cluster.peer(at).actors().into_iter().find(|line| line.id == *of.id()).unwrap()
+/// An actor's line in the directory of the peer `at`, once that has heard of its first checkpoint.
+pub async fn line<A>(cluster: &Cluster, at: usize, of: &ActorRef<A>) -> ActorStatus {
+    let find = || cluster.peer(at).actors().into_iter().find(|l| l.id == *of.id() && l.checkpoint.is_some());
+    until("the directory shows the actor", || find().is_some()).await;
+    find().unwrap()
 }
 
 /// Which peers but its host hold an actor's checkpoint, in the order in which they would be asked.
-pub fn holders<A>(cluster: &Cluster, at: usize, of: &ActorRef<A>) -> Vec<usize> {
-    let line = line(cluster, at, of);
+pub async fn holders<A>(cluster: &Cluster, at: usize, of: &ActorRef<A>) -> Vec<usize> {
+    let line = line(cluster, at, of).await;
     let members = cluster.peer(at).status().members;
     let holder_of = |disk| members.iter().find(|(_, m)| m.raft_id == disk).map(|(node, _)| node.clone());
     let others = line.holders.iter().filter_map(|disk| holder_of(*disk)).filter(|node| *node != line.home);
