@@ -370,7 +370,7 @@ impl Actor {
 
 fn note_if_lost(id: &ActorId, actor: &mut Actor, changes: &mut Changes) {
     let gone = actor.checkpoint.as_ref().is_some_and(|(_, c)| c.holders.is_empty());
-    if gone && !actor.lost {
+    if gone {
         actor.lost = true;
         changes.events.push(Event::ActorLost { actor: id.clone() });
     }

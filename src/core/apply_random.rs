@@ -1,7 +1,7 @@
 //! Random logs: every peer that applies one reaches the same state, whether from its begin or from a
 //! snapshot somewhere in it; and after every entry the state keeps the invariants of the design.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{At, Changes};
 use super::command::{Admit, Checkpoint, Command, Commit, Create, Held, Response, Settings};
@@ -213,9 +213,14 @@ fn after_snapshot(state: &State) -> State {
     rmp_serde::from_slice(&rmp_serde::to_vec(state).unwrap()).unwrap()
 }
 
+/// The name of a command.
+fn kind(command: &Command) -> String {
+    format!("{command:?}").chars().take_while(|c| c.is_alphanumeric()).collect()
+}
+
 #[test]
 fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
-    let mut done = HashMap::new();
+    let mut done = BTreeMap::new();
     for seed in 0..SEEDS {
         let log = log(seed);
         let cut = (Prng::new(seed).below(log.len() as u64)) as usize;
@@ -238,7 +243,7 @@ fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
                 said.3 || one.members == before.members,
                 "seed {seed}, entry {i}: members changed unseen"
             );
-            *done.entry(std::mem::discriminant(&entry.1)).or_insert(0) += u32::from(one != before);
+            *done.entry(kind(&entry.1)).or_insert(0) += u32::from(one != before);
         }
         assert_eq!(one, other, "seed {seed}");
     }

@@ -18,13 +18,12 @@ impl Shared {
         let mut seen = BTreeMap::new();
         loop {
             self.note_leader(&consensus.view(), &mut leader);
+            // Read first: what is noted then covers every entry up to it, and maybe more.
+            let index = *applied.borrow_and_update();
             let changes = consensus.applied().take_changes();
-            let index = consensus.applied().read_at(|_, index, _| index);
             if changes.members {
                 self.note_members(&mut seen);
             }
-            // After the member table: a process that this very entry retired must not be extended.
-            self.step_lease(PeerInput::Applied { index });
             for (at, event) in changes.events {
                 // What happened before this process came is no news to its user.
                 if self.incarnation().is_some_and(|mine| at >= mine.0) {
@@ -35,6 +34,8 @@ impl Shared {
                 self.reconcile(changes.actors.iter());
                 lock(&self.collectable).extend(changes.actors);
             }
+            // At last: a lease must not extend what one of these entries has ended here.
+            self.step_lease(PeerInput::Applied { index });
             let alive = tokio::select! {
                 changed = applied.changed() => changed.is_ok(),
                 alive = views.changed() => alive,

@@ -1,5 +1,6 @@
 //! The Raft log and vote on a [`Store`].
 
+use futures_util::{Stream, TryStreamExt, stream};
 use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use std::fmt::Debug;
 use std::io;
@@ -10,8 +11,8 @@ use super::codec::{decode, encode};
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::store::{Slot, Store, durably};
 
-/// What one read hands to replication at most, in bytes: an append must fit one frame.
-const READ_BYTES: usize = 2 << 20;
+/// What one read hands out at most, in bytes: an append must fit one frame.
+pub(super) const READ_BYTES: usize = 2 << 20;
 
 /// The log of one disk. Clones share it.
 #[derive(Clone)]
@@ -78,6 +79,21 @@ impl RaftLogReader<TypeConfig> for Log {
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
         Ok(self.vote.get())
+    }
+
+    /// In parts: what is to be applied at once may be much, after a snapshot or behind a slow disk.
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let rest = (self.store.clone(), bounds(&range));
+        let parts = stream::try_unfold(rest, |(store, range)| async move {
+            let part = decode_all(store.log_read(range.clone(), READ_BYTES)?)?;
+            let Some(last) = part.last() else { return io::Result::Ok(None) };
+            let rest = last.log_id.index.saturating_add(1)..range.end;
+            Ok(Some((stream::iter(part.into_iter().map(Ok)), (store, rest))))
+        });
+        parts.try_flatten()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {

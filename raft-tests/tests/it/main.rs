@@ -3,6 +3,7 @@
 mod calls;
 mod checkpoints;
 mod directory;
+mod history;
 mod idle;
 mod joint;
 mod membership;

@@ -1,4 +1,4 @@
-//! Why a user's name for a machine is not its Raft id (DESIGN section 2), on five voters.
+//! Why a user's name for a machine is not its Raft id, on five voters.
 //!
 //! An entry is acknowledged by three voters. One of them loses its disk, one dies, and the third is cut
 //! off for a moment. What is left must not go on without that entry.

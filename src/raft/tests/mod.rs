@@ -1,6 +1,7 @@
 //! Consensus on memory disks and a network of channels.
 
 mod history;
+mod log;
 mod net;
 mod snapshots;
 mod suite;
