@@ -27,7 +27,7 @@ test: setup ## all tests
 check: setup ## changes nothing: format, lints, documentation, licences, house rules
 	cargo fmt --all -- --check
 	cargo clippy --locked $(WHOLE) --all-targets -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check; \
 	else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
 	cargo test --locked $(WHOLE) --test tidy

@@ -18,7 +18,7 @@ use crate::wire::{Call, CallAnswer, decode, encode};
 
 impl Peer {
     /// Sends a message and waits for its reply, for at most
-    /// [`DEFAULT_CALL_DEADLINE`](crate::limits::DEFAULT_CALL_DEADLINE).
+    /// [`DEFAULT_CALL_DEADLINE`].
     ///
     /// While the actor's home is away the message waits here.
     ///
@@ -60,7 +60,7 @@ impl Peer {
     }
 
     /// Puts a message into the actor's mailbox, waiting for room and for the actor's home, for at most
-    /// [`DEFAULT_CALL_DEADLINE`](crate::limits::DEFAULT_CALL_DEADLINE). Says nothing about its execution.
+    /// [`DEFAULT_CALL_DEADLINE`]. Says nothing about its execution.
     ///
     /// # Errors
     /// [`CallError`] says whether the message may be in the mailbox.

@@ -46,7 +46,7 @@ pub struct RunArgs {
     /// Partitions of the graph, each an actor
     #[arg(long, value_name = "P", default_value_t = 44, value_parser = within(1, MAX_PARTITIONS))]
     pub partitions: u64,
-    /// Kill a peer with SIGKILL after an iteration; NODE is worker-N, leader or coordinator [repeatable]
+    /// Kill a peer with SIGKILL after an iteration; NODE is worker-N, leader or coordinator (may be repeated)
     #[arg(long = "kill", value_name = "NODE@ITERATION")]
     pub kills: Vec<Kill>,
     /// What the replacement finds on its disk; none: there is no replacement
