@@ -148,5 +148,10 @@ fn look(peer: &Peer) -> Sight {
         actors_here: status.actors_here,
         actors_hosted: status.actors_hosted,
         short_of_copies: status.short_of_copies,
+        wall_clock: wall_clock(),
     }
+}
+
+pub fn wall_clock() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -72,6 +72,15 @@ impl Evidence {
         told.values().filter(|(_, told)| *told == Told::Durable).count()
     }
 
+    /// What callers were told instead of a reply.
+    pub fn failures(&self) -> Vec<Told> {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.values()
+            .filter(|(_, t)| !matches!(t, Told::Durable | Told::Replied))
+            .map(|(_, t)| t.clone())
+            .collect()
+    }
+
     fn lines(&self) -> Vec<JournalLine> {
         std::fs::read_to_string(&self.journal).unwrap_or_default().lines().map(JournalLine::parse).collect()
     }

@@ -15,7 +15,7 @@ use super::process::{LOOK_EVERY, Process};
 use super::words::{Answer, PeerRole, Sight, Want};
 use crate::support::{PATIENCE, logs};
 
-const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+pub const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Peers `peer-1` to `peer-N`; `peer-1` founded the cluster. Indexes count from 0.
 pub struct Fleet {
@@ -31,6 +31,7 @@ struct Seat {
     dir: PathBuf,
     lives: u32,
     addr: SocketAddr,
+    environment: Vec<(&'static str, &'static str)>,
     process: Option<Process>,
 }
 
@@ -48,7 +49,7 @@ impl Fleet {
     }
 
     /// The same; `odd` are additions to the environment of some.
-    pub async fn start_with(n: usize, odd: &[(usize, &[(&str, &str)])]) -> Self {
+    pub async fn start_with(n: usize, odd: &[(usize, &[(&'static str, &'static str)])]) -> Self {
         logs();
         let root = tempfile::tempdir().unwrap();
         let evidence = Arc::new(Evidence::new(root.path().join("journal")));
@@ -56,13 +57,13 @@ impl Fleet {
         let seats = (1..=n).map(|number| {
             let node = NodeId::new(format!("peer-{number}")).unwrap();
             let dir = root.path().join(node.as_str()).join("1");
-            Seat { node, dir, lives: 1, addr: ANY_PORT, process: None }
+            let environment = odd.iter().find(|(at, _)| at + 1 == number).map_or(vec![], |(_, e)| e.to_vec());
+            Seat { node, dir, lives: 1, addr: ANY_PORT, environment, process: None }
         });
         let seats = seats.collect();
         let mut fleet = Self { authority, root, seats, disks: BTreeMap::new(), evidence };
         for at in 0..n {
-            let environment = odd.iter().find(|(which, _)| *which == at).map_or(&[][..], |(_, e)| e);
-            fleet.spawn(at, ANY_PORT, environment).await;
+            fleet.spawn(at, ANY_PORT).await;
             if at == 0 {
                 fleet.process(0).joined().await;
             }
@@ -111,9 +112,9 @@ impl Fleet {
         }
     }
 
-    async fn spawn(&mut self, at: usize, listen: SocketAddr, environment: &[(&str, &str)]) {
+    async fn spawn(&mut self, at: usize, listen: SocketAddr) {
         let role = self.role(at, self.dir(at), listen);
-        let process = Process::start(role, environment).await;
+        let process = Process::start(role, &self.seats[at].environment).await;
         let process = process.unwrap_or_else(|why| panic!("{}: {why}", self.seats[at].node));
         self.seats[at].addr = process.addr();
         self.seats[at].process = Some(process);
@@ -177,7 +178,7 @@ impl Fleet {
     /// Starts a process on the disk that its predecessor left.
     pub async fn restart(&mut self, at: usize, port: Port) {
         let listen = if port == Port::Same { self.seats[at].addr } else { ANY_PORT };
-        self.spawn(at, listen, &[]).await;
+        self.spawn(at, listen).await;
     }
 
     /// The power is back. Does not wait until they have joined.

@@ -113,6 +113,15 @@ impl Process {
 
     /// Waits until a condition on what this peer sees holds.
     pub async fn wait(&self, what: &str, condition: impl Fn(&Sight) -> bool) -> Sight {
+        self.wait_looking(what, condition, LOOK_EVERY).await
+    }
+
+    /// The same, without a pause between two looks: for what must be caught in the act.
+    pub async fn wait_closely(&self, what: &str, condition: impl Fn(&Sight) -> bool) -> Sight {
+        self.wait_looking(what, condition, Duration::ZERO).await
+    }
+
+    async fn wait_looking(&self, what: &str, condition: impl Fn(&Sight) -> bool, every: Duration) -> Sight {
         let end = Instant::now() + PATIENCE;
         loop {
             let sight = self.look().await;
@@ -121,7 +130,7 @@ impl Process {
                 Some(sight) if Instant::now() < end => drop(sight),
                 sight => panic!("{}: not {what} in time; it sees {sight:?}", self.node()),
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(every).await;
         }
     }
 
@@ -131,10 +140,15 @@ impl Process {
 
     /// Waits until this peer has reported an event, now or before.
     pub async fn wait_event(&self, what: &str, which: impl Fn(&Event) -> bool) -> Event {
+        self.wait_events(what, 1, which).await
+    }
+
+    /// The same, so many times. Returns the last.
+    pub async fn wait_events(&self, what: &str, times: usize, which: impl Fn(&Event) -> bool) -> Event {
         let mut events = self.0.heard.events.subscribe();
-        let found = events.wait_for(|seen| seen.iter().any(&which));
+        let found = events.wait_for(|seen| seen.iter().filter(|e| which(e)).count() >= times);
         match tokio::time::timeout(PATIENCE, found).await {
-            Ok(Ok(seen)) => seen.iter().find(|e| which(e)).unwrap().clone(),
+            Ok(Ok(seen)) => seen.iter().rfind(|e| which(e)).unwrap().clone(),
             _ => panic!("{}: no event of {what} in time, but {:?}", self.node(), self.events()),
         }
     }

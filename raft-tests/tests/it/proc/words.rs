@@ -38,8 +38,9 @@ pub struct PeerRole {
 pub struct WriterRole {
     pub dir: PathBuf,
     pub seed: u64,
-    /// The operations up to this one are in the store.
-    pub done: u64,
+    /// The operations up to this one are in the store for certain, and none after the other.
+    pub at_least: u64,
+    pub at_most: u64,
 }
 
 /// What a test wants from a peer.
@@ -108,6 +109,8 @@ pub struct Sight {
     pub actors_here: usize,
     pub actors_hosted: usize,
     pub short_of_copies: usize,
+    /// What the peer's wall clock shows, in seconds since 1970.
+    pub wall_clock: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
