@@ -30,7 +30,7 @@ check: setup ## changes nothing: format, lints, documentation, licences, house r
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check; \
 	else echo "cargo-deny is not installed: licences and advisories are not checked"; fi
-	cargo test --locked $(WHOLE) --test tidy
+	cargo test --locked $(WHOLE) --test it tidy::
 
 fix: setup ## formats, and applies what clippy can
 	cargo clippy --locked $(WHOLE) --all-targets --fix --allow-dirty --allow-staged

@@ -8,5 +8,7 @@ mod idle;
 mod joint;
 mod membership;
 mod partitions;
+mod proc;
 mod replacement;
 mod support;
+mod tidy;

@@ -1,0 +1,157 @@
+//! What a child process does: it is this test binary, told to run this one "test".
+
+use serde::Serialize;
+use standin::actor::{ActorRef, Kind};
+use standin::id::NodeId;
+use standin::identity::Identity;
+use standin::{CallError, Peer, PhaseStatus, Placement, Reason};
+use std::fs::File;
+use std::io::{BufRead, Read as _, Write};
+
+use super::actors::{Keeper, Note, Read, Walk, keep_journal};
+use super::store::write_until_killed;
+use super::words::{Answer, Line, MARK, MAX_LINE, Member, Order, PeerRole, Role, Said, Sight, Want};
+use crate::support::logs;
+
+/// Set for a child; without it the "test" below does nothing.
+pub const CHILD: &str = "STANDIN_TEST_CHILD";
+
+#[test]
+#[ignore = "the child process of other tests"]
+fn main() {
+    if std::env::var_os(CHILD).is_none() {
+        return;
+    }
+    logs();
+    println!();
+    match serde_json::from_str(&next_line().expect("a child is told its role")) {
+        Ok(Role::Peer(role)) => be_a_peer(role),
+        Ok(Role::Writer(role)) => write_until_killed(&role),
+        Err(e) => panic!("not a role: {e}"),
+    }
+    std::process::exit(0);
+}
+
+/// None when the parent is gone, or let go of this child.
+pub fn next_line() -> Option<String> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(MAX_LINE).read_line(&mut line);
+    (read.is_ok_and(|n| n > 0) && line.ends_with('\n')).then_some(line)
+}
+
+/// In one call, so that a kill leaves whole lines or none.
+pub fn say(what: &impl Serialize) {
+    let line = format!("{MARK}{}\n", serde_json::to_string(what).expect("it encodes"));
+    let mut out = std::io::stdout().lock();
+    if out.write_all(line.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0); // nobody listens
+    }
+}
+
+fn be_a_peer(role: PeerRole) {
+    let journal = File::options().append(true).create(true).open(&role.journal);
+    keep_journal(journal.expect("a journal"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let peer = match runtime.block_on(start(role)) {
+        Ok(peer) => peer,
+        Err(why) => return say(&Said::CouldNotStart(why)),
+    };
+    say(&Said::Started(peer.status().addr.expect("a started peer listens")));
+    runtime.spawn(report_events(peer.clone()));
+    while let Some(line) = next_line() {
+        let Ok(Order { id, want }) = serde_json::from_str(&line) else { panic!("not an order: {line}") };
+        let peer = peer.clone();
+        runtime.spawn(async move {
+            let answer = answer(&peer, want).await;
+            say(&Said::Answered { id, answer });
+        });
+    }
+}
+
+async fn start(role: PeerRole) -> Result<Peer, String> {
+    let (chain, key, roots) = &role.identity;
+    let identity = Identity::from_pem(chain, key, roots).map_err(|e| e.to_string())?;
+    Peer::builder(role.node)
+        .identity(identity)
+        .data_dir(role.dir)
+        .listen(role.listen)
+        .contacts(role.contacts)
+        .bootstrap(role.bootstrap)
+        .kind(Kind::of::<Keeper>().handles::<Note>().handles::<Walk>().handles::<Read>())
+        .start()
+        .await
+        .map_err(|e| e.to_string())
+}
+
+async fn report_events(peer: Peer) {
+    let mut events = peer.events();
+    while let Ok(event) = events.recv().await {
+        say(&Said::Happened(event));
+    }
+}
+
+async fn answer(peer: &Peer, want: Want) -> Answer {
+    match want {
+        Want::Create { key, home } => Answer::Done(create(peer, &key, home).await),
+        Want::Note { key, token, durable, deadline } => Answer::Done(match named(&key) {
+            Ok(name) if durable => peer.ask_durable(&name, Note(token), deadline).await,
+            Ok(name) => peer.ask_within(&name, Note(token), deadline).await,
+            Err(e) => Err(e),
+        }),
+        Want::Walk { key, token, steps, deadline } => Answer::Done(match named(&key) {
+            Ok(name) => peer.ask_within(&name, Walk { token, steps }, deadline).await,
+            Err(e) => Err(e),
+        }),
+        Want::Read { key, deadline } => Answer::Kept(match named(&key) {
+            Ok(name) => peer.ask_within(&name, Read, deadline).await,
+            Err(e) => Err(e),
+        }),
+        Want::Look => Answer::Sight(Box::new(look(peer))),
+    }
+}
+
+fn named(key: &str) -> Result<ActorRef<Keeper>, CallError> {
+    ActorRef::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))
+}
+
+async fn create(peer: &Peer, key: &str, home: NodeId) -> Result<(), CallError> {
+    peer.create(key, Keeper::default(), Placement::On(home)).await.map(drop)
+}
+
+fn look(peer: &Peer) -> Sight {
+    let status = peer.status();
+    let members = status.members.into_iter().map(|(node, m)| {
+        let up = serde_json::to_value(m.standing).is_ok_and(|v| v == "Up");
+        (node, Member { incarnation: m.incarnation, raft_id: m.raft_id, up, votes: m.votes })
+    });
+    let actors = peer.actors().into_iter().map(|a| {
+        let line = Line { host: a.host, epoch: a.epoch, checkpoint: a.checkpoint, lost: a.lost, id: a.id };
+        (line.id.key().to_owned(), line)
+    });
+    Sight {
+        phase: match status.phase {
+            PhaseStatus::Joining => "joining".into(),
+            PhaseStatus::Member => "member".into(),
+            PhaseStatus::Retired => "retired".into(),
+            PhaseStatus::Stopped => "stopped".into(),
+            PhaseStatus::Failed(why) => why,
+        },
+        incarnation: status.incarnation,
+        holds_lease: status.holds_lease,
+        leader: status.leader,
+        leads: status.leads,
+        applied: status.applied,
+        joint: status.joint,
+        members: members.collect(),
+        actors: actors.collect(),
+        actors_here: status.actors_here,
+        actors_hosted: status.actors_hosted,
+        short_of_copies: status.short_of_copies,
+        wall_clock: wall_clock(),
+    }
+}
+
+pub fn wall_clock() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
+}

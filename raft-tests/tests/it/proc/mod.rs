@@ -1,0 +1,14 @@
+//! Peers as processes of their own, which a signal can end or freeze at any instruction.
+
+mod actors;
+mod child;
+mod clocks;
+mod evidence;
+mod fleet;
+mod frozen;
+mod killed;
+mod namesake;
+mod power;
+mod process;
+mod store;
+mod words;

@@ -1,0 +1,198 @@
+//! A list of operations that follows from a seed alone, and what a store holds after each.
+
+use standin::id::{ActorId, Epoch};
+use standin::store::{CopyKey, Durable, Slot, Store};
+use std::collections::BTreeMap;
+use std::io;
+
+/// Longest log and most copies before some are removed.
+const MAX_LOG: usize = 60;
+const MAX_COPIES: usize = 30;
+
+/// Numbers that follow from a seed (splitmix64).
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % n.max(1)
+    }
+}
+
+/// One write to a store. A value is named by the number of the operation that wrote it.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    Append { first: u64, count: u64 },
+    Truncate(u64),
+    Purge(u64),
+    Vote,
+    Committed,
+    Copies(Vec<(u64, u64)>),
+    Forget(Vec<(u64, u64)>),
+    Snapshot,
+    Reset,
+}
+
+/// What a store holds: for each value, which operation wrote it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Model {
+    log: BTreeMap<u64, u64>,
+    slots: BTreeMap<Slot, u64>,
+    snapshot: Option<u64>,
+    copies: BTreeMap<(u64, u64), u64>,
+}
+
+/// The bytes of a value. Some are large, so that tables are written and merged as well.
+fn value(n: u64, part: u64) -> Vec<u8> {
+    let mut dice = Dice::new(n ^ (part << 32));
+    let length = if dice.below(20) == 0 { 60_000 } else { 600 };
+    let length = 16 + dice.below(length) as usize;
+    let mut bytes = [n.to_be_bytes(), part.to_be_bytes()].concat();
+    bytes.resize(length, dice.below(256) as u8);
+    bytes
+}
+
+/// Which operation wrote these bytes.
+fn written_by(bytes: &[u8], part: u64) -> io::Result<u64> {
+    let n = bytes.first_chunk().map(|n| u64::from_be_bytes(*n));
+    n.filter(|n| value(*n, part) == bytes)
+        .ok_or_else(|| io::Error::other(format!("{part}: never written like that")))
+}
+
+fn copy_key((actor, seq): (u64, u64), n: u64) -> CopyKey {
+    let mut digest = [0; 32];
+    digest[..8].copy_from_slice(&n.to_be_bytes());
+    CopyKey { actor: ActorId::new("actor", actor.to_string()).unwrap(), epoch: Epoch(1), seq, digest }
+}
+
+impl Model {
+    /// The `n`th operation, which depends on what is there.
+    pub fn choose(&self, seed: u64, n: u64) -> Operation {
+        let mut dice = Dice::new(seed ^ n.wrapping_mul(0x2545_f491_4f6c_dd1d));
+        let (first, last) = (self.log.keys().next().copied(), self.log.keys().next_back().copied());
+        let log = first.zip(last);
+        match (dice.below(200), log) {
+            (_, Some((first, last))) if self.log.len() > MAX_LOG => {
+                Operation::Purge(first + dice.below(last - first))
+            }
+            (_, _) if self.copies.len() > MAX_COPIES => Operation::Forget(self.some_copies(&mut dice)),
+            (0..100, _) => Operation::Append { first: last.unwrap_or(n) + 1, count: 1 + dice.below(4) },
+            (100..130, _) => Operation::Vote,
+            (130..142, Some((_, last))) => Operation::Truncate(last - dice.below(3).min(last)),
+            (142..150, Some((first, last))) => Operation::Purge(first + dice.below(last - first + 3)),
+            (150..166, _) => Operation::Committed,
+            (166..186, _) => {
+                Operation::Copies((0..=dice.below(3)).map(|i| (dice.below(5), n * 4 + i)).collect())
+            }
+            (186..192, _) => Operation::Forget(self.some_copies(&mut dice)),
+            (192..198, _) => Operation::Snapshot,
+            (198, _) => Operation::Reset,
+            _ => Operation::Vote,
+        }
+    }
+
+    fn some_copies(&self, dice: &mut Dice) -> Vec<(u64, u64)> {
+        self.copies.keys().copied().filter(|_| dice.below(2) == 0).collect()
+    }
+
+    pub fn apply(&mut self, n: u64, operation: &Operation) {
+        match operation {
+            Operation::Append { first, count } => self.log.extend((*first..first + count).map(|i| (i, n))),
+            Operation::Truncate(from) => self.log.retain(|index, _| index < from),
+            Operation::Purge(last) => {
+                self.log.retain(|index, _| index > last);
+                self.slots.insert(Slot::Purged, n);
+            }
+            Operation::Vote => self.slots.extend([(Slot::Vote, n)]),
+            Operation::Committed => self.slots.extend([(Slot::Committed, n)]),
+            Operation::Copies(keys) => self.copies.extend(keys.iter().map(|key| (*key, n))),
+            Operation::Forget(keys) => self.copies.retain(|key, _| !keys.contains(key)),
+            Operation::Snapshot => self.snapshot = Some(n),
+            Operation::Reset => {
+                let (copies, slots) =
+                    (std::mem::take(&mut self.copies), BTreeMap::from([(Slot::Identity, n)]));
+                *self = Self { copies, slots, ..Self::default() };
+            }
+        }
+    }
+
+    /// Does it to a store. `done` comes back from an operation that promises nothing.
+    pub fn perform(
+        &self,
+        n: u64,
+        operation: &Operation,
+        store: &dyn Store,
+        done: Durable,
+    ) -> io::Result<Option<Durable>> {
+        match operation {
+            Operation::Append { first, count } => {
+                store.log_append((*first..first + count).map(|i| (i, value(n, i))).collect(), done);
+            }
+            Operation::Vote => store.put(Slot::Vote, value(n, 0), done),
+            Operation::Snapshot => store.put_snapshot(value(n, 1), value(n, 2), done),
+            Operation::Reset => store.reset_raft(value(n, 0), done),
+            Operation::Copies(keys) => {
+                let copies = keys.iter().map(|key| (copy_key(*key, n), value(n, key.1)));
+                store.copies_put(copies.collect(), done);
+            }
+            Operation::Truncate(from) => return store.log_truncate(*from).map(|()| Some(done)),
+            Operation::Purge(last) => {
+                return store.log_purge(*last, Slot::Purged, value(n, 0)).map(|()| Some(done));
+            }
+            Operation::Committed => {
+                return store.put_unsynced(Slot::Committed, value(n, 0)).map(|()| Some(done));
+            }
+            Operation::Forget(keys) => {
+                let keys: Vec<_> = keys.iter().map(|key| copy_key(*key, self.copies[key])).collect();
+                return store.copies_delete(&keys).map(|()| Some(done));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads a whole store. Every value must be one that was written there.
+    pub fn read(store: &dyn Store) -> io::Result<Self> {
+        let mut model = Self::default();
+        for (index, bytes) in store.log_read(0..u64::MAX, usize::MAX)? {
+            model.log.insert(index, written_by(&bytes, index)?);
+        }
+        for slot in [Slot::Identity, Slot::Vote, Slot::Committed, Slot::Purged] {
+            if let Some(bytes) = store.get(slot)? {
+                model.slots.insert(slot, written_by(&bytes, 0)?);
+            }
+        }
+        if let Some((meta, bytes)) = store.snapshot()? {
+            let n = written_by(&meta, 1)?;
+            model.snapshot = (written_by(&bytes, 2)? == n).then_some(n);
+        }
+        for key in store.copies_of(None)? {
+            let bytes = store.copy_get(&key)?.ok_or_else(|| io::Error::other("a copy has no bytes"))?;
+            let n = written_by(&bytes, key.seq)?;
+            let actor = key.actor.key().parse().map_err(io::Error::other)?;
+            model.copies.insert((actor, key.seq), n);
+        }
+        Ok(model)
+    }
+
+    /// Which prefix of the operations, within bounds, a store holds: exactly, nothing more or less.
+    pub fn locate(store: &dyn Store, seed: u64, at_least: u64, at_most: u64) -> Result<(u64, Self), String> {
+        let found = Self::read(store).map_err(|e| e.to_string())?;
+        let mut model = Self::default();
+        for n in 0..=at_most {
+            if n > 0 {
+                let operation = model.choose(seed, n);
+                model.apply(n, &operation);
+            }
+            if n >= at_least && model == found {
+                return Ok((n, model));
+            }
+        }
+        Err(format!("not the first {at_least} to {at_most} operations, but {found:?}; at the end {model:?}"))
+    }
+}

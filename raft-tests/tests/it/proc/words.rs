@@ -1,0 +1,132 @@
+//! What a test and its child processes say to each other: one JSON value per line.
+
+use serde::{Deserialize, Serialize};
+use standin::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
+use standin::{CallError, Event};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest line, in bytes.
+pub const MAX_LINE: u64 = 4 << 20;
+/// Begins every line that a child means for its parent; the test runner prints others.
+pub const MARK: char = '@';
+
+/// The first line to a child: what it is to be.
+#[derive(Serialize, Deserialize)]
+pub enum Role {
+    Peer(PeerRole),
+    Writer(WriterRole),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PeerRole {
+    pub node: NodeId,
+    /// The chain, the key and the roots, as PEM.
+    pub identity: (String, String, String),
+    pub dir: PathBuf,
+    pub listen: SocketAddr,
+    pub contacts: Vec<SocketAddr>,
+    pub bootstrap: bool,
+    /// Where every execution of a handler leaves a line.
+    pub journal: PathBuf,
+}
+
+/// A child that writes to a store until it is killed.
+#[derive(Serialize, Deserialize)]
+pub struct WriterRole {
+    pub dir: PathBuf,
+    pub seed: u64,
+    /// The operations up to this one are in the store for certain, and none after the other.
+    pub at_least: u64,
+    pub at_most: u64,
+}
+
+/// What a test wants from a peer.
+#[derive(Serialize, Deserialize)]
+pub enum Want {
+    Create {
+        key: String,
+        home: NodeId,
+    },
+    /// One message, which the actor keeps.
+    Note {
+        key: String,
+        token: u64,
+        durable: bool,
+        deadline: Duration,
+    },
+    /// One message whose handler takes so many steps of a millisecond or more.
+    Walk {
+        key: String,
+        token: u64,
+        steps: u32,
+        deadline: Duration,
+    },
+    /// All messages that an actor has kept.
+    Read {
+        key: String,
+        deadline: Duration,
+    },
+    Look,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    pub id: u64,
+    pub want: Want,
+}
+
+/// What a child says.
+#[derive(Serialize, Deserialize)]
+pub enum Said {
+    Started(SocketAddr),
+    CouldNotStart(String),
+    Happened(Event),
+    Answered { id: u64, answer: Answer },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    Done(Result<(), CallError>),
+    Kept(Result<Vec<u64>, CallError>),
+    Sight(Box<Sight>),
+}
+
+/// What a peer sees: its status and its directory.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sight {
+    pub phase: String,
+    pub incarnation: Option<Incarnation>,
+    pub holds_lease: bool,
+    pub leader: Option<NodeId>,
+    pub leads: bool,
+    pub applied: u64,
+    pub joint: bool,
+    pub members: BTreeMap<NodeId, Member>,
+    pub actors: BTreeMap<String, Line>,
+    pub actors_here: usize,
+    pub actors_hosted: usize,
+    pub short_of_copies: usize,
+    /// What the peer's wall clock shows, in seconds since 1970.
+    pub wall_clock: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub incarnation: Incarnation,
+    pub raft_id: RaftId,
+    pub up: bool,
+    pub votes: bool,
+}
+
+/// An actor's line in the directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    pub id: ActorId,
+    pub host: Option<Incarnation>,
+    pub epoch: Epoch,
+    pub checkpoint: Option<(Epoch, u64)>,
+    pub lost: bool,
+}
