@@ -107,6 +107,14 @@ fn broken(e: impl std::fmt::Display) -> LinkError {
 }
 
 impl RaftLink for Port {
+    fn is_detoured(&self, _: RaftId) -> bool {
+        false
+    }
+
+    fn until_detoured(&self, _: RaftId) -> BoxFuture<'static, ()> {
+        std::future::pending().boxed()
+    }
+
     fn call(
         &self,
         to: RaftId,
