@@ -36,7 +36,7 @@ pub enum Refused {
     NotHere,
     /// The mailbox is full.
     Full,
-    /// This peer registered another Rust type under the actor's kind.
+    /// This peer registered another Rust type under the actor's kind, or one without this message.
     OtherType,
 }
 
@@ -126,8 +126,6 @@ fn keeps_none<A: Actor>() -> Reason {
 pub(super) trait Door: Send + Sync {
     /// The typed mailbox behind it.
     fn as_any(&self) -> &dyn Any;
-    /// Waits for room.
-    fn wait_room(&self) -> BoxFuture<'_, Result<(), Refused>>;
     /// Takes a message from another peer. The reply comes back with a refusal.
     fn deliver(
         &self,
@@ -153,6 +151,16 @@ impl<A: Actor> Mailbox<A> {
         A::MAILBOX.clamp(1, MAX_MAILBOX)
     }
 
+    /// The mailbox behind a door, for whoever may send it an `M` as it is. A message that the kind does not
+    /// list is refused here as it would be from another peer: where an actor lives makes no difference.
+    pub(super) fn typed<M: Message>(door: &dyn Door) -> Result<&Self, Refused>
+    where
+        A: Handler<M>,
+    {
+        let mailbox = door.as_any().downcast_ref::<Self>();
+        mailbox.filter(|mailbox| mailbox.table.contains_key(M::NAME)).ok_or(Refused::OtherType)
+    }
+
     pub(super) fn room(&self) -> Result<mpsc::Permit<'_, BoxEnvelope<A>>, Refused> {
         self.letters.try_reserve().map_err(|full| match full {
             TrySendError::Full(()) => Refused::Full,
@@ -164,10 +172,6 @@ impl<A: Actor> Mailbox<A> {
 impl<A: Actor> Door for Mailbox<A> {
     fn as_any(&self) -> &dyn Any {
         self
-    }
-
-    fn wait_room(&self) -> BoxFuture<'_, Result<(), Refused>> {
-        Box::pin(async { self.letters.reserve().await.map(drop).map_err(|_| Refused::NotHere) })
     }
 
     fn deliver(

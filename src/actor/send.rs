@@ -49,8 +49,9 @@ impl Host {
     ) -> Result<(), (M, Refused)> {
         let shard = self.read(id);
         let Some(slot) = shard.get(id) else { return Err((message, Refused::NotHere)) };
-        let Some(mailbox) = slot.door.as_any().downcast_ref::<Mailbox<A>>() else {
-            return Err((message, Refused::OtherType));
+        let mailbox = match Mailbox::<A>::typed::<M>(slot.door.as_ref()) {
+            Ok(mailbox) => mailbox,
+            Err(refused) => return Err((message, refused)),
         };
         match mailbox.room() {
             Ok(room) => {
@@ -104,8 +105,9 @@ impl Host {
         durable: bool,
     ) -> Result<(), (M, Refused)> {
         let Some(door) = self.door(id) else { return Err((message, Refused::NotHere)) };
-        let Some(mailbox) = door.as_any().downcast_ref::<Mailbox<A>>() else {
-            return Err((message, Refused::OtherType));
+        let mailbox = match Mailbox::<A>::typed::<M>(door.as_ref()) {
+            Ok(mailbox) => mailbox,
+            Err(refused) => return Err((message, refused)),
         };
         match mailbox.letters.reserve().await {
             Ok(room) => {
@@ -115,16 +117,6 @@ impl Host {
             }
             Err(_) => Err((message, Refused::NotHere)),
         }
-    }
-
-    /// For messages from another peer: waits until the mailbox of an actor here has, or had a moment ago,
-    /// room for one more.
-    ///
-    /// # Errors
-    /// [`Refused::NotHere`] at once or as soon as its activation ends; never [`Refused::Full`].
-    pub async fn wait_room(&self, id: &ActorId) -> Result<(), Refused> {
-        let door = self.door(id).ok_or(Refused::NotHere)?;
-        door.wait_room().await
     }
 
     /// Takes a message from another peer. `reply` is called once: with the encoded reply, with an

@@ -12,6 +12,7 @@ use crate::id::{ActorId, Epoch, Incarnation, RaftId};
 use crate::limits::{MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::{CopyKey, durably};
+use crate::wire::RepairOrder;
 
 /// A sealed checkpoint on its way, and who waits for it.
 pub(crate) struct SaveOrder {
@@ -30,6 +31,16 @@ impl SaveOrder {
         let (done, wait) = oneshot::channel();
         let key = CopyKey { actor, epoch, seq, digest: digest(&envelope) };
         (Self { key, copies, envelope: Arc::new(envelope), done }, wait)
+    }
+
+    fn checkpoint(&self, holders: BTreeSet<RaftId>) -> Checkpoint {
+        let (seq, digest, length) = (self.key.seq, self.key.digest, self.envelope.len() as u64);
+        Checkpoint { seq, digest, length, copies: self.copies, holders }
+    }
+
+    fn repair(&self, holders: BTreeSet<RaftId>) -> RepairOrder {
+        let (actor, epoch) = (self.key.actor.clone(), self.key.epoch);
+        RepairOrder { actor, epoch, checkpoint: self.checkpoint(holders) }
     }
 }
 
@@ -149,13 +160,7 @@ impl Shared {
                 Commit {
                     actor: order.key.actor.clone(),
                     epoch: order.key.epoch,
-                    checkpoint: Checkpoint {
-                        seq: order.key.seq,
-                        digest: order.key.digest,
-                        length: order.envelope.len() as u64,
-                        copies: order.copies,
-                        holders,
-                    },
+                    checkpoint: order.checkpoint(holders),
                     required: u8::try_from(living).unwrap_or(order.copies),
                 }
             })
@@ -227,6 +232,14 @@ impl Shared {
                         silent.insert(disk);
                     }
                 }
+            }
+        }
+        for disk in silent {
+            let wanting = |at: &usize| holders[*at].len() < usize::from(batch[*at].copies);
+            let wanting: Vec<usize> = (0..batch.len()).filter(wanting).collect();
+            let orders = wanting.iter().map(|at| batch[*at].repair(holders[*at].clone())).collect();
+            for at in self.fetched_around(disk, orders).await.into_iter().filter_map(|i| wanting.get(i)) {
+                holders[*at].insert(disk);
             }
         }
         holders

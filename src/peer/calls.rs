@@ -176,16 +176,14 @@ impl Shared {
         loop {
             let wait = match self.next_route(to.id(), end).await? {
                 Route::Here => {
-                    match tokio::time::timeout_at(end, host.wait_room(to.id())).await {
-                        Ok(_) => {}
-                        Err(_) => return Err(CallError::not_executed(Reason::Full)),
-                    }
-                    match host.tell_local::<A, M>(to.id(), message) {
-                        Ok(()) => return Ok(()),
-                        Err((back, why)) => {
+                    let told = host.tell_local_waiting::<A, M>(to.id(), message);
+                    match tokio::time::timeout_at(end, told).await {
+                        Ok(Ok(())) => return Ok(()),
+                        Ok(Err((back, why))) => {
                             message = back;
                             refused(why, to.id(), M::NAME)
                         }
+                        Err(_) => return Err(CallError::not_executed(Reason::Full)),
                     }
                 }
                 Route::There(dest, epoch) => {
@@ -245,8 +243,11 @@ impl Shared {
         end: Instant,
     ) -> Result<Result<M::Reply, CallError>, (M, Refused)> {
         let Some(host) = self.host() else { return Err((message, Refused::NotHere)) };
-        let pending = host.ask_local::<A, M>(to.id(), message, mode == Mode::AskDurable)?;
-        Ok(match tokio::time::timeout_at(end, pending).await {
+        let asked = host.ask_local_waiting::<A, M>(to.id(), message, mode == Mode::AskDurable);
+        let Ok(asked) = tokio::time::timeout_at(end, asked).await else {
+            return Ok(Err(CallError::not_executed(Reason::Full)));
+        };
+        Ok(match tokio::time::timeout_at(end, asked?).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(CallError::unknown(Reason::HostGone)),
             Err(_) => Err(CallError::unknown(Reason::Deadline)),

@@ -37,7 +37,7 @@ impl Detours {
         lock(&self.tried).remove(node);
     }
 
-    pub(super) fn has(&self, node: &NodeId) -> bool {
+    pub(crate) fn has(&self, node: &NodeId) -> bool {
         lock(&self.tried).contains_key(node)
     }
 

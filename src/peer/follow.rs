@@ -67,7 +67,7 @@ impl Shared {
             if seen.insert(node.clone(), incarnation) == Some(incarnation) {
                 continue;
             }
-            lock(&self.learned).remove(&node);
+            self.forget_learned(&node);
             if node != self.node {
                 if let Some(transport) = self.transport() {
                     transport.close_older(&node, incarnation);
@@ -75,6 +75,16 @@ impl Shared {
             } else if self.incarnation().is_some_and(|mine| mine < incarnation) {
                 self.retire(incarnation);
             }
+        }
+    }
+
+    /// Forgets where a process said hello from, once the member table knows it, or a newer one.
+    fn forget_learned(&self, node: &NodeId) {
+        let member = self.state(|s| s.members.get(node).map(|m| (m.raft_id, m.addr))).flatten();
+        let Some((disk, addr)) = member else { return };
+        let mut learned = lock(&self.learned);
+        if learned.get(node).is_some_and(|(on, other)| *on < disk || *other == addr) {
+            learned.remove(node);
         }
     }
 }

@@ -75,7 +75,7 @@ impl Shared {
         addrs.extend(
             self.state(|s| s.members.values().map(|m| m.addr).collect::<Vec<_>>()).unwrap_or_default(),
         );
-        addrs.extend(lock(&self.learned).values());
+        addrs.extend(lock(&self.learned).values().map(|(_, addr)| *addr));
         let mut seen = std::collections::BTreeSet::new();
         addrs.retain(|addr| Some(*addr) != own && seen.insert(*addr));
         addrs.into_iter().map(|addr| Dest { node_id: None, addr, incarnation: None }).collect()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::join::Round;
 use super::reach::Link;
-use super::shared::{Phase, Shared, lock};
+use super::shared::{Phase, Shared};
 use crate::core::command::{Admission, Command};
 use crate::core::event::Event;
 use crate::id::{ClusterId, Incarnation, RaftId};
@@ -152,7 +152,6 @@ impl Shared {
         if let Some(transport) = self.transport() {
             transport.set_hello(Some(admission.incarnation), Some(admission.raft_id), Some(cluster_id));
         }
-        lock(&self.learned).clear();
         self.reconcile_all();
         self.phase.send_if_modified(|phase| {
             let joining = *phase == Phase::Joining;

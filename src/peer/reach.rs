@@ -18,26 +18,27 @@ impl Shared {
     /// Where a node's current process is.
     pub(crate) fn dest_of(&self, node: &NodeId) -> Option<Dest> {
         let member = self.state(|s| s.members.get(node).map(|m| (m.addr, m.incarnation))).flatten();
-        let learned = lock(&self.learned).get(node).copied();
-        let (addr, incarnation) = match (member, learned) {
-            (Some((addr, incarnation)), _) => (addr, Some(incarnation)),
-            (None, Some(addr)) => (addr, None),
-            (None, None) => return None,
-        };
+        let learned = || lock(&self.learned).get(node).map(|(_, addr)| (*addr, None));
+        let (addr, incarnation) = member.map(|(addr, i)| (addr, Some(i))).or_else(learned)?;
         Some(Dest { node_id: Some(node.clone()), addr, incarnation })
     }
 
-    /// Where the process is, or may be, that runs a given disk.
+    /// Where the process is, or may be, that runs a given disk; the likeliest first.
     ///
     /// A peer that was restarted with its disk may have moved before this one could apply its
-    /// admission (after a power cut nobody can, until enough have voted), so where a process with
-    /// that disk said hello from is tried second.
+    /// admission (after a power cut nobody can, until enough have voted). Where a process with that
+    /// disk said hello from is then tried too, and first unless the other place answers.
     pub(crate) fn dests_of_disk(&self, disk: RaftId) -> Vec<Dest> {
         let known = self.state(|s| s.disk(disk).map(|(n, m)| (n.clone(), m.addr))).flatten();
         let Some((node, addr)) = known else { return vec![] };
-        let learned = lock(&self.learned).get(&node).copied().filter(|other| *other != addr);
+        let learned = lock(&self.learned).get(&node).copied();
+        let learned = learned.filter(|(on, other)| *on == disk && *other != addr).map(|(_, other)| other);
         let dest = |addr| Dest { node_id: Some(node.clone()), addr, incarnation: None };
-        std::iter::once(addr).chain(learned).map(dest).collect()
+        let mut dests: Vec<Dest> = std::iter::once(addr).chain(learned).map(dest).collect();
+        if !self.transport().is_some_and(|t| t.is_connected(&dests[0])) {
+            dests.reverse();
+        }
+        dests
     }
 
     /// Asks the process that runs a given disk.
@@ -60,10 +61,12 @@ impl Shared {
         self.ask_around(last, request, deadline).await
     }
 
-    pub(crate) fn learn(&self, node: &NodeId, addr: SocketAddr) {
+    /// Where a process is that says it runs a disk. It may be the first to know: what its admission
+    /// will tell is not applied here, or not even decided, yet.
+    pub(crate) fn learn(&self, node: &NodeId, disk: RaftId, addr: SocketAddr) {
         let mut learned = lock(&self.learned);
         if learned.len() < crate::limits::MAX_MEMBERS || learned.contains_key(node) {
-            learned.insert(node.clone(), addr);
+            learned.insert(node.clone(), (disk, addr));
         }
     }
 

@@ -32,8 +32,8 @@ impl Handler for Server {
         {
             return Err(Refusal::Retired { by });
         }
-        if hello.raft_id.is_some() && hello.raft_id == shared.disk_of(&hello.node_id) {
-            shared.learn(&hello.node_id, hello.listen);
+        if let Some(disk) = hello.raft_id {
+            shared.learn(&hello.node_id, disk, hello.listen);
         }
         Ok(())
     }
@@ -136,6 +136,7 @@ impl Shared {
         let Some(dest) = self.dest_of(&to) else { return Answer::Refused("no such member".into()) };
         let patience = match *request {
             Request::Propose(_) | Request::ReadIndex => self.timing.lease * 2,
+            Request::Repair(_) => self.timing.store,
             _ => self.timing.heartbeat * 2,
         };
         let relayed = Request::Relayed { from: from.hello.node_id.clone(), incarnation, request };
@@ -166,6 +167,9 @@ impl Shared {
         match request {
             Request::Propose(command) => self.on_propose(Some(incarnation), command).await,
             Request::ReadIndex => self.on_read_index().await,
+            Request::Repair(orders) if orders.len() <= MAX_REPAIRS_PER_ORDER => {
+                Answer::Repaired(self.on_repair(orders).await)
+            }
             request => self.answer_liveness(request).await,
         }
     }

@@ -60,8 +60,9 @@ pub(crate) struct Shared {
     pub(crate) granter: Mutex<Option<Granter>>,
     /// The newest probe of a leader, to be answered with the next heartbeat.
     pub(crate) probe: Mutex<Option<Probe>>,
-    /// Where peers that said hello accept connections, for when the member table cannot be read yet.
-    pub(crate) learned: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    /// Where peers that said hello accept connections, and their disks, for when the member table cannot
+    /// tell yet.
+    pub(crate) learned: Mutex<BTreeMap<NodeId, (RaftId, SocketAddr)>>,
     /// Peers that are reached around a cut link.
     pub(crate) detours: Detours,
     /// As leader: the probe that voters are to answer next.

@@ -273,6 +273,11 @@ impl Transport {
         timeout_at(until, open(&session, stream, header)).await.map_err(late(true))?
     }
 
+    /// Whether there is a connection to this destination that a request would use.
+    pub fn is_connected(&self, to: &Dest) -> bool {
+        self.shared().links.get(to).is_some_and(|link| link.session().is_some())
+    }
+
     /// Closes every connection, in both directions, of lives of `node` before `newest`, which are told that they are
     /// retired, and accepts and uses none of them again.
     pub fn close_older(&self, node: &NodeId, newest: Incarnation) {

@@ -33,6 +33,11 @@ impl Links {
         Some(link)
     }
 
+    pub(super) fn get(&self, dest: &Dest) -> Option<Arc<Link>> {
+        let key = LinkKey { addr: dest.addr, node_id: dest.node_id.clone() };
+        lock(&self.0).get(&key).cloned()
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<Link>> {
         lock(&self.0).values().cloned().collect()
     }

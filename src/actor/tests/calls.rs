@@ -37,7 +37,6 @@ async fn a_full_mailbox_hands_the_message_back_and_a_waiting_send_gets_through_l
     let payload = encode_message(&Push(9)).unwrap();
     assert_eq!(rig.deliver("push", &payload, Mode::Ask).unwrap_err(), Refused::Full);
     rig.stage.go.strike();
-    soon(rig.host.wait_room(&id::<Tally>())).await.unwrap();
     soon(rig.host.tell_local_waiting::<Tally, _>(&id::<Tally>(), Push(9))).await.unwrap();
     reply(held).await.unwrap();
     settle().await;
@@ -83,7 +82,6 @@ async fn who_is_not_here_is_not_here() {
     assert_eq!(told, (Push(1), Refused::NotHere));
     let other = rig.host.tell_local::<EveryTwo, _>(&id::<Tally>(), Push(1)).unwrap_err();
     assert_eq!(other, (Push(1), Refused::OtherType));
-    assert_eq!(rig.host.wait_room(&nobody).await, Err(Refused::NotHere));
 }
 
 #[tokio::test]
