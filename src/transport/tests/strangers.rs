@@ -136,8 +136,8 @@ async fn a_peer_does_not_talk_to_an_acceptor_of_another_authority() {
     assert!(foreign.heard().is_empty());
 }
 
-/// Accepts one connection with mallory's valid certificate, answers its hello with `welcome`, and reports whether anything
-/// was asked on it.
+/// Accepts one connection with mallory's valid certificate, answers its hello with `welcome`, and reports
+/// whether anything was asked on it.
 fn impostor(target: &Target, welcome: &Hello) -> (SocketAddr, tokio::task::JoinHandle<bool>) {
     let crypto = QuicServerConfig::try_from(tls::server_tls(&target.mallory()).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
