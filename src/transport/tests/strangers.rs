@@ -313,3 +313,17 @@ async fn a_megabyte_of_noise_on_the_port_changes_nothing() {
     assert!(counters.noise > 100, "{counters:?}");
     assert_eq!(counters.accepted, 1, "the honest connection stood: {counters:?}");
 }
+
+#[tokio::test]
+async fn an_authority_can_be_changed_while_every_peer_trusts_the_old_and_the_new_one() {
+    let (old, new) = (authority(), authority());
+    let both = format!("{}{}", old.certificate_pem(), new.certificate_pem());
+    let start = |authority: &DevAuthority, name| {
+        let own = authority.issue(&node(name)).unwrap();
+        let identity = Identity::from_pem(own.chain_pem(), own.key_pem(), &both).unwrap();
+        TestPeer::start(config(identity))
+    };
+    let (before, after) = (start(&old, "worker-1"), start(&new, "worker-2"));
+    assert_eq!(before.ask(&after.dest(), "hello").await.unwrap(), "hello");
+    assert_eq!(after.ask(&before.dest(), "hello").await.unwrap(), "hello");
+}
