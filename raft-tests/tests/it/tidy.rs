@@ -300,8 +300,9 @@ fn each_rule_finds_what_it_forbids() {
     assert_eq!(found("src/raft/a.rs", "use crate::store::Store;", layers), 0);
     assert_eq!(found("src/core/a.rs", "use std::collections::HashMap;", layers), 1);
     assert_eq!(found("src/a.rs", "x(); // see DESIGN 4", leftovers), 1);
-    let logs = "f();\ntracing::warn!(actor = %id, \"it is {x}; so\");\ntracing::error!(%e, \"one \\\n   line: {e}\");\n";
-    let logs = log_lines(&Source::new("src/a.rs".to_owned(), logs.to_owned()));
+    let (warning, error) =
+        ("tracing::warn!(a = %b, \"it is {x}; so\")", "tracing::error!(%e, \"one \\\n line: {e}\")");
+    let logs = log_lines(&Source::new("src/a.rs".to_owned(), format!("f();\n{warning};\n{error};\n")));
     assert_eq!(logs, [(2, "it is".to_owned()), (3, "one line".to_owned())]);
     let parent = Source::new("src/core/mod.rs".to_owned(), "#[cfg(test)]\nmod model;\nmod lease;".to_owned());
     assert_eq!(parent.test_modules(), ["src/core/model"]);
