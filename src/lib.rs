@@ -1,4 +1,46 @@
-//! standin keeps a long job on many machines alive when machines die.
+//! Actors whose machines may die: an empty machine takes a dead one's place under its name, and gets
+//! its actors back with their state. No outside store is needed.
+//!
+//! The README has a program to begin with, what is guaranteed and what is not, and notes for operators;
+//! ARCHITECTURE.md says why it works. This page is the map of the code. Users need [`Peer`], [`actor`],
+//! [`identity`] and, for tests of their own, `testing` (a feature).
+//!
+//! # One message
+//!
+//! [`Peer::ask`] (`peer/calls`) looks the name up in the directory, the part of the replicated state
+//! (`core/state`) that says which process hosts which actor. An actor on this peer gets the message as
+//! the value it is: `actor/send` puts it into the mailbox. Another peer's is encoded (`wire`) and sent
+//! by [`transport`]; there `peer/serve` hands it to `actor/host`. Either way the actor's loop
+//! (`actor/running`) takes it out and polls the handler behind `actor/gate`, which is open only while
+//! the peer holds its lease. The reply leaves if the lease still holds; for [`Peer::ask_durable`] it
+//! first waits in `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in
+//! `peer/calls`.
+//!
+//! # One checkpoint
+//!
+//! `actor/ledger` knows when one is due. Between two messages `actor/running` encodes the state and
+//! hands it over; messages go on. `checkpoint/save` gathers a batch, writes it to the own disk
+//! ([`store`]) and, with `checkpoint/replicate`, to the peers that `core/placement` chose. When those
+//! have acknowledged, `peer/propose` gets a `Commit` into the log (`raft`), and `core/apply` decides
+//! whether it counts. `checkpoint/repair` makes lost copies again, `checkpoint/collect` deletes old
+//! ones.
+//!
+//! # One lost machine
+//!
+//! Its heartbeats (`peer/heartbeat`) stop. The leader (`peer/reign`) asks `core/lease` whether its
+//! lease has certainly ended, and then commits `MarkDown`. A new process under the same node id asks to
+//! join (`peer/join`); the leader commits `Admit`, and `core/apply` retires the old process and gives
+//! its actors to the new one in that same step. Every peer sees it in `peer/follow`; the new one starts
+//! its actors in `peer/hosting`, from copies that `checkpoint/fetch` gets and verifies. Calls that were
+//! waiting go there. Meanwhile `peer/duties` drives the voters to what `core/voters` wants. If the old
+//! process was only asleep, it learns that it is retired from whomever it speaks to, and its gate is
+//! shut for good.
+//!
+//! # Layout
+//!
+//! `core` decides and does nothing; `raft` (openraft), [`store`] (RocksDB) and [`transport`] (quinn)
+//! act and know nothing of each other; [`actor`] runs users' code; `checkpoint` and `peer` tie them
+//! together. Every bound is in [`limits`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -19,7 +61,13 @@ pub mod transport;
 mod wire;
 
 pub use core::event::Event;
+pub use core::state::Status as Standing;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{
     ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, StartError, Status, Timing, WaitError,
 };
+
+/// Compiles and runs the programs in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

@@ -163,14 +163,17 @@ fn log(seed: u64) -> Vec<(At, Command)> {
     log
 }
 
+/// An epoch, and the newest committed checkpoint.
+type Progress = (Epoch, Option<(Epoch, u64)>);
+
 /// What was ever true of this history.
 #[derive(Default)]
 struct History {
     /// Invariant 2: whose a disk is, for ever.
     disks: BTreeMap<RaftId, NodeId>,
     incarnations: BTreeMap<NodeId, Incarnation>,
-    /// Invariants 3 and 5, per life of an actor: its epoch, and its newest checkpoint.
-    newest: BTreeMap<(ActorId, u64), (Epoch, Option<(Epoch, u64)>)>,
+    /// Invariants 3 and 5, per life of an actor.
+    newest: BTreeMap<(ActorId, u64), Progress>,
 }
 
 impl History {

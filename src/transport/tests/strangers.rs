@@ -136,8 +136,8 @@ async fn a_peer_does_not_talk_to_an_acceptor_of_another_authority() {
     assert!(foreign.heard().is_empty());
 }
 
-/// Accepts one connection with mallory's valid certificate, answers its hello with `welcome`, and reports whether anything
-/// was asked on it.
+/// Accepts one connection with mallory's valid certificate, answers its hello with `welcome`, and reports
+/// whether anything was asked on it.
 fn impostor(target: &Target, welcome: &Hello) -> (SocketAddr, tokio::task::JoinHandle<bool>) {
     let crypto = QuicServerConfig::try_from(tls::server_tls(&target.mallory()).unwrap()).unwrap();
     let config = quinn::ServerConfig::with_crypto(Arc::new(crypto));
@@ -312,4 +312,18 @@ async fn a_megabyte_of_noise_on_the_port_changes_nothing() {
     let counters = target.peer.transport.counters();
     assert!(counters.noise > 100, "{counters:?}");
     assert_eq!(counters.accepted, 1, "the honest connection stood: {counters:?}");
+}
+
+#[tokio::test]
+async fn an_authority_can_be_changed_while_every_peer_trusts_the_old_and_the_new_one() {
+    let (old, new) = (authority(), authority());
+    let both = format!("{}{}", old.certificate_pem(), new.certificate_pem());
+    let start = |authority: &DevAuthority, name| {
+        let own = authority.issue(&node(name)).unwrap();
+        let identity = Identity::from_pem(own.chain_pem(), own.key_pem(), &both).unwrap();
+        TestPeer::start(config(identity))
+    };
+    let (before, after) = (start(&old, "worker-1"), start(&new, "worker-2"));
+    assert_eq!(before.ask(&after.dest(), "hello").await.unwrap(), "hello");
+    assert_eq!(after.ask(&before.dest(), "hello").await.unwrap(), "hello");
 }

@@ -49,7 +49,10 @@ impl<W: Write> Run<'_, W> {
                 let stopped = stuck.is_some();
                 self.progress.stepped(from, to, calls_failed, stuck);
                 if to < before {
-                    self.event(&format!("supersteps {} to {before} are done again", to + 1));
+                    self.event(&match to + 1 {
+                        first if first == before => format!("superstep {first} is done again"),
+                        first => format!("supersteps {first} to {before} are done again"),
+                    });
                 }
                 if stopped { self.retry() } else { self.lead_on(self.progress.phase) }
             }

@@ -18,6 +18,7 @@ pub const CHILD: &str = "STANDIN_TEST_CHILD";
 
 #[test]
 #[ignore = "the child process of other tests"]
+#[expect(clippy::disallowed_methods, reason = "what the test runner prints at its end is not for the parent")]
 fn main() {
     if std::env::var_os(CHILD).is_none() {
         return;
@@ -40,6 +41,7 @@ pub fn next_line() -> Option<String> {
 }
 
 /// In one call, so that a kill leaves whole lines or none.
+#[expect(clippy::disallowed_methods, reason = "a process whose parent is gone has nothing to return to")]
 pub fn say(what: &impl Serialize) {
     let line = format!("{MARK}{}\n", serde_json::to_string(what).expect("it encodes"));
     let mut out = std::io::stdout().lock();
@@ -152,6 +154,7 @@ fn look(peer: &Peer) -> Sight {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "to show that it is off, and that nothing depends on it")]
 pub fn wall_clock() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs()
 }

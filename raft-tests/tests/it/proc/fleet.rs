@@ -215,7 +215,7 @@ impl Fleet {
         keys
     }
 
-    /// Everything that must hold once nothing more happens: DESIGN section 8, from outside.
+    /// Everything that must hold once nothing more happens: the invariants of ARCHITECTURE.md, from outside.
     pub async fn check(&mut self, strays: usize) {
         self.joined().await;
         let sight = self.calm().await;

@@ -1,6 +1,7 @@
 //! A process is killed, and another takes its place.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use super::evidence::{Load, Told};
 use super::fleet::{Fleet, Port, read};

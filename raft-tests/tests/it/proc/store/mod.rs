@@ -52,6 +52,7 @@ enum End {
     After(Duration),
 }
 
+#[expect(clippy::disallowed_methods, reason = "the moment of the kill is the test's input, not a wait")]
 fn live_and_die(dir: &std::path::Path, seed: u64, known: &mut Known, end: &End) {
     let mut child = command(&[]).spawn().unwrap();
     let born = Instant::now();
