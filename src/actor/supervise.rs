@@ -90,7 +90,7 @@ async fn supervise<A: Actor>(
                 life.park(Box::new(inbox));
             }
             let wait = life.note_panic();
-            tracing::warn!(actor = %life.id, epoch = %life.epoch, panic = text, ?wait, "restarts");
+            tracing::debug!(actor = %life.id, epoch = %life.epoch, ?wait, "restarts");
             tokio::time::sleep(wait).await;
             saver.restart(&life.id, life.epoch, text);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::Arc;
 
 use super::replicate::{other, receive_copy};
 use crate::core::command::{Checkpoint, Command, Held};
@@ -26,7 +27,7 @@ impl Shared {
     /// Gets a committed checkpoint's bytes, verified: from this disk, else from the others in turn.
     /// Holders that have no valid copy are reported to the log.
     pub(crate) async fn fetch_copy(
-        &self,
+        self: &Arc<Self>,
         actor: &ActorId,
         epoch: Epoch,
         checkpoint: &Checkpoint,
@@ -54,7 +55,11 @@ impl Shared {
                 Err(e) => unreachable = Some(e.to_string()),
             }
         }
-        self.report_missing(&key, without).await;
+        if !without.is_empty() {
+            // Beside the restore, which need not wait for the log.
+            let shared = self.clone();
+            self.spawn(async move { shared.report_missing(&key, without).await });
+        }
         match (found, unreachable) {
             (Some(bytes), _) => Ok(bytes),
             (None, Some(why)) => Err(FetchError::Unavailable(why)),
@@ -85,9 +90,6 @@ impl Shared {
     }
 
     async fn report_missing(&self, key: &CopyKey, without: BTreeSet<RaftId>) {
-        if without.is_empty() {
-            return;
-        }
         tracing::warn!(actor = %key.actor, seq = key.seq, disks = ?without, "copies are missing or spoiled");
         let held = |holder| Held { actor: key.actor.clone(), epoch: key.epoch, seq: key.seq, holder };
         let items = without.into_iter().map(held).collect();

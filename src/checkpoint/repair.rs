@@ -7,10 +7,10 @@ use crate::core::command::{Command, Held};
 use crate::core::placement::{self, Candidate};
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, RaftId};
-use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_DEADLINE};
+use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::raft::Consensus;
-use crate::store::durably;
+use crate::store::{CopyKey, durably};
 use crate::wire::{Answer, RepairOrder, Request};
 
 /// Which disk should fetch which copies: all that are short of one.
@@ -94,24 +94,31 @@ impl Shared {
     }
 
     /// Fetches copies onto this disk: those that are durable here now.
-    pub(crate) async fn on_repair(&self, orders: Vec<RepairOrder>) -> Vec<Held> {
+    pub(crate) async fn on_repair(self: &Arc<Self>, orders: Vec<RepairOrder>) -> Vec<Held> {
         let Some(place) = self.admission() else { return vec![] };
-        let mut fetched = Vec::new();
         let mut held = Vec::new();
-        for order in orders.into_iter().take(MAX_REPAIRS_PER_ORDER) {
-            let Ok(bytes) = self.fetch_copy(&order.actor, order.epoch, &order.checkpoint).await else {
+        let (mut fetched, mut bytes) = (Vec::new(), 0);
+        let mut orders = orders.into_iter().take(MAX_REPAIRS_PER_ORDER).peekable();
+        while let Some(RepairOrder { actor, epoch, checkpoint }) = orders.next() {
+            if let Ok(copy) = self.fetch_copy(&actor, epoch, &checkpoint).await {
+                let key = CopyKey { actor, epoch, seq: checkpoint.seq, digest: checkpoint.digest };
+                bytes += copy.len();
+                fetched.push((key, copy));
+            }
+            if bytes < SAVE_BATCH_BYTES && orders.peek().is_some() {
                 continue;
-            };
-            let seq = order.checkpoint.seq;
-            held.push(Held { actor: order.actor.clone(), epoch: order.epoch, seq, holder: place.raft_id });
-            let digest = order.checkpoint.digest;
-            fetched
-                .push((crate::store::CopyKey { actor: order.actor, epoch: order.epoch, seq, digest }, bytes));
+            }
+            // What was fetched leaves memory before more is.
+            let of = |(k, _): &(CopyKey, _)| (k.actor.clone(), k.epoch, k.seq);
+            let names: Vec<_> = fetched.iter().map(of).collect();
+            let batch = std::mem::take(&mut fetched);
+            bytes = 0;
+            if durably(|done| self.store.copies_put(batch, done)).await.is_ok() {
+                let holder = place.raft_id;
+                held.extend(names.into_iter().map(|(actor, epoch, seq)| Held { actor, epoch, seq, holder }));
+            }
         }
-        match durably(|done| self.store.copies_put(fetched, done)).await {
-            Ok(()) => held,
-            Err(_) => vec![],
-        }
+        held
     }
 
     /// A disk whose Raft half was discarded may still hold what others have lost.

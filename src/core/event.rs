@@ -90,4 +90,9 @@ pub enum Event {
         /// The newer process.
         by: Incarnation,
     },
+    /// This peer cannot go on, and only an operator can help: its disk fails, or it was refused.
+    Failed {
+        /// Why.
+        why: String,
+    },
 }

@@ -305,7 +305,9 @@ impl Builder {
     }
 
     fn transport(&self, identity: Identity) -> TransportConfig {
-        let mut config = TransportConfig::lan(identity, self.listen);
+        let wide = self.timing.heartbeat > Timing::lan().heartbeat * 2;
+        let preset = if wide { TransportConfig::wan } else { TransportConfig::lan };
+        let mut config = preset(identity, self.listen);
         config.dial_timeout = self.timing.connect;
         config.initial_rtt = self.timing.heartbeat / 5;
         config.advertise = self.advertise;

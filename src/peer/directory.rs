@@ -91,6 +91,7 @@ impl Peer {
             }
         };
         let command = Command::Stop { actor: actor.id().clone(), life: found };
+        // A refusal says that this life of the actor has ended already.
         self.shared.propose(command, DEFAULT_CALL_DEADLINE).await.map_err(undecided)?;
         Ok(())
     }

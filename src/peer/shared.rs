@@ -13,7 +13,7 @@ use super::timing::Timing;
 use crate::actor::{Gate, Host, Kinds};
 use crate::checkpoint::SaveOrder;
 use crate::clock::{Clock, Mono};
-use crate::core::command::{Admission, Command, Settings};
+use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
 use crate::core::lease::{Granter, PeerInput, PeerLease};
 use crate::core::state::State;
@@ -208,6 +208,7 @@ impl Shared {
         self.gate.close();
         if self.end_as(Phase::Failed(why.to_string())) {
             tracing::error!(node = %self.node, %why, "this peer cannot go on");
+            self.emit(Event::Failed { why: why.to_string() });
         }
     }
 
@@ -230,6 +231,8 @@ impl Shared {
         let left = end.saturating_duration_since(tokio::time::Instant::now());
         let command = Command::Leave { node: self.node.clone(), incarnation };
         match self.propose(command, left).await {
+            // Replaced meanwhile: it is no longer this process that could leave.
+            Ok(Response::Refused(_)) => Err(WaitError::NotMember),
             Ok(_) => Ok(()),
             Err(e) => Err(WaitError::Undecided(e.to_string())),
         }
