@@ -135,6 +135,8 @@ pub const MAX_ASKED: usize = 16;
 pub const MAX_QUEUED_SAVES: usize = 65_536;
 /// Batches of checkpoints that one peer writes at once.
 pub const PARALLEL_FLUSHES: usize = 4;
+/// How long the first checkpoint of a batch waits for others that are taken at the same moment.
+pub const SAVE_GATHER: Duration = Duration::from_millis(3);
 /// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
 pub const SAVE_BATCH_BYTES: usize = 32 << 20;
 /// From a checkpoint's state to its commit. Past it the actor is told, goes on, and tries again later.

@@ -9,7 +9,7 @@ use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
 use crate::core::placement::{self, Candidate};
 use crate::id::{ActorId, Epoch, Incarnation, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
+use crate::limits::{MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE, SAVE_GATHER};
 use crate::peer::Shared;
 use crate::store::{CopyKey, durably};
 
@@ -97,6 +97,7 @@ impl Shared {
         let room = Arc::new(Semaphore::new(PARALLEL_FLUSHES));
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Some(first) = queue.recv().await else { return };
+            tokio::time::sleep(SAVE_GATHER).await;
             let mut bytes = first.envelope.len();
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {

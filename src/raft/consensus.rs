@@ -13,7 +13,7 @@ use super::link::RaftLink;
 use super::log::{Log, VoteCell};
 use super::machine::{Applied, Machine};
 use super::network::Networks;
-use super::types::{Raft, TypeConfig};
+use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
 use crate::id::RaftId;
@@ -128,9 +128,12 @@ impl Consensus {
         View::of(&self.raft.metrics().borrow_watched().clone())
     }
 
-    /// Completes when [`Consensus::view`] may have changed since `watcher` was made or last waited.
+    /// Notices when who leads or who votes has changed, or consensus has stopped. How far the logs are
+    /// changes with every message: whoever needs that looks when it has reason to.
     pub(crate) fn watch_view(&self) -> ViewWatcher {
-        ViewWatcher(self.raft.metrics())
+        let metrics = self.raft.metrics();
+        let seen = Standing::of(&metrics.borrow_watched());
+        ViewWatcher { metrics, seen }
     }
 
     /// Whether this voter's vote, as of now or later, still is the given leader's in this term.
@@ -160,14 +163,44 @@ impl Consensus {
     }
 }
 
-type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+type Metrics = RaftMetrics<TypeConfig>;
+
+/// What a [`ViewWatcher`] looks at.
+#[derive(PartialEq)]
+struct Standing {
+    term: u64,
+    leader: Option<u64>,
+    configured: Option<LogId>,
+    stopped: bool,
+}
+
+impl Standing {
+    fn of(metrics: &Metrics) -> Self {
+        Self {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            configured: *metrics.membership_config.log_id(),
+            stopped: metrics.running_state.is_err(),
+        }
+    }
+}
 
 /// See [`Consensus::watch_view`].
-pub(crate) struct ViewWatcher(Metrics);
+pub(crate) struct ViewWatcher {
+    metrics: WatchReceiverOf<TypeConfig, Metrics>,
+    seen: Standing,
+}
 
 impl ViewWatcher {
     /// Completes at the next change; false once consensus has stopped.
     pub(crate) async fn changed(&mut self) -> bool {
-        self.0.changed().await.is_ok()
+        while self.metrics.changed().await.is_ok() {
+            let now = Standing::of(&self.metrics.borrow_watched());
+            if now != self.seen {
+                self.seen = now;
+                return true;
+            }
+        }
+        false
     }
 }
