@@ -50,6 +50,9 @@ pub const MAX_PARALLEL_RESTORES: usize = 64;
 pub const EVENT_BACKLOG: usize = 4096;
 /// Other peers that keep a copy of each checkpoint, unless a kind says otherwise.
 pub const DEFAULT_COPIES: u8 = 2;
+/// How long a leader waits for commands to write together with the first: each write costs every peer a
+/// sync and a few packets, whatever its size.
+pub const GATHER_WRITES: Duration = Duration::from_millis(2);
 /// Raft log entries kept behind a snapshot for followers that are only a little late.
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.
@@ -162,7 +165,7 @@ pub const CONDITION_POLL: Duration = Duration::from_millis(10);
 /// Groups of synced writes after which the store's mark of them is synced too, at the latest.
 pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.
-pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(5);
+pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(50);
 /// Applied entries that a peer remembers for a test that compares logs.
 #[cfg(feature = "testing")]
 pub const APPLIED_TRAIL: usize = 65_536;

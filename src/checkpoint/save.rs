@@ -201,10 +201,12 @@ impl Shared {
         for _attempt in 0..2 {
             let usable: Vec<Candidate> =
                 others.iter().filter(|c| !silent.contains(&c.raft_id)).cloned().collect();
+            let most = batch.iter().map(|order| usize::from(order.copies)).max().unwrap_or(0);
+            let best = placement::holders(&self.node, &usable, zone, most);
             let mut orders: BTreeMap<RaftId, Vec<usize>> = BTreeMap::new();
             for (at, order) in batch.iter().enumerate() {
                 let copies = usize::from(order.copies);
-                for chosen in placement::holders(&order.key.actor, &usable, zone, copies) {
+                for chosen in best.iter().take(copies) {
                     if !holders[at].contains(&chosen.raft_id) && holders[at].len() < copies {
                         orders.entry(chosen.raft_id).or_default().push(at);
                     }

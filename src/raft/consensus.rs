@@ -17,7 +17,7 @@ use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
 use crate::id::RaftId;
-use crate::limits::{ENTRIES_PER_SNAPSHOT, LOG_KEPT_BEHIND_SNAPSHOT};
+use crate::limits::{ENTRIES_PER_SNAPSHOT, GATHER_WRITES, LOG_KEPT_BEHIND_SNAPSHOT};
 use crate::store::Store;
 
 /// Consensus could not start.
@@ -83,6 +83,7 @@ fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
         replication_lag_threshold: ENTRIES_PER_SNAPSHOT + LOG_KEPT_BEHIND_SNAPSHOT,
         purge_batch_size: 256,
         max_payload_entries: 1024,
+        api_batch_linger_ms: millis(GATHER_WRITES),
         backoff: "50ms 100ms 200ms ..500ms".into(),
         ..Config::default()
     };
