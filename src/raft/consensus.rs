@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gather::Gatherer;
 use super::link::RaftLink;
 use super::log::{Log, VoteCell};
 use super::machine::{Applied, Machine};
@@ -17,7 +18,7 @@ use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
 use crate::id::RaftId;
-use crate::limits::{ENTRIES_PER_SNAPSHOT, GATHER_WRITES, LOG_KEPT_BEHIND_SNAPSHOT};
+use crate::limits::{ENTRIES_PER_SNAPSHOT, LOG_KEPT_BEHIND_SNAPSHOT};
 use crate::store::Store;
 
 /// Consensus could not start.
@@ -61,6 +62,7 @@ pub(crate) struct Consensus {
     raft: Raft,
     applied: Arc<Applied>,
     vote: VoteCell,
+    gatherer: Gatherer,
 }
 
 fn millis(d: Duration) -> u64 {
@@ -83,7 +85,6 @@ fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
         replication_lag_threshold: ENTRIES_PER_SNAPSHOT + LOG_KEPT_BEHIND_SNAPSHOT,
         purge_batch_size: 256,
         max_payload_entries: 1024,
-        api_batch_linger_ms: millis(GATHER_WRITES),
         backoff: "50ms 100ms 200ms ..500ms".into(),
         ..Config::default()
     };
@@ -105,7 +106,8 @@ impl Consensus {
             .await
             .map_err(|e| StartError::Raft(e.to_string()))?;
         // A leader that comes back after a restart must win an election and wait a lease again.
-        Ok(Self { raft, applied, vote })
+        let gatherer = Gatherer::start(raft.clone());
+        Ok(Self { raft, applied, vote, gatherer })
     }
 
     pub(super) fn raft(&self) -> &Raft {
@@ -143,12 +145,14 @@ impl Consensus {
     }
 
     /// Writes one command, and waits until this peer has applied it: the log index, and the answer.
-    /// Works on the leader only.
+    /// Works on the leader only. What many peers propose at the same moments waits for the others.
     pub(crate) async fn propose(&self, command: Command) -> Result<(u64, Response), ProposeError> {
+        if matches!(command, Command::Commit { .. } | Command::Create { .. }) {
+            return self.gatherer.write(command).await;
+        }
         match self.raft.client_write(command).await {
             Ok(written) => Ok((written.log_id.index, written.data)),
-            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => Err(ProposeError::Unknown),
-            Err(RaftError::APIError(_)) => Err(ProposeError::NotLeader),
+            Err(RaftError::APIError(e)) => Err(refused(&e)),
             Err(RaftError::Fatal(e)) => Err(ProposeError::Stopped(e.to_string())),
         }
     }
@@ -161,6 +165,14 @@ impl Consensus {
     /// Stops Raft and waits for it.
     pub(crate) async fn shutdown(&self) {
         drop(self.raft.shutdown().await);
+    }
+}
+
+/// What a write that was not applied came to.
+pub(super) fn refused(e: &ClientWriteError<TypeConfig>) -> ProposeError {
+    match e {
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Unknown,
+        _ => ProposeError::NotLeader,
     }
 }
 

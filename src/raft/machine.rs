@@ -110,15 +110,14 @@ impl Applied {
         trail.drain(..excess);
     }
 
-    fn publish(&self, mut fresh: Changes, index: u64) {
+    /// Keeps what has changed for whoever looks when the index is announced.
+    fn note(&self, mut fresh: Changes, index: u64) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.members |= fresh.members;
         changes.actors.append(&mut fresh.actors);
         changes.events.extend(fresh.events.into_iter().map(|event| (index, event)));
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
         changes.events.drain(..excess);
-        drop(changes);
-        self.index.send_replace(index);
     }
 }
 
@@ -194,6 +193,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     where
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
     {
+        let mut newest = None;
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             #[cfg(feature = "testing")]
@@ -212,10 +212,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     }
                 }
             };
-            self.applied.publish(changes, at.index);
+            self.applied.note(changes, at.index);
+            newest = Some(at.index);
             if let Some(responder) = responder {
                 responder.send(response);
             }
+        }
+        // Once for all: every call under way at this peer wakes up and looks.
+        if let Some(index) = newest {
+            self.applied.index.send_replace(index);
         }
         Ok(())
     }
@@ -235,7 +240,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         *inner = restored;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
-        self.applied.publish(Changes { members: true, actors, events: vec![] }, index);
+        self.applied.note(Changes { members: true, actors, events: vec![] }, index);
+        self.applied.index.send_replace(index);
         Ok(())
     }
 
