@@ -54,6 +54,8 @@ pub const DEFAULT_COPIES: u8 = 2;
 pub const GATHER_WRITES: Duration = Duration::from_millis(5);
 /// Such commands that wait at a leader. Past that, whoever proposes one waits.
 pub const MAX_GATHERED_WRITES: usize = 4096;
+/// Threads of one peer for Raft, heartbeats and I/O, on a machine with twice as many cores or more.
+pub const MAX_CONTROL_THREADS: usize = 4;
 /// Raft log entries kept behind a snapshot for followers that are only a little late.
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.

@@ -128,7 +128,7 @@ impl Consensus {
     /// Who leads, who votes, how far the log is.
     pub(crate) fn view(&self) -> View {
         // Copied out at once: a held watch reference can deadlock the core.
-        View::of(&self.raft.metrics().borrow_watched().clone())
+        View::of(&self.raft.metrics().borrow_watched())
     }
 
     /// Notices when who leads or who votes has changed, or consensus has stopped. How far the logs are

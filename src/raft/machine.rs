@@ -23,8 +23,9 @@ pub(crate) struct Applied {
     inner: RwLock<Inner>,
     changes: Mutex<Noted>,
     index: watch::Sender<u64>,
+    /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
-    trail: Mutex<VecDeque<Step>>,
+    trail: Mutex<Option<VecDeque<Step>>>,
 }
 
 /// One applied entry, as a test compares it with what other peers applied.
@@ -95,16 +96,18 @@ impl Applied {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes what was applied since the last call, as far as it was kept.
+    /// Takes what was applied since the last call, as far as it was kept; nothing the first time.
     #[cfg(feature = "testing")]
     pub(crate) fn take_trail(&self) -> VecDeque<Step> {
-        std::mem::take(&mut *self.trail.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        trail.replace(VecDeque::new()).unwrap_or_default()
     }
 
     #[cfg(feature = "testing")]
     fn note_step(&self, entry: &super::types::Entry) {
-        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(trail) = trail.as_mut() else { return };
+        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
         trail.push_back(Step { index: entry.log_id.index, digest });
         let excess = trail.len().saturating_sub(crate::limits::APPLIED_TRAIL);
         trail.drain(..excess);

@@ -20,6 +20,7 @@ say '"joined"'
 say '"saw","event":{"what":"leader","node":"worker-1","term":1}'
 if [ "$(wc -l < "$DIR/$node.args")" = 2 ]; then
   say '"saw","event":{"what":"recovered","actor":"partition/1"}'
+  say '"saw","event":{"what":"recovered","actor":"links/1"}'
 fi
 step=0
 while read -r line; do
