@@ -49,6 +49,7 @@ mod checkpoint;
 pub mod clock;
 pub(crate) mod core;
 mod error;
+mod gather;
 pub mod id;
 pub mod identity;
 pub mod limits;

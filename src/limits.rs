@@ -50,6 +50,12 @@ pub const MAX_PARALLEL_RESTORES: usize = 64;
 pub const EVENT_BACKLOG: usize = 4096;
 /// Other peers that keep a copy of each checkpoint, unless a kind says otherwise.
 pub const DEFAULT_COPIES: u8 = 2;
+/// How long, while a leader writes much, a checkpoint's commit or a creation waits for others.
+pub const GATHER_WRITES: Duration = Duration::from_millis(5);
+/// Such commands that wait at a leader. Past that, whoever proposes one waits.
+pub const MAX_GATHERED_WRITES: usize = 4096;
+/// Threads of one peer for Raft, heartbeats and I/O, on a machine with twice as many cores or more.
+pub const MAX_CONTROL_THREADS: usize = 4;
 /// Raft log entries kept behind a snapshot for followers that are only a little late.
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.
@@ -135,6 +141,8 @@ pub const MAX_ASKED: usize = 16;
 pub const MAX_QUEUED_SAVES: usize = 65_536;
 /// Batches of checkpoints that one peer writes at once.
 pub const PARALLEL_FLUSHES: usize = 4;
+/// How long, while a peer saves much, the first checkpoint of a batch waits for others.
+pub const GATHER_SAVES: Duration = Duration::from_millis(10);
 /// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
 pub const SAVE_BATCH_BYTES: usize = 32 << 20;
 /// From a checkpoint's state to its commit. Past it the actor is told, goes on, and tries again later.
@@ -160,7 +168,7 @@ pub const CONDITION_POLL: Duration = Duration::from_millis(10);
 /// Groups of synced writes after which the store's mark of them is synced too, at the latest.
 pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.
-pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(5);
+pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(50);
 /// Applied entries that a peer remembers for a test that compares logs.
 #[cfg(feature = "testing")]
 pub const APPLIED_TRAIL: usize = 65_536;

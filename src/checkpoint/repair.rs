@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::core::command::{Command, Held};
 use crate::core::placement::{self, Candidate};
 use crate::core::state::{Actor, State};
-use crate::id::{ActorId, RaftId};
+use crate::id::RaftId;
 use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::raft::Consensus;
@@ -25,7 +25,7 @@ fn shortages(state: &State) -> BTreeMap<RaftId, Vec<RepairOrder>> {
         .collect();
     let mut orders: BTreeMap<RaftId, Vec<RepairOrder>> = BTreeMap::new();
     for (id, actor) in &state.actors {
-        for disk in missing(state, id, actor, &living) {
+        for disk in missing(state, actor, &living) {
             let Some((epoch, checkpoint)) = &actor.checkpoint else { continue };
             let order = orders.entry(disk).or_default();
             if order.len() < MAX_REPAIRS_PER_ORDER {
@@ -36,7 +36,7 @@ fn shortages(state: &State) -> BTreeMap<RaftId, Vec<RepairOrder>> {
     orders
 }
 
-fn missing(state: &State, id: &ActorId, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
+fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
     let Some((_, checkpoint)) = &actor.checkpoint else { return vec![] };
     let host = actor.host.and_then(|host| state.member_of(host)).map(|(node, m)| (node, m.raft_id));
     let others = |c: &&Candidate| host.is_none_or(|(node, _)| c.node != *node);
@@ -49,7 +49,8 @@ fn missing(state: &State, id: &ActorId, actor: &Actor, living: &[Candidate]) -> 
     let spare: Vec<Candidate> =
         living.iter().filter(others).filter(|c| !checkpoint.holders.contains(&c.raft_id)).cloned().collect();
     let zone = host.and_then(|(node, _)| state.members.get(node)?.zone()).unwrap_or_default();
-    placement::holders(id, &spare, zone, wanted - has).into_iter().map(|c| c.raft_id).collect()
+    let host = host.map_or(&actor.home, |(node, _)| node);
+    placement::holders(host, &spare, zone, wanted - has).into_iter().map(|c| c.raft_id).collect()
 }
 
 impl Shared {

@@ -8,8 +8,9 @@ use super::envelope::{Envelope, digest};
 use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
 use crate::core::placement::{self, Candidate};
+use crate::gather::Gather;
 use crate::id::{ActorId, Epoch, Incarnation, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
+use crate::limits::{GATHER_SAVES, MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::{CopyKey, durably};
 use crate::wire::RepairOrder;
@@ -106,8 +107,10 @@ impl Shared {
     /// Takes checkpoints from the queue in batches, a few of them at once.
     pub(crate) async fn flush_saves(self: Arc<Self>, mut queue: mpsc::Receiver<SaveOrder>) {
         let room = Arc::new(Semaphore::new(PARALLEL_FLUSHES));
+        let mut gather = Gather::new(GATHER_SAVES);
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Some(first) = queue.recv().await else { return };
+            gather.company().await;
             let mut bytes = first.envelope.len();
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {
@@ -128,6 +131,7 @@ impl Shared {
         let outcome = outcome.unwrap_or_else(|_| Err(SaveError::Failed("no quorum in time".into())));
         match outcome {
             Ok(answers) => {
+                tracing::debug!(count = batch.len(), "checkpoints are committed");
                 for (order, answer) in batch.into_iter().zip(answers) {
                     drop(order.done.send(answer.map(drop).map_err(save_error)));
                 }
@@ -205,10 +209,12 @@ impl Shared {
         for _attempt in 0..2 {
             let usable: Vec<Candidate> =
                 others.iter().filter(|c| !silent.contains(&c.raft_id)).cloned().collect();
+            let most = batch.iter().map(|order| usize::from(order.copies)).max().unwrap_or(0);
+            let best = placement::holders(&self.node, &usable, zone, most);
             let mut orders: BTreeMap<RaftId, Vec<usize>> = BTreeMap::new();
             for (at, order) in batch.iter().enumerate() {
                 let copies = usize::from(order.copies);
-                for chosen in placement::holders(&order.key.actor, &usable, zone, copies) {
+                for chosen in best.iter().take(copies) {
                     if !holders[at].contains(&chosen.raft_id) && holders[at].len() < copies {
                         orders.entry(chosen.raft_id).or_default().push(at);
                     }

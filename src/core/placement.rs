@@ -23,19 +23,23 @@ pub struct Candidate {
     pub zone: String,
 }
 
-/// The candidates that should keep copies of `actor`'s checkpoints, best first: at most `copies`, fewer
-/// if there are fewer. `own_zone` is where its host is; the host itself is no candidate.
+/// The candidates that should keep copies of the checkpoints of actors that `host` runs, best first: at
+/// most `copies`, fewer if there are fewer. `own_zone` is the host's; the host itself is no candidate.
+///
+/// They are the same for all its actors. So what one peer saves at a time goes to few others in few
+/// pieces; and when several peers are lost at once, they are less likely to be all that held something
+/// (Copysets, Cidon et al., 2013).
 ///
 /// Zones come first: no zone gets a second copy (the host's state counts as one) while another that
 /// has a candidate left has fewer.
 pub fn holders<'a>(
-    actor: &ActorId,
+    host: &NodeId,
     candidates: &'a [Candidate],
     own_zone: &str,
     copies: usize,
 ) -> Vec<&'a Candidate> {
     let mut ranked: Vec<&Candidate> = candidates.iter().collect();
-    ranked.sort_by_cached_key(|candidate| rank(actor, &candidate.node));
+    ranked.sort_by_cached_key(|candidate| rank([host.as_str()], &candidate.node));
     let mut copies_in: BTreeMap<&str, usize> = BTreeMap::from([(own_zone, 1)]);
     let mut chosen = Vec::new();
     while chosen.len() < copies {
@@ -52,17 +56,17 @@ pub fn holders<'a>(
 
 /// The node that a new `actor` should live on. `None` if there is no candidate.
 pub fn home<'a>(actor: &ActorId, candidates: impl IntoIterator<Item = &'a NodeId>) -> Option<&'a NodeId> {
-    candidates.into_iter().min_by_key(|node| rank(actor, node))
+    candidates.into_iter().min_by_key(|node| rank([actor.kind(), actor.key()], node))
 }
 
 /// Sorts the best first; the name breaks a tie.
-fn rank(actor: &ActorId, node: &NodeId) -> (Reverse<u64>, NodeId) {
-    (Reverse(score(actor, node)), node.clone())
+fn rank<const N: usize>(what: [&str; N], node: &NodeId) -> (Reverse<u64>, NodeId) {
+    (Reverse(score(what, node)), node.clone())
 }
 
-fn score(actor: &ActorId, node: &NodeId) -> u64 {
+fn score<const N: usize>(what: [&str; N], node: &NodeId) -> u64 {
     let mut hash = blake3::Hasher::new();
-    for part in [actor.kind(), actor.key(), node.as_str()] {
+    for part in what.into_iter().chain([node.as_str()]) {
         hash.update(&(part.len() as u64).to_le_bytes());
         hash.update(part.as_bytes());
     }
@@ -80,6 +84,10 @@ mod tests {
         (0..count).map(|key| ActorId::new("rank-partition", key.to_string()).unwrap()).collect()
     }
 
+    fn hosts(count: usize) -> Vec<NodeId> {
+        (0..count).map(|n| NodeId::new(format!("host-{n}")).unwrap()).collect()
+    }
+
     fn candidates(zones: &[&str]) -> Vec<Candidate> {
         let candidate = |(n, zone): (usize, &&str)| Candidate {
             node: NodeId::new(format!("worker-{n}")).unwrap(),
@@ -95,15 +103,14 @@ mod tests {
 
     #[test]
     fn scores_never_change_between_versions() {
-        let actor = ActorId::new("rank-partition", "17").unwrap();
-        assert_eq!(score(&actor, &NodeId::new("worker-7").unwrap()), 4_995_072_563_479_797_059);
+        let node = NodeId::new("worker-7").unwrap();
+        assert_eq!(score(["rank-partition", "17"], &node), 4_995_072_563_479_797_059);
     }
 
     #[test]
     fn parts_of_a_name_do_not_run_into_each_other() {
         let node = NodeId::new("n").unwrap();
-        let (one, two) = (ActorId::new("ab", "c").unwrap(), ActorId::new("a", "bc").unwrap());
-        assert_ne!(score(&one, &node), score(&two, &node));
+        assert_ne!(score(["ab", "c"], &node), score(["a", "bc"], &node));
     }
 
     #[test]
@@ -139,8 +146,10 @@ mod tests {
         let forward = candidates(&["a", "b", "a", "c", "b"]);
         let mut backward = forward.clone();
         backward.reverse();
+        for host in hosts(100) {
+            assert_eq!(holders(&host, &forward, "a", 3), holders(&host, &backward, "a", 3));
+        }
         for actor in actors(100) {
-            assert_eq!(holders(&actor, &forward, "a", 3), holders(&actor, &backward, "a", 3));
             assert_eq!(home(&actor, &nodes(&forward)), home(&actor, &nodes(&backward)));
         }
     }
@@ -148,9 +157,9 @@ mod tests {
     #[test]
     fn copies_go_to_other_zones_before_any_zone_gets_a_second() {
         let candidates = candidates(&["a", "a", "a", "b", "b", "c"]);
-        for actor in actors(200) {
+        for host in hosts(200) {
             let zones = |copies| -> Vec<&str> {
-                holders(&actor, &candidates, "a", copies).iter().map(|holder| holder.zone.as_str()).collect()
+                holders(&host, &candidates, "a", copies).iter().map(|holder| holder.zone.as_str()).collect()
             };
             assert_eq!(BTreeSet::from_iter(zones(2)), BTreeSet::from(["b", "c"]));
             assert_eq!(zones(4).iter().filter(|zone| **zone == "a").count(), 1, "host and one copy");
@@ -160,11 +169,11 @@ mod tests {
 
     #[test]
     fn fewer_candidates_than_copies_give_what_there_is() {
-        let actor = &actors(1)[0];
-        assert!(holders(actor, &[], "", 2).is_empty());
-        assert_eq!(holders(actor, &candidates(&[""]), "", 2).len(), 1);
-        assert!(holders(actor, &candidates(&[""; 3]), "", 0).is_empty());
-        assert_eq!(home(actor, []), None);
+        let host = &hosts(1)[0];
+        assert!(holders(host, &[], "", 2).is_empty());
+        assert_eq!(holders(host, &candidates(&[""]), "", 2).len(), 1);
+        assert!(holders(host, &candidates(&[""; 3]), "", 0).is_empty());
+        assert_eq!(home(&actors(1)[0], []), None);
     }
 
     #[test]
@@ -173,25 +182,21 @@ mod tests {
         for lost in 0..all.len() {
             let fewer: Vec<Candidate> =
                 all.iter().filter(|one| one.raft_id.0 != lost as u64).cloned().collect();
-            for actor in actors(200) {
-                let before = holders(&actor, &all, "a", 2);
+            for host in hosts(200) {
+                let before = holders(&host, &all, "a", 2);
                 if !before.contains(&&all[lost]) {
-                    assert_eq!(before, holders(&actor, &fewer, "a", 2));
+                    assert_eq!(before, holders(&host, &fewer, "a", 2));
                 }
             }
         }
     }
 
     #[test]
-    fn copies_are_balanced_without_zones_and_the_next_home_already_holds_one() {
+    fn copies_are_balanced_without_zones() {
         let candidates = candidates(&[""; 10]);
         let mut load: BTreeMap<RaftId, usize> = BTreeMap::new();
-        for actor in actors(5_000) {
-            let home = home(&actor, candidates.iter().map(|one| &one.node)).unwrap();
-            let others: Vec<Candidate> = candidates.iter().filter(|one| one.node != *home).cloned().collect();
-            let holders = holders(&actor, &others, "", 2);
-            assert_eq!(Some(&holders[0].node), super::home(&actor, others.iter().map(|one| &one.node)));
-            for holder in holders {
+        for host in hosts(5_000) {
+            for holder in holders(&host, &candidates, "", 2) {
                 *load.entry(holder.raft_id).or_default() += 1;
             }
         }
@@ -203,9 +208,9 @@ mod tests {
         let old = candidates(&["a", "b", "c", "a"]);
         let mut new = old.clone();
         new[1].raft_id = RaftId(99);
-        for actor in actors(100) {
+        for host in hosts(100) {
             let names = |from| -> Vec<NodeId> {
-                holders(&actor, from, "a", 2).iter().map(|one| one.node.clone()).collect()
+                holders(&host, from, "a", 2).iter().map(|one| one.node.clone()).collect()
             };
             assert_eq!(names(&old), names(&new));
         }

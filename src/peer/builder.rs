@@ -19,8 +19,8 @@ use crate::core::lease::PeerLease;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::{
-    DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS, MAX_PARALLEL_RESTORES,
-    MAX_QUEUED_SAVES,
+    DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_CONTROL_THREADS, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS,
+    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES,
 };
 use crate::store::{RocksStore, Store, StoreError};
 use crate::transport::{Transport, TransportConfig, TransportError};
@@ -243,8 +243,10 @@ impl Builder {
             (None, Some(dir)) => Arc::new(RocksStore::open(dir)?),
             (None, None) => return Err(StartError::Config("no data directory: set data_dir".into())),
         };
+        // Each more is woken to look for work whenever there is any, which costs most when there is little.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads((cores / 2).clamp(1, MAX_CONTROL_THREADS))
             .thread_name(format!("standin-{}", self.node))
             .enable_all()
             .build()

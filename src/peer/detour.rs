@@ -17,6 +17,8 @@ use crate::limits::MAX_MEMBERS;
 pub(crate) struct Detours {
     /// When the direct way was last tried.
     tried: Mutex<BTreeMap<NodeId, Mono>>,
+    /// When the direct way last worked.
+    worked: Mutex<BTreeMap<NodeId, Mono>>,
     found: Notify,
 }
 
@@ -30,6 +32,27 @@ impl Detours {
         tracing::info!(%node, "reached through others for now");
         tried.insert(node.clone(), now);
         self.found.notify_waiters();
+    }
+
+    /// A peer reaches this one through others. Then this one should not wait for the direct way
+    /// either, unless it has just worked: else two peers could keep each other on a detour for ever.
+    pub(super) fn heard_around(&self, node: &NodeId, now: Mono, just: Duration) {
+        let worked = lock(&self.worked).get(node).copied();
+        if worked.is_none_or(|worked| now.since(worked) >= just) {
+            self.note(node, now);
+        }
+    }
+
+    /// The direct way works.
+    pub(super) fn works(&self, node: &NodeId, now: Mono) {
+        let mut worked = lock(&self.worked);
+        if let Some(worked) = worked.get_mut(node) {
+            *worked = now;
+        } else if worked.len() < MAX_MEMBERS {
+            worked.insert(node.clone(), now);
+        }
+        drop(worked);
+        self.end(node);
     }
 
     /// The direct way works again, or no way does.
@@ -85,5 +108,19 @@ mod tests {
         assert!(!detours.goes_around(&node, later + pause, pause), "a note does not put the trial off");
         detours.end(&node);
         assert!(!detours.has(&node));
+    }
+
+    #[test]
+    fn who_is_heard_around_is_reached_around_unless_the_direct_way_has_just_worked() {
+        let (detours, node) = (Detours::default(), NodeId::new("a").unwrap());
+        let (start, just) = (Mono(0), Duration::from_millis(300));
+        detours.heard_around(&node, start, just);
+        assert!(detours.has(&node), "nothing is known of the direct way");
+        detours.works(&node, start);
+        assert!(!detours.has(&node));
+        detours.heard_around(&node, start + just / 2, just);
+        assert!(!detours.has(&node), "the other has yet to try the direct way again");
+        detours.heard_around(&node, start + just, just);
+        assert!(detours.has(&node));
     }
 }

@@ -16,11 +16,14 @@ impl Shared {
         let mut views = consensus.watch_view();
         let mut leader = None;
         let mut seen = BTreeMap::new();
+        let mut another_view = true;
         loop {
-            self.note_leader(&consensus.view(), &mut leader);
             // Read first: what is noted then covers every entry up to it, and maybe more.
             let index = *applied.borrow_and_update();
             let changes = consensus.applied().take_changes();
+            if changes.members || another_view {
+                self.note_leader(&consensus.view(), &mut leader);
+            }
             if changes.members {
                 self.note_members(&mut seen);
             }
@@ -36,13 +39,10 @@ impl Shared {
             }
             // At last: a lease must not extend what one of these entries has ended here.
             self.step_lease(PeerInput::Applied { index });
-            let alive = tokio::select! {
-                changed = applied.changed() => changed.is_ok(),
-                alive = views.changed() => alive,
+            another_view = tokio::select! {
+                changed = applied.changed() => { if changed.is_err() { return } false }
+                alive = views.changed() => { if !alive { return } true }
             };
-            if !alive {
-                return;
-            }
         }
     }
 

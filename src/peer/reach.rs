@@ -99,7 +99,7 @@ impl Shared {
         let direct = match self.ask(to, &request, Lane::Control, deadline).await {
             Err(e) if !matches!(e, RequestError::Refused(_)) => e,
             answer => {
-                self.detours.end(&node);
+                self.detours.works(&node, self.now());
                 return answer;
             }
         };

@@ -30,7 +30,12 @@ impl Shared {
             let tick = tokio::select! {
                 _ = ticks.tick() => true,
                 alive = views.changed() => { if !alive { return } false }
-                alive = applied.changed() => { if alive.is_err() { return } false }
+                alive = applied.changed() => {
+                    if alive.is_err() { return }
+                    // Who never led has nobody to tell; that changes with the view.
+                    if lock(&self.granter).is_none() { continue }
+                    false
+                }
             };
             let view = self.tell_granter(&consensus);
             if let Some(why) = &view.stopped {

@@ -163,7 +163,7 @@ impl Shared {
             return Answer::Refused("a heartbeat for another process".into());
         }
         // A relayed request is how the leader, too, learns that the link between them is cut.
-        self.detours.note(node, self.now());
+        self.detours.heard_around(node, self.now(), self.timing.heartbeat * 3);
         match request {
             Request::Propose(command) => self.on_propose(Some(incarnation), command).await,
             Request::ReadIndex => self.on_read_index().await,

@@ -9,11 +9,12 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gather::Gatherer;
 use super::link::RaftLink;
 use super::log::{Log, VoteCell};
 use super::machine::{Applied, Machine};
 use super::network::Networks;
-use super::types::{Raft, TypeConfig};
+use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
 use crate::id::RaftId;
@@ -61,6 +62,7 @@ pub(crate) struct Consensus {
     raft: Raft,
     applied: Arc<Applied>,
     vote: VoteCell,
+    gatherer: Gatherer,
 }
 
 fn millis(d: Duration) -> u64 {
@@ -104,7 +106,8 @@ impl Consensus {
             .await
             .map_err(|e| StartError::Raft(e.to_string()))?;
         // A leader that comes back after a restart must win an election and wait a lease again.
-        Ok(Self { raft, applied, vote })
+        let gatherer = Gatherer::start(raft.clone());
+        Ok(Self { raft, applied, vote, gatherer })
     }
 
     pub(super) fn raft(&self) -> &Raft {
@@ -125,12 +128,15 @@ impl Consensus {
     /// Who leads, who votes, how far the log is.
     pub(crate) fn view(&self) -> View {
         // Copied out at once: a held watch reference can deadlock the core.
-        View::of(&self.raft.metrics().borrow_watched().clone())
+        View::of(&self.raft.metrics().borrow_watched())
     }
 
-    /// Completes when [`Consensus::view`] may have changed since `watcher` was made or last waited.
+    /// Notices when who leads or who votes has changed, or consensus has stopped. How far the logs are
+    /// changes with every message: whoever needs that looks when it has reason to.
     pub(crate) fn watch_view(&self) -> ViewWatcher {
-        ViewWatcher(self.raft.metrics())
+        let metrics = self.raft.metrics();
+        let seen = Standing::of(&metrics.borrow_watched());
+        ViewWatcher { metrics, seen }
     }
 
     /// Whether this voter's vote, as of now or later, still is the given leader's in this term.
@@ -139,12 +145,14 @@ impl Consensus {
     }
 
     /// Writes one command, and waits until this peer has applied it: the log index, and the answer.
-    /// Works on the leader only.
+    /// Works on the leader only. What many peers propose at the same moments waits for the others.
     pub(crate) async fn propose(&self, command: Command) -> Result<(u64, Response), ProposeError> {
+        if matches!(command, Command::Commit { .. } | Command::Create { .. }) {
+            return self.gatherer.write(command).await;
+        }
         match self.raft.client_write(command).await {
             Ok(written) => Ok((written.log_id.index, written.data)),
-            Err(RaftError::APIError(ClientWriteError::LogEntryDiscarded(_))) => Err(ProposeError::Unknown),
-            Err(RaftError::APIError(_)) => Err(ProposeError::NotLeader),
+            Err(RaftError::APIError(e)) => Err(refused(&e)),
             Err(RaftError::Fatal(e)) => Err(ProposeError::Stopped(e.to_string())),
         }
     }
@@ -160,14 +168,52 @@ impl Consensus {
     }
 }
 
-type Metrics = WatchReceiverOf<TypeConfig, RaftMetrics<TypeConfig>>;
+/// What a write that was not applied came to.
+pub(super) fn refused(e: &ClientWriteError<TypeConfig>) -> ProposeError {
+    match e {
+        ClientWriteError::LogEntryDiscarded(_) => ProposeError::Unknown,
+        _ => ProposeError::NotLeader,
+    }
+}
+
+type Metrics = RaftMetrics<TypeConfig>;
+
+/// What a [`ViewWatcher`] looks at.
+#[derive(PartialEq)]
+struct Standing {
+    term: u64,
+    leader: Option<u64>,
+    configured: Option<LogId>,
+    stopped: bool,
+}
+
+impl Standing {
+    fn of(metrics: &Metrics) -> Self {
+        Self {
+            term: metrics.current_term,
+            leader: metrics.current_leader,
+            configured: *metrics.membership_config.log_id(),
+            stopped: metrics.running_state.is_err(),
+        }
+    }
+}
 
 /// See [`Consensus::watch_view`].
-pub(crate) struct ViewWatcher(Metrics);
+pub(crate) struct ViewWatcher {
+    metrics: WatchReceiverOf<TypeConfig, Metrics>,
+    seen: Standing,
+}
 
 impl ViewWatcher {
     /// Completes at the next change; false once consensus has stopped.
     pub(crate) async fn changed(&mut self) -> bool {
-        self.0.changed().await.is_ok()
+        while self.metrics.changed().await.is_ok() {
+            let now = Standing::of(&self.metrics.borrow_watched());
+            if now != self.seen {
+                self.seen = now;
+                return true;
+            }
+        }
+        false
     }
 }

@@ -23,8 +23,9 @@ pub(crate) struct Applied {
     inner: RwLock<Inner>,
     changes: Mutex<Noted>,
     index: watch::Sender<u64>,
+    /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
-    trail: Mutex<VecDeque<Step>>,
+    trail: Mutex<Option<VecDeque<Step>>>,
 }
 
 /// One applied entry, as a test compares it with what other peers applied.
@@ -95,30 +96,31 @@ impl Applied {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Takes what was applied since the last call, as far as it was kept.
+    /// Takes what was applied since the last call, as far as it was kept; nothing the first time.
     #[cfg(feature = "testing")]
     pub(crate) fn take_trail(&self) -> VecDeque<Step> {
-        std::mem::take(&mut *self.trail.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        trail.replace(VecDeque::new()).unwrap_or_default()
     }
 
     #[cfg(feature = "testing")]
     fn note_step(&self, entry: &super::types::Entry) {
-        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(trail) = trail.as_mut() else { return };
+        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
         trail.push_back(Step { index: entry.log_id.index, digest });
         let excess = trail.len().saturating_sub(crate::limits::APPLIED_TRAIL);
         trail.drain(..excess);
     }
 
-    fn publish(&self, mut fresh: Changes, index: u64) {
+    /// Keeps what has changed for whoever looks when the index is announced.
+    fn note(&self, mut fresh: Changes, index: u64) {
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.members |= fresh.members;
         changes.actors.append(&mut fresh.actors);
         changes.events.extend(fresh.events.into_iter().map(|event| (index, event)));
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
         changes.events.drain(..excess);
-        drop(changes);
-        self.index.send_replace(index);
     }
 }
 
@@ -194,6 +196,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     where
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
     {
+        let mut newest = None;
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             #[cfg(feature = "testing")]
@@ -212,10 +215,15 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     }
                 }
             };
-            self.applied.publish(changes, at.index);
+            self.applied.note(changes, at.index);
+            newest = Some(at.index);
             if let Some(responder) = responder {
                 responder.send(response);
             }
+        }
+        // Once for all: every call under way at this peer wakes up and looks.
+        if let Some(index) = newest {
+            self.applied.index.send_replace(index);
         }
         Ok(())
     }
@@ -235,7 +243,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         *inner = restored;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
-        self.applied.publish(Changes { members: true, actors, events: vec![] }, index);
+        self.applied.note(Changes { members: true, actors, events: vec![] }, index);
+        self.applied.index.send_replace(index);
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod codec;
 mod consensus;
+mod gather;
 mod link;
 mod log;
 mod machine;

@@ -116,12 +116,11 @@ async fn write_requests(
     queue: &mut mpsc::Receiver<Item>,
     flight: &InFlight,
 ) -> Result<(), quinn::WriteError> {
+    // At once: the other end sees a stream as soon as it sees a later one, and takes a stream that names
+    // no lane for a stranger's.
+    send.write_all(&[lane.tag()]).await?;
     let mut batch = Batch::default();
-    let mut opened = false;
     while let Some(item) = queue.recv().await {
-        if !std::mem::replace(&mut opened, true) {
-            send.write_all(&[lane.tag()]).await?;
-        }
         // A closed semaphore does not happen; without a slot the item is dropped, that is, not sent.
         let Ok(slot) = flight.slots.clone().acquire_owned().await else { continue };
         flight.launch(item, slot, &mut batch);

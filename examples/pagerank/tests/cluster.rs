@@ -37,7 +37,7 @@ fn an_empty_machine_gets_its_actors_back_in_the_middle_of_the_job() {
     let summary = summary(&pagerank("--kill worker-2@3"));
     assert_eq!((&summary["matches"], &summary["iterations"]), (&true.into(), &8.into()));
     let kill = &summary["kills"][0];
-    assert_eq!((&kill["node"], &kill["actors"]), (&"worker-2".into(), &2.into()));
+    assert_eq!((&kill["node"], &kill["actors"]), (&"worker-2".into(), &4.into()));
     for moment in ["detect_ms", "admit_ms", "restore_ms", "answer_ms"] {
         assert!(kill[moment].is_u64(), "{kill}");
     }

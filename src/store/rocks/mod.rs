@@ -10,7 +10,7 @@
 //!   tables; at the read for a snapshot, a slot or a copy. It is never passed over.
 //! - One case is out of reach: a power cut, and the same moment's writes damaged though the disk
 //!   said that they were synced. The mark that tells them from unsynced ones (`mark.rs`) is itself
-//!   synced only when writers pause for 5 ms, and every 32 groups of writes. The end of the process alone
+//!   synced only when writers pause for 50 ms, and every 32 groups of writes. The end of the process alone
 //!   opens no such gap.
 //! - A directory put back as a whole, from an older copy of it, is not noticed here: admission
 //!   notices it (the disk's incarnation is not the newest).

@@ -253,3 +253,17 @@ async fn after_a_shutdown_nothing_is_sent_and_the_others_know() {
     let sent = two.ask(&one.dest(), "x").await;
     assert!(matches!(sent, Err(RequestError::NotSent(_))), "{sent:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quiet_lane_does_not_end_the_connection_under_a_busy_one() {
+    let (one, two) = two();
+    let dest = two.dest();
+    let release = async {
+        until("it is held", || !lock(&two.recorder.held).is_empty()).await;
+        // The other lane stays quiet for longer than a stranger may say nothing.
+        tokio::time::sleep(crate::limits::HANDSHAKE_DEADLINE + Duration::from_millis(300)).await;
+        lock(&two.recorder.held).drain(..).for_each(|reply| reply.send(b"late".to_vec()));
+    };
+    let (answer, ()) = tokio::join!(one.ask(&dest, "hold this"), release);
+    assert_eq!(answer.unwrap(), "late");
+}

@@ -41,19 +41,17 @@ impl Coordinator {
         self.next.drain(..).map(|inputs| Contribute { iteration, inputs: Some(inputs) }).collect()
     }
 
-    /// Takes all answers to the questions that named `iteration`.
+    /// Takes all answers to the questions that named `iteration`. If somebody is not there, the job
+    /// goes on from the newest iteration that everybody remembers.
     pub fn answers(&mut self, iteration: u64, replies: Vec<Reply>) {
-        let mut everyone = Vec::with_capacity(replies.len());
-        let mut oldest = iteration;
-        for reply in replies {
-            match reply {
-                Reply::Given(given) => everyone.push(given),
-                Reply::Behind { at } => oldest = oldest.min(at),
-                Reply::Forgotten => oldest = 0,
-            }
-        }
-        self.iteration = oldest;
-        self.next = if oldest == iteration { self.sum_up(&everyone) } else { Vec::new() };
+        let newest = replies.iter().map(|reply| reply.newest).min().unwrap_or(iteration);
+        let oldest = replies.iter().map(|reply| reply.oldest).max().unwrap_or(iteration);
+        let given: Option<Vec<Given>> = replies.into_iter().map(|reply| reply.given).collect();
+        (self.iteration, self.next) = match given {
+            Some(everyone) => (iteration, self.sum_up(&everyone)),
+            None if oldest <= newest => (newest, Vec::new()),
+            None => (0, Vec::new()),
+        };
     }
 
     fn sum_up(&self, everyone: &[Given]) -> Vec<Inputs> {

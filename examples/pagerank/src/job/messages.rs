@@ -21,13 +21,13 @@ pub struct Inputs {
 
 /// A partition's answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Reply {
-    /// It is there, or was and remembers.
-    Given(Given),
-    /// It is only there: it cannot step without the inputs of all iterations between.
-    Behind { at: u64 },
-    /// It is further than it can remember.
-    Forgotten,
+pub struct Reply {
+    /// The oldest iteration that it remembers.
+    pub oldest: u64,
+    /// The one that it has reached.
+    pub newest: u64,
+    /// What its nodes give at the iteration that was asked for, if it remembers that.
+    pub given: Option<Given>,
 }
 
 /// What one partition's nodes give at one iteration.

@@ -1,17 +1,19 @@
 //! The job: one superstep after another, each a round of one question to every partition.
 //!
-//! A [`Partition`] holds some of the nodes, with their edges and ranks. The [`Coordinator`] asks all of
-//! them `Contribute { iteration }`, adds up what they give to each other, and puts the sums into the
+//! A [`Partition`] holds the ranks of some of the nodes, and [`Links`] where these point to. The
+//! [`Coordinator`] asks all partitions `Contribute { iteration }`, adds up what they give to each other, and puts the sums into the
 //! question of the next round. Both are plain data; a failure can put either back to an older
 //! checkpoint. Nothing here recovers from that: a question names its iteration, a partition that is
 //! behind says so, and the coordinator goes on from there. The same question twice has one effect.
 
 mod coordinator;
+mod links;
 mod messages;
 mod partition;
 
 pub use coordinator::Coordinator;
-pub use messages::{Contribute, Reply};
+pub use links::Links;
+pub use messages::{Contribute, Given, Reply};
 pub use partition::{Partition, split};
 
 /// The place of the peer that a partition belongs to.

@@ -1,9 +1,10 @@
-//! Some of the nodes: their edges and their ranks.
+//! Some of the nodes: their ranks.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::links::{self, Links};
 use super::messages::{Contribute, Given, Inputs, Reply};
 use crate::graph::Graph;
 use crate::rank::{self, ONE};
@@ -11,64 +12,52 @@ use crate::rank::{self, ONE};
 /// The nodes whose number leaves the same remainder when divided by the count of partitions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Partition {
-    outdegrees: Vec<u32>,
-    /// For each partition, the edges that lead into it.
-    edges: Vec<Edges>,
     /// The iteration that `ranks` ends with.
     iteration: u64,
-    /// The ranks of the newest iterations, newest last: others may have to redo some.
+    /// The ranks of the newest iterations, newest last: actors that are restored together may differ
+    /// by some.
     ranks: VecDeque<Vec<u64>>,
     /// How many of them to remember.
     remember: usize,
-}
-
-/// Edges as two columns of places, sorted by target.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct Edges {
-    into: Vec<u32>,
-    from: Vec<u32>,
+    /// As many that are older still, oldest first: others may have gone back. Only who did not go
+    /// back itself can be asked for them, so they are in no checkpoint.
+    #[serde(skip)]
+    older: VecDeque<Vec<u64>>,
 }
 
 /// Deals the nodes of a graph out to `count` partitions, which remember `remember` iterations.
-pub fn split(graph: &Graph, count: usize, remember: usize) -> Vec<Partition> {
-    let outdegrees = graph.outdegrees();
-    let mut all: Vec<Partition> = (0..count)
-        .map(|p| {
-            let outdegrees: Vec<u32> = outdegrees.iter().copied().skip(p).step_by(count).collect();
-            let ranks = VecDeque::from([vec![ONE; outdegrees.len()]]);
-            let edges = vec![Edges::default(); count];
-            Partition { outdegrees, edges, iteration: 0, ranks, remember: remember.max(1) }
-        })
-        .collect();
-    let place = |node: u32| (node as usize % count, node / count as u32);
-    let mut by_target = graph.edges().to_vec();
-    by_target.sort_unstable_by_key(|&(from, to)| (to, from));
-    for (from, to) in by_target {
-        let ((source, from), (target, into)) = (place(from), place(to));
-        let edges = &mut all[source].edges[target];
-        edges.into.push(into);
-        edges.from.push(from);
-    }
-    all
+pub fn split(graph: &Graph, count: usize, remember: usize) -> Vec<(Partition, Links)> {
+    let partition = |links: &Links| Partition {
+        iteration: 0,
+        ranks: VecDeque::from([vec![ONE; links.nodes()]]),
+        remember: remember.max(1),
+        older: VecDeque::new(),
+    };
+    links::split(graph, count).into_iter().map(|links| (partition(&links), links)).collect()
 }
 
 impl Partition {
-    /// Answers the coordinator.
-    pub fn contribute(&mut self, question: Contribute) -> Reply {
+    /// Takes the step that a question asks for, if it can. What it then has to give follows from the
+    /// ranks that this returns; none if it is not there, or does not remember.
+    pub fn take(&mut self, question: Contribute) -> Option<&[u64]> {
         let Contribute { iteration, inputs } = question;
         if iteration == 0 && self.at(0).is_none() {
             self.start_over();
         }
         if let Some(inputs) = inputs
             && iteration == self.iteration + 1
-            && inputs.received.len() == self.outdegrees.len()
+            && inputs.received.len() == self.newest().1.len()
         {
             self.step(&inputs);
         }
-        if iteration > self.iteration {
-            return Reply::Behind { at: self.iteration };
-        }
-        self.at(iteration).map_or(Reply::Forgotten, |ranks| Reply::Given(self.given(ranks)))
+        self.at(iteration)
+    }
+
+    /// The answer to a question.
+    pub fn answer(&self, given: Option<Given>) -> Reply {
+        let remembered = self.ranks.len() + self.older.len();
+        let oldest = (self.iteration + 1).saturating_sub(remembered as u64);
+        Reply { oldest, newest: self.iteration, given }
     }
 
     /// The newest iteration, and the ranks there.
@@ -79,8 +68,7 @@ impl Partition {
     /// The ranks at an iteration that it remembers.
     pub fn at(&self, iteration: u64) -> Option<&[u64]> {
         let back = usize::try_from(self.iteration.checked_sub(iteration)?).ok()?;
-        let index = self.ranks.len().checked_sub(back + 1)?;
-        self.ranks.get(index).map(Vec::as_slice)
+        self.ranks.iter().rev().chain(self.older.iter().rev()).nth(back).map(Vec::as_slice)
     }
 
     fn step(&mut self, inputs: &Inputs) {
@@ -88,41 +76,17 @@ impl Partition {
         self.ranks.push_back(next);
         self.iteration += 1;
         if self.ranks.len() > self.remember {
-            self.ranks.pop_front();
+            self.older.extend(self.ranks.pop_front());
+        }
+        if self.older.len() > self.remember {
+            self.older.pop_front();
         }
     }
 
     /// Iteration 0 needs no memory: every rank is `ONE`.
     fn start_over(&mut self) {
         self.iteration = 0;
-        self.ranks = VecDeque::from([vec![ONE; self.outdegrees.len()]]);
-    }
-
-    fn given(&self, ranks: &[u64]) -> Given {
-        let nodes = || ranks.iter().zip(&self.outdegrees);
-        let each: Vec<u64> = nodes().map(|(rank, degree)| rank::contribution(*rank, *degree)).collect();
-        let dangling = nodes().filter(|(_, degree)| **degree == 0).map(|(rank, _)| *rank);
-        Given {
-            to: self.edges.iter().map(|edges| edges.sums(&each)).collect(),
-            dangling: dangling.fold(0, u64::saturating_add),
-        }
-    }
-}
-
-impl Edges {
-    /// One sum for each node that is pointed at.
-    fn sums(&self, each: &[u64]) -> (Vec<u32>, Vec<u64>) {
-        let (mut into, mut sums) = (Vec::new(), Vec::<u64>::new());
-        for (target, source) in self.into.iter().zip(&self.from) {
-            let given = each.get(*source as usize).copied().unwrap_or(0);
-            match sums.last_mut() {
-                Some(sum) if into.last() == Some(target) => *sum = sum.saturating_add(given),
-                _ => {
-                    into.push(*target);
-                    sums.push(given);
-                }
-            }
-        }
-        (into, sums)
+        self.ranks = VecDeque::from([vec![ONE; self.newest().1.len()]]);
+        self.older.clear();
     }
 }

@@ -20,6 +20,7 @@ say '"joined"'
 say '"saw","event":{"what":"leader","node":"worker-1","term":1}'
 if [ "$(wc -l < "$DIR/$node.args")" = 2 ]; then
   say '"saw","event":{"what":"recovered","actor":"partition/1"}'
+  say '"saw","event":{"what":"recovered","actor":"links/1"}'
 fi
 step=0
 while read -r line; do
@@ -91,7 +92,7 @@ async fn a_killed_peer_is_replaced_and_every_moment_is_measured() {
     let stage = Stage::new();
     let (summary, out) = stage.run("--kill worker-2@1", FAKE).await;
     let kill = summary.expect(&out).kills.remove(0);
-    assert_eq!((kill.node.as_str(), kill.iteration, kill.actors), ("worker-2", 1, 1), "{out}");
+    assert_eq!((kill.node.as_str(), kill.iteration, kill.actors), ("worker-2", 1, 2), "{out}");
     for moment in [kill.detect_ms, kill.admit_ms, kill.restore_ms, kill.answer_ms] {
         assert!(moment.is_some(), "{out}");
     }
@@ -150,7 +151,7 @@ async fn a_deadline_says_where_it_hangs() {
     assert!(error.contains("not finished after 1 s: superstep 1 did not end"), "{error}");
     let (summary, _) = Stage::new().run("--deadline 1 --kill worker-2@0 --replace none", &silent).await;
     let error = summary.unwrap_err();
-    assert!(error.contains("not running: worker-2; worker-2: 0 of its 1 actors"), "{error}");
+    assert!(error.contains("not running: worker-2; worker-2: 0 of its 2 actors"), "{error}");
     let deaf = "#!/bin/sh\necho '{\"say\":\"listening\",\"addr\":\"127.0.0.1:1\"}'; exec sleep 100\n";
     let (summary, _) = Stage::new().run("--deadline 1", deaf).await;
     let error = summary.unwrap_err();

@@ -1,4 +1,4 @@
-//! The actors: two plain structs, and one handler for each message. There is nothing here about
+//! The actors: three plain structs, and one handler for each message. There is nothing here about
 //! machines that die.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use standin::CallError;
 use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, When};
 
-use crate::job::{Contribute, Coordinator, Partition, Reply};
+use crate::job::{Contribute, Coordinator, Given, Links, Partition, Reply};
 use crate::wire::RANKS_PER_LINE;
 
 /// A flag of this process decides how often its actors write checkpoints.
@@ -41,8 +41,38 @@ impl Message for Contribute {
 }
 
 impl Handler<Contribute> for Partition {
-    async fn handle(&mut self, question: Contribute, _: &mut Context<Self>) -> Reply {
-        self.contribute(question)
+    async fn handle(&mut self, question: Contribute, ctx: &mut Context<Self>) -> Reply {
+        let ranks = self.take(question).map(<[u64]>::to_vec);
+        let given = match (ranks, ActorRef::new(ctx.me().key())) {
+            (Some(ranks), Ok(links)) => ctx.peer().ask::<Links, _>(&links, Spread { ranks }).await.ok(),
+            _ => None,
+        };
+        self.answer(given)
+    }
+}
+
+/// Never changes: the checkpoint of its creation is all it needs.
+impl Actor for Links {
+    const KIND: &'static str = "links";
+    fn policy() -> Policy {
+        Policy { checkpoint: When::Never, ..Policy::default() }
+    }
+}
+
+/// What do nodes of these ranks give? It comes from the partition of the same name.
+#[derive(Serialize, Deserialize)]
+pub struct Spread {
+    pub ranks: Vec<u64>,
+}
+
+impl Message for Spread {
+    const NAME: &'static str = "spread";
+    type Reply = Given;
+}
+
+impl Handler<Spread> for Links {
+    async fn handle(&mut self, Spread { ranks }: Spread, _: &mut Context<Self>) -> Given {
+        self.give(&ranks)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join};
 use standin::id::NodeId;
 use standin::{CallError, Placement};
 
@@ -47,18 +47,19 @@ async fn create(
     worker.peer.wait_until(complete, VOTERS_DEADLINE).await.map_err(|error| error.to_string())?;
     let read = tokio::task::spawn_blocking(move || Graph::open(&edges)).await;
     let graph = read.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    // An actor goes back by at most the checkpoint that was on its way and the one before.
-    let window = worker.checkpoint_every.saturating_mul(2).saturating_add(2).min(MAX_REMEMBERED);
-    let remember = usize::try_from(window).unwrap_or(1);
+    // Actors that one flush saved together go back together; others differ by a checkpoint at most.
+    let remember = worker.checkpoint_every.saturating_add(1).min(MAX_REMEMBERED);
+    let remember = usize::try_from(remember).unwrap_or(1);
     let mut parts = job::split(&graph, partitions, remember).into_iter().enumerate();
     let on = |place: usize| {
         nodes.get(place).cloned().map(Placement::On).ok_or_else(|| "there are no peers".to_owned())
     };
     loop {
-        let batch = parts.by_ref().take(CREATED_AT_ONCE).map(async |(number, part)| {
+        let batch = parts.by_ref().take(CREATED_AT_ONCE).map(async |(number, (partition, links))| {
             let home = on(job::home_of(number, nodes.len()))?;
-            let made = worker.peer.create_if_absent(number.to_string(), part, home).await;
-            made.map_err(|error| format!("partition {number}: {error}"))
+            let links = worker.peer.create_if_absent(number.to_string(), links, home.clone());
+            let partition = worker.peer.create_if_absent(number.to_string(), partition, home);
+            try_join(links, partition).await.map_err(|error| format!("partition {number}: {error}"))
         });
         let made = join_all(batch).await;
         if made.is_empty() {

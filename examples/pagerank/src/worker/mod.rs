@@ -14,7 +14,7 @@ use standin::identity::Identity;
 use tokio::sync::mpsc;
 
 use crate::cli::WorkerArgs;
-use crate::job::{Contribute, Coordinator, Partition};
+use crate::job::{Contribute, Coordinator, Links, Partition};
 use crate::wire::Report;
 
 /// Reports that may wait for the run to read them.
@@ -73,6 +73,7 @@ async fn start(args: WorkerArgs) -> Result<Peer, String> {
         .data_dir(args.data_dir)
         .bootstrap(args.bootstrap)
         .kind(partition)
+        .kind(Kind::of::<Links>().handles::<actors::Spread>())
         .kind(Kind::of::<Coordinator>().handles::<actors::Step>())
         .start()
         .await
