@@ -1,10 +1,11 @@
 //! The job: one superstep after another, each a round of one question to every partition.
 //!
 //! A [`Partition`] holds the ranks of some of the nodes, and [`Links`] where these point to. The
-//! [`Coordinator`] asks all partitions `Contribute { iteration }`, adds up what they give to each other, and puts the sums into the
-//! question of the next round. Both are plain data; a failure can put either back to an older
-//! checkpoint. Nothing here recovers from that: a question names its iteration, a partition that is
-//! behind says so, and the coordinator goes on from there. The same question twice has one effect.
+//! [`Coordinator`] asks all partitions `Contribute { iteration }`, adds up what they give to each
+//! other, and puts the sums into the question of the next round. All are plain data; a failure can put
+//! each back to an older checkpoint. Nothing here recovers from that: an answer says which iterations
+//! its partition remembers, and the coordinator goes on from the newest that all of them do. The same
+//! question twice has one effect.
 
 mod coordinator;
 mod links;
