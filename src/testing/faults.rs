@@ -72,6 +72,13 @@ impl Cluster {
         Ok(count)
     }
 
+    /// Whether all that a leader has written is committed.
+    #[doc(hidden)]
+    pub fn is_settled(&self, at: usize) -> bool {
+        let view = self.peer(at).shared.consensus().map(|consensus| consensus.view());
+        view.is_some_and(|view| view.committed == view.last_log)
+    }
+
     /// The Raft configuration that a running peer goes by: one set of voters, or two while it is joint,
     /// and the learners.
     #[doc(hidden)]

@@ -13,7 +13,9 @@ async fn a_leader_that_dies_in_the_middle_of_a_joint_change_is_replaced() {
     let name = counter(&cluster, leader, "apples", 2).await;
     cluster.kill(lost);
     cluster.replace_unjoined(lost).await.unwrap();
-    until("the new disk learns", || !cluster.configuration(leader).1.is_empty()).await;
+    // A configuration counts before it is committed; and until it is, no other follows.
+    let learns = || !cluster.configuration(leader).1.is_empty() && cluster.is_settled(leader);
+    until("the new disk learns", learns).await;
     // Leader and heir hear from each other and from the new disk: no majority of the old voters.
     cluster.partition(&[leader, heir, lost], &[far, farther]);
     until("the heir has seen the joint configuration", || cluster.configuration(heir).0.len() == 2).await;
