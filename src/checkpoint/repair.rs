@@ -54,9 +54,12 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
 }
 
 impl Shared {
-    /// One round of repairs, on the leader.
-    pub(crate) async fn repair_copies(self: &Arc<Self>, consensus: &Consensus) {
+    /// One round of repairs, on the leader. Whether there was nothing to do.
+    pub(crate) async fn repair_copies(self: &Arc<Self>, consensus: &Consensus) -> bool {
         let orders = consensus.applied().read(shortages);
+        if orders.is_empty() {
+            return true;
+        }
         let asked = orders.into_iter().map(|(disk, items)| async move {
             if Some(disk) == self.admission().map(|a| a.raft_id) {
                 return self.on_repair(items).await;
@@ -67,11 +70,11 @@ impl Shared {
             }
         });
         let held: Vec<Held> = futures_util::future::join_all(asked).await.into_iter().flatten().collect();
-        if held.is_empty() {
-            return;
+        if !held.is_empty() {
+            tracing::info!(copies = held.len(), "made lost copies again");
+            drop(consensus.propose(Command::AddHolders { items: held, repair: true }).await);
         }
-        tracing::info!(copies = held.len(), "made lost copies again");
-        drop(consensus.propose(Command::AddHolders { items: held, repair: true }).await);
+        false
     }
 
     /// Where only the link to a peer is cut, has it fetch copies from those that have them already.

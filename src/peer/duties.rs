@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::shared::Shared;
 use crate::clock::Mono;
@@ -22,6 +22,8 @@ pub(super) struct Duties {
     /// Whose disk an id was: the member table forgets retired ones.
     owners: BTreeMap<RaftId, NodeId>,
     stuck_since: Option<(u64, Mono)>,
+    /// Up to which entry no actor is short of copies.
+    repaired: Arc<AtomicU64>,
 }
 
 impl Duties {
@@ -102,18 +104,19 @@ impl Duties {
     }
 
     fn copies(&self, shared: &Arc<Shared>, consensus: &Consensus) {
-        if self.repairing.swap(true, Ordering::SeqCst) {
+        let applied = consensus.applied().read_at(|_, index, _| index);
+        // Who lacks a copy is written in the log: nothing new there, nothing to look for.
+        if self.repaired.load(Ordering::SeqCst) == applied || self.repairing.swap(true, Ordering::SeqCst) {
             return;
         }
-        let (shared, consensus, repairing) = (shared.clone(), consensus.clone(), self.repairing.clone());
-        let task = {
-            let shared = shared.clone();
-            async move {
-                shared.repair_copies(&consensus).await;
-                repairing.store(false, Ordering::SeqCst);
+        let (consensus, repairing) = (consensus.clone(), self.repairing.clone());
+        let (repaired, by) = (self.repaired.clone(), shared.clone());
+        shared.spawn(async move {
+            if by.repair_copies(&consensus).await {
+                repaired.store(applied, Ordering::SeqCst);
             }
-        };
-        shared.spawn(task);
+            repairing.store(false, Ordering::SeqCst);
+        });
     }
 
     /// A leader whose own disk hangs can hear everybody and commit nothing: somebody else should lead.

@@ -26,9 +26,10 @@ impl Shared {
         let mut views = consensus.watch_view();
         let mut applied = consensus.applied().watch();
         let mut duties = super::duties::Duties::default();
+        let mut leads = false;
         loop {
             let tick = tokio::select! {
-                _ = ticks.tick() => true,
+                _ = ticks.tick(), if leads => true,
                 alive = views.changed() => { if !alive { return } false }
                 alive = applied.changed() => {
                     if alive.is_err() { return }
@@ -41,7 +42,8 @@ impl Shared {
             if let Some(why) = &view.stopped {
                 return self.fail(format!("consensus has stopped: {why}"));
             }
-            if tick && view.leads() {
+            leads = view.leads();
+            if tick && leads {
                 self.probe_round(&consensus, &view);
                 self.step_granter(Input::Tick, &consensus);
                 duties.due(&self, &consensus, &view);

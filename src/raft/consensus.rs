@@ -72,7 +72,8 @@ fn millis(d: Duration) -> u64 {
 fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
     let config = Config {
         cluster_name: c.cluster.clone(),
-        heartbeat_interval: millis(c.heartbeat),
+        // Who hears nothing waits for `election_max` and then for its own time out: several of these.
+        heartbeat_interval: millis(c.heartbeat) * 5 / 2,
         election_timeout_min: millis(c.election_min),
         election_timeout_max: millis(c.election_max),
         enable_pre_vote: Some(true),

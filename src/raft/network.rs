@@ -137,7 +137,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             return stream_append_sequential(self, input, option);
         }
         let (link, target) = (self.link.clone(), self.target);
-        let patience = option.hard_ttl() * 5;
+        let patience = option.hard_ttl() * 3;
         if link.is_detoured(target) {
             return Box::pin(async move {
                 let replies = stream_append_sequential(self, input, RPCOption::new(patience)).await?;
