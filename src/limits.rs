@@ -56,6 +56,10 @@ pub const GATHER_WRITES: Duration = Duration::from_millis(5);
 pub const MAX_GATHERED_WRITES: usize = 4096;
 /// Threads of one peer for Raft, heartbeats and I/O, on a machine with twice as many cores or more.
 pub const MAX_CONTROL_THREADS: usize = 4;
+/// Newest Raft log entries that are kept in memory as well.
+pub const MAX_RECENT_ENTRIES: usize = 1024;
+/// What they may take there, in bytes as encoded.
+pub const MAX_RECENT_BYTES: usize = 4 << 20;
 /// Raft log entries kept behind a snapshot for followers that are only a little late.
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.

@@ -8,6 +8,7 @@ use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::codec::{decode, encode};
+use super::recent::Recent;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 use crate::store::{Slot, Store, durably};
 
@@ -19,6 +20,7 @@ pub(super) const READ_BYTES: usize = 2 << 20;
 pub(super) struct Log {
     store: Arc<dyn Store>,
     vote: VoteCell,
+    recent: Arc<Mutex<Recent>>,
 }
 
 /// The vote as of *before* it is saved, so that whoever reads it here never believes in a leader
@@ -39,11 +41,23 @@ impl VoteCell {
 impl Log {
     pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
         let vote = store.get(Slot::Vote)?.map(|bytes| decode(&bytes)).transpose()?;
-        Ok(Self { store, vote: VoteCell(Arc::new(Mutex::new(vote))) })
+        Ok(Self { store, vote: VoteCell(Arc::new(Mutex::new(vote))), recent: Arc::default() })
     }
 
     pub(super) fn vote_cell(&self) -> VoteCell {
         self.vote.clone()
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Entries of a range: as many as fit in `max_bytes`, but at least one.
+    fn read(&self, range: std::ops::Range<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        if let Some(entries) = self.recent().read(&range, max_bytes) {
+            return Ok(entries);
+        }
+        self.store.log_read(range, max_bytes)?.iter().map(|(_, bytes)| decode(bytes)).collect()
     }
 
     fn purged(&self) -> io::Result<Option<LogId>> {
@@ -65,16 +79,12 @@ fn bounds(range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
     start..end
 }
 
-fn decode_all(raw: Vec<(u64, Vec<u8>)>) -> io::Result<Vec<Entry>> {
-    raw.iter().map(|(_, bytes)| decode(bytes)).collect()
-}
-
 impl RaftLogReader<TypeConfig> for Log {
     async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
         &mut self,
         range: RB,
     ) -> io::Result<Vec<Entry>> {
-        decode_all(self.store.log_read(bounds(&range), usize::MAX)?)
+        self.read(bounds(&range), usize::MAX)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -86,18 +96,18 @@ impl RaftLogReader<TypeConfig> for Log {
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
     {
-        let rest = (self.store.clone(), bounds(&range));
-        let parts = stream::try_unfold(rest, |(store, range)| async move {
-            let part = decode_all(store.log_read(range.clone(), READ_BYTES)?)?;
+        let rest = (self.clone(), bounds(&range));
+        let parts = stream::try_unfold(rest, |(log, range)| async move {
+            let part = log.read(range.clone(), READ_BYTES)?;
             let Some(last) = part.last() else { return io::Result::Ok(None) };
             let rest = last.log_id.index.saturating_add(1)..range.end;
-            Ok(Some((stream::iter(part.into_iter().map(Ok)), (store, rest))))
+            Ok(Some((stream::iter(part.into_iter().map(Ok)), (log, rest))))
         });
         parts.try_flatten()
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        decode_all(self.store.log_read(start..end, READ_BYTES)?)
+        self.read(start..end, READ_BYTES)
     }
 }
 
@@ -109,8 +119,7 @@ impl RaftLogStorage<TypeConfig> for Log {
         let last_log_id = match self.store.log_bounds()? {
             None => last_purged_log_id,
             Some((_, last)) => {
-                let raw = self.store.log_read(last..last.saturating_add(1), usize::MAX)?;
-                decode_all(raw)?.first().map(|entry| entry.log_id)
+                self.read(last..last.saturating_add(1), usize::MAX)?.first().map(|entry| entry.log_id)
             }
         };
         Ok(LogState { last_purged_log_id, last_log_id })
@@ -142,19 +151,25 @@ impl RaftLogStorage<TypeConfig> for Log {
         I: IntoIterator<Item = Entry> + Send,
         I::IntoIter: Send,
     {
+        let entries: Vec<Entry> = entries.into_iter().collect();
         let encoded = entries
-            .into_iter()
-            .map(|entry| Ok((entry.log_id.index, encode(&entry)?)))
+            .iter()
+            .map(|entry| Ok((entry.log_id.index, encode(entry)?)))
             .collect::<io::Result<Vec<_>>>()?;
+        let lengths: Vec<usize> = encoded.iter().map(|(_, bytes)| bytes.len()).collect();
+        lengths.into_iter().zip(entries).for_each(|(length, entry)| self.recent().push(length, entry));
         self.store.log_append(encoded, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.store.log_truncate(last_log_id.map_or(0, |id| id.index.saturating_add(1)))
+        let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
+        self.recent().truncate(from);
+        self.store.log_truncate(from)
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.recent().purge(log_id.index);
         self.store.log_purge(log_id.index, Slot::Purged, encode(&log_id)?)
     }
 }

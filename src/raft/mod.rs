@@ -12,6 +12,7 @@ mod log;
 mod machine;
 mod membership;
 mod network;
+mod recent;
 mod serve;
 #[cfg(test)]
 mod tests;

@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
-use openraft::storage::{RaftLogReader, RaftLogStorageExt};
+use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,9 @@ use super::super::log::{Log, READ_BYTES};
 use super::super::types::{Entry, LogId};
 use crate::core::command::{Command, Create};
 use crate::id::{ActorId, Incarnation};
-use crate::store::MemoryStore;
+use crate::limits::MAX_RECENT_ENTRIES;
+use crate::raft::codec::decode;
+use crate::store::{MemoryStore, Store};
 
 /// An entry of a bit more than a third of what is read at once.
 fn large(index: u64) -> Entry {
@@ -33,5 +35,49 @@ async fn entries_to_apply_come_in_parts_and_all_of_them() {
         let read: Vec<Entry> = log.entries_stream(range.clone()).await.try_collect().await.unwrap();
         let expected: Vec<_> = entries.iter().filter(|e| range.contains(&e.log_id.index)).cloned().collect();
         assert_eq!(read, expected, "{range:?}");
+    }
+}
+
+fn small(term: u64, index: u64) -> Entry {
+    Entry::new(LogId { leader_id: term.into(), index }, EntryPayload::Blank)
+}
+
+/// Whatever happens to the log, memory hands out what the disk would.
+#[tokio::test]
+async fn recent_entries_are_those_of_the_disk() {
+    let disk = Arc::new(MemoryStore::new(Duration::ZERO));
+    let mut log = Log::open(disk.clone()).unwrap();
+    let (mut dice, mut next, mut purged) = (7_u64, 0_u64, 0_u64);
+    let mut roll = move |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (dice >> 33) % sides
+    };
+    for term in 0..400 {
+        match roll(8) {
+            0 if next > purged => {
+                next -= roll((next - purged).min(50) + 1);
+                let last = next.checked_sub(1).map(|index| LogId { leader_id: 0.into(), index });
+                log.truncate_after(last).await.unwrap();
+            }
+            1 if next > purged => {
+                let index = purged + roll(next - purged);
+                log.purge(LogId { leader_id: 0.into(), index }).await.unwrap();
+                purged = index + 1;
+            }
+            _ => {
+                let count = 1 + roll(MAX_RECENT_ENTRIES as u64 / 4);
+                let entries: Vec<Entry> = (next..next + count).map(|index| small(term, index)).collect();
+                log.blocking_append(entries).await.unwrap();
+                next += count;
+            }
+        }
+        for _ in 0..8 {
+            let start = roll(next + 2);
+            let range = start..start + roll(40);
+            let read = log.try_get_log_entries(range.clone()).await.unwrap();
+            let raw = disk.log_read(range.clone(), usize::MAX).unwrap();
+            let kept: Vec<Entry> = raw.iter().map(|(_, bytes)| decode(bytes).unwrap()).collect();
+            assert!(read == kept, "{range:?} of {purged}..{next}, term {term}");
+        }
     }
 }
