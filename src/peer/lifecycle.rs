@@ -103,7 +103,6 @@ impl Shared {
         let config = ConsensusConfig {
             id: disk.raft_id,
             cluster: self.cluster.clone(),
-            heartbeat: self.timing.heartbeat,
             election_min: self.timing.election_min,
             election_max: self.timing.election_max,
         };

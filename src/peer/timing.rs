@@ -48,8 +48,8 @@ impl Timing {
 
     /// Why this timing cannot work, if it cannot.
     pub(super) fn fault(&self) -> Option<&'static str> {
-        if self.heartbeat.is_zero() || self.election_min < self.heartbeat * 3 {
-            return Some("`election_min` must be at least three times `heartbeat`, which must not be zero");
+        if self.heartbeat.is_zero() || self.election_min < self.heartbeat * 2 {
+            return Some("`election_min` must be at least twice `heartbeat`, which must not be zero");
         }
         if self.election_max <= self.election_min {
             return Some("`election_max` must be longer than `election_min`");

@@ -51,7 +51,6 @@ pub(crate) enum ProposeError {
 pub(crate) struct ConsensusConfig {
     pub(crate) id: RaftId,
     pub(crate) cluster: String,
-    pub(crate) heartbeat: Duration,
     pub(crate) election_min: Duration,
     pub(crate) election_max: Duration,
 }
@@ -73,7 +72,7 @@ fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
     let config = Config {
         cluster_name: c.cluster.clone(),
         // Who hears nothing waits for `election_max` and then for its own time out: several of these.
-        heartbeat_interval: millis(c.heartbeat) * 5 / 2,
+        heartbeat_interval: millis(c.election_min) * 5 / 6,
         election_timeout_min: millis(c.election_min),
         election_timeout_max: millis(c.election_max),
         enable_pre_vote: Some(true),

@@ -36,13 +36,8 @@ impl Net {
     /// Starts consensus for a disk.
     pub(super) async fn start(&self, id: RaftId, disk: &MemoryStore) -> Consensus {
         let ms = Duration::from_millis;
-        let config = ConsensusConfig {
-            id,
-            cluster: "test".into(),
-            heartbeat: ms(50),
-            election_min: ms(150),
-            election_max: ms(300),
-        };
+        let config =
+            ConsensusConfig { id, cluster: "test".into(), election_min: ms(150), election_max: ms(300) };
         let link = Arc::new(Port { net: self.clone(), me: id });
         let consensus = Consensus::start(&config, Arc::new(disk.clone()), link).await.unwrap();
         self.lock().running.insert(id, consensus.clone());
