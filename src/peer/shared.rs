@@ -18,6 +18,7 @@ use crate::core::event::Event;
 use crate::core::lease::{Granter, PeerInput, PeerLease};
 use crate::core::state::State;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
+use crate::limits::SHUTDOWN_LINGER;
 use crate::raft::Consensus;
 use crate::store::Store;
 use crate::transport::Transport;
@@ -258,8 +259,11 @@ impl Shared {
         drop(end.await);
         self.stop.send_replace(true);
         self.set_consensus(None);
-        if let Some(runtime) = lock(&self.runtime).take() {
-            runtime.shutdown_background();
+        let runtime = lock(&self.runtime).take();
+        if let Some(runtime) = runtime {
+            // Waits for its threads: the process must not end while one of them is at work on the disk.
+            let end = tokio::task::spawn_blocking(move || runtime.shutdown_timeout(SHUTDOWN_LINGER));
+            drop(end.await);
         }
     }
 
