@@ -30,6 +30,8 @@ pub const WRITE_COALESCE_BYTES: usize = 128 << 10;
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 /// A bulk stream with no progress for this long is given up.
 pub const STREAM_IDLE_DEADLINE: Duration = Duration::from_secs(10);
+/// A reply to a Raft append that is owed for this long, or up to twice that, does not come any more.
+pub const APPEND_REPLY_PATIENCE: Duration = Duration::from_secs(2);
 /// Members of one cluster, dead names included.
 pub const MAX_MEMBERS: usize = 4096;
 /// Labels of one peer, and the longest of their names and values in bytes.

@@ -153,12 +153,14 @@ impl<A: Actor> Mailbox<A> {
 
     /// The mailbox behind a door, for whoever may send it an `M` as it is. A message that the kind does not
     /// list is refused here as it would be from another peer: where an actor lives makes no difference.
-    pub(super) fn typed<M: Message>(door: &dyn Door) -> Result<&Self, Refused>
+    pub(super) fn typed<M: Message>(door: &dyn Door, message: M) -> Result<(&Self, M), (M, Refused)>
     where
         A: Handler<M>,
     {
-        let mailbox = door.as_any().downcast_ref::<Self>();
-        mailbox.filter(|mailbox| mailbox.table.contains_key(M::NAME)).ok_or(Refused::OtherType)
+        match door.as_any().downcast_ref::<Self>().filter(|mailbox| mailbox.table.contains_key(M::NAME)) {
+            Some(mailbox) => Ok((mailbox, message)),
+            None => Err((message, Refused::OtherType)),
+        }
     }
 
     pub(super) fn room(&self) -> Result<mpsc::Permit<'_, BoxEnvelope<A>>, Refused> {

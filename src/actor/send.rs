@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use super::api::{Handler, Message};
 use super::host::Host;
-use super::mailbox::{Letter, Mailbox, Mode, Refused};
+use super::mailbox::{BoxEnvelope, Letter, Mailbox, Mode, Refused};
 use super::reply::{Reply, WireReply};
 use crate::error::CallError;
 use crate::id::ActorId;
@@ -13,6 +13,10 @@ use crate::id::ActorId;
 pub type Pending<M> = oneshot::Receiver<Result<<M as Message>::Reply, CallError>>;
 
 type Caller<M> = Option<oneshot::Sender<Result<<M as Message>::Reply, CallError>>>;
+
+fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: bool) -> BoxEnvelope<A> {
+    Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable))
+}
 
 impl Host {
     /// Sends a message to an actor here, as the value it is, if its mailbox has room.
@@ -49,14 +53,10 @@ impl Host {
     ) -> Result<(), (M, Refused)> {
         let shard = self.read(id);
         let Some(slot) = shard.get(id) else { return Err((message, Refused::NotHere)) };
-        let mailbox = match Mailbox::<A>::typed::<M>(slot.door.as_ref()) {
-            Ok(mailbox) => mailbox,
-            Err(refused) => return Err((message, refused)),
-        };
+        let (mailbox, message) = Mailbox::<A>::typed(slot.door.as_ref(), message)?;
         match mailbox.room() {
             Ok(room) => {
-                let reply = caller.map_or_else(Reply::nobody, Reply::local);
-                room.send(Box::new(Letter::new(message, reply, durable)));
+                room.send(letter(message, caller, durable));
                 Ok(())
             }
             Err(refused) => Err((message, refused)),
@@ -105,14 +105,10 @@ impl Host {
         durable: bool,
     ) -> Result<(), (M, Refused)> {
         let Some(door) = self.door(id) else { return Err((message, Refused::NotHere)) };
-        let mailbox = match Mailbox::<A>::typed::<M>(door.as_ref()) {
-            Ok(mailbox) => mailbox,
-            Err(refused) => return Err((message, refused)),
-        };
+        let (mailbox, message) = Mailbox::<A>::typed(door.as_ref(), message)?;
         match mailbox.letters.reserve().await {
             Ok(room) => {
-                let reply = caller.map_or_else(Reply::nobody, Reply::local);
-                room.send(Box::new(Letter::new(message, reply, durable)));
+                room.send(letter(message, caller, durable));
                 Ok(())
             }
             Err(_) => Err((message, Refused::NotHere)),

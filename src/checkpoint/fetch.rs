@@ -56,9 +56,14 @@ impl Shared {
             }
         }
         if !without.is_empty() {
-            // Beside the restore, which need not wait for the log.
             let shared = self.clone();
-            self.spawn(async move { shared.report_missing(&key, without).await });
+            let report = async move { shared.report_missing(&key, without).await };
+            match found {
+                // A restore need not wait for the log.
+                Some(_) => self.spawn(report),
+                // Before that, another try would ask the same holders, and report the same.
+                None => report.await,
+            }
         }
         match (found, unreachable) {
             (Some(bytes), _) => Ok(bytes),

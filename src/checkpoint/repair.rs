@@ -78,23 +78,18 @@ impl Shared {
     }
 
     /// Where only the link to a peer is cut, has it fetch copies from those that have them already.
-    /// Which of the orders it carried out.
-    pub(super) async fn fetched_around(&self, disk: RaftId, orders: Vec<RepairOrder>) -> Vec<usize> {
-        let node = self.state(|s| s.disk(disk).map(|(node, _)| node.clone())).flatten();
-        if orders.is_empty() || !node.is_some_and(|node| self.detours.has(&node)) {
-            return vec![];
+    /// Which copies it has then.
+    pub(super) async fn fetched_around(&self, disk: RaftId, orders: Vec<RepairOrder>) -> Vec<Held> {
+        let mut all = vec![];
+        if !self.is_detoured(disk) {
+            return all;
         }
-        let (mut done, mut at) = (vec![], 0);
         for some in orders.chunks(MAX_REPAIRS_PER_ORDER) {
             let answer = self.ask_disk(disk, Request::Repair(some.to_vec()), self.timing.store).await;
             let Ok(Answer::Repaired(held)) = answer else { break };
-            let is_done = |o: &RepairOrder| {
-                held.iter().any(|h| (&h.actor, h.epoch, h.seq) == (&o.actor, o.epoch, o.checkpoint.seq))
-            };
-            done.extend(some.iter().enumerate().filter(|(_, o)| is_done(o)).map(|(i, _)| at + i));
-            at += some.len();
+            all.extend(held);
         }
-        done
+        all
     }
 
     /// Fetches copies onto this disk: those that are durable here now.

@@ -241,11 +241,15 @@ impl Shared {
             }
         }
         for disk in silent {
-            let wanting = |at: &usize| holders[*at].len() < usize::from(batch[*at].copies);
-            let wanting: Vec<usize> = (0..batch.len()).filter(wanting).collect();
-            let orders = wanting.iter().map(|at| batch[*at].repair(holders[*at].clone())).collect();
-            for at in self.fetched_around(disk, orders).await.into_iter().filter_map(|i| wanting.get(i)) {
-                holders[*at].insert(disk);
+            let short =
+                batch.iter().zip(&holders).filter(|(order, has)| has.len() < usize::from(order.copies));
+            let orders = short.map(|(order, has)| order.repair(has.clone())).collect();
+            let held = self.fetched_around(disk, orders).await;
+            let held: BTreeSet<_> = held.iter().map(|h| (&h.actor, h.epoch, h.seq)).collect();
+            for (order, has) in batch.iter().zip(&mut holders) {
+                if held.contains(&(&order.key.actor, order.key.epoch, order.key.seq)) {
+                    has.insert(disk);
+                }
             }
         }
         holders

@@ -48,7 +48,7 @@ impl Shared {
 
     /// Reports another leader, once its name is known here.
     fn note_leader(&self, view: &View, before: &mut Option<NodeId>) {
-        let leader = view.leader.and_then(|id| self.state(|s| s.disk(id).map(|(n, _)| n.clone())).flatten());
+        let leader = view.leader.and_then(|disk| self.node_of(disk));
         if *before == leader || (leader.is_none() && view.leader.is_some()) {
             return;
         }

@@ -94,23 +94,23 @@ impl Shared {
             Request::Relayed { from: node, incarnation, request } => {
                 self.answer_relayed(&node, incarnation, *request).await
             }
-            Request::Propose(command) => self.on_propose(from.hello.incarnation, command).await,
-            Request::ReadIndex => self.on_read_index().await,
             Request::Create(order) => Answer::Created(self.create_here(order).await),
+            Request::Heartbeat(h) if Some(h.incarnation) != from.hello.incarnation => {
+                Answer::Refused("a heartbeat for another process".into())
+            }
+            request => self.answer_any_way(from.hello.incarnation, request).await,
+        }
+    }
+
+    /// The requests that may also come around a cut link. `speaker` is the process that asks.
+    async fn answer_any_way(self: &Arc<Self>, speaker: Option<Incarnation>, request: Request) -> Answer {
+        match request {
+            Request::Propose(command) => self.on_propose(speaker, command).await,
+            Request::ReadIndex => self.on_read_index().await,
             Request::Repair(orders) if orders.len() <= MAX_REPAIRS_PER_ORDER => {
                 Answer::Repaired(self.on_repair(orders).await)
             }
             Request::Repair(_) => Answer::Refused("too many orders".into()),
-            Request::Heartbeat(h) if Some(h.incarnation) != from.hello.incarnation => {
-                Answer::Refused("a heartbeat for another process".into())
-            }
-            direct => self.answer_liveness(direct).await,
-        }
-    }
-
-    /// The few requests that may also come around a cut link.
-    async fn answer_liveness(self: &Arc<Self>, request: Request) -> Answer {
-        match request {
             Request::Heartbeat(heartbeat) => {
                 let (node, incarnation) = (heartbeat.node.clone(), heartbeat.incarnation);
                 let answer = self.on_heartbeat(heartbeat);
@@ -164,24 +164,20 @@ impl Shared {
         }
         // A relayed request is how the leader, too, learns that the link between them is cut.
         self.detours.heard_around(node, self.now(), self.timing.heartbeat * 3);
-        match request {
-            Request::Propose(command) => self.on_propose(Some(incarnation), command).await,
-            Request::ReadIndex => self.on_read_index().await,
-            Request::Repair(orders) if orders.len() <= MAX_REPAIRS_PER_ORDER => {
-                Answer::Repaired(self.on_repair(orders).await)
-            }
-            request => self.answer_liveness(request).await,
-        }
+        self.answer_any_way(Some(incarnation), request).await
     }
 
     /// Writes what a member may ask for: about itself, or what anybody may say.
     async fn on_propose(&self, speaker: Option<Incarnation>, command: Command) -> Answer {
         let own = |by: Incarnation| Some(by) == speaker;
-        let disk = speaker.and_then(|by| self.state(|s| s.member_of(by).map(|(_, m)| m.raft_id)).flatten());
         let allowed = match &command {
             Command::Create { by, .. } | Command::Commit { by, .. } | Command::Restart { by, .. } => own(*by),
             Command::Leave { incarnation, .. } => own(*incarnation),
-            Command::AddHolders { repair, items } => !repair && items.iter().all(|h| Some(h.holder) == disk),
+            Command::AddHolders { repair, items } => {
+                let disk_of = |by| self.state(|s| s.member_of(by).map(|(_, m)| m.raft_id)).flatten();
+                let disk = speaker.and_then(disk_of);
+                !repair && items.iter().all(|h| Some(h.holder) == disk)
+            }
             Command::Stop { .. } | Command::DropHolders { .. } => true,
             Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
                 false

@@ -213,6 +213,11 @@ impl Shared {
         }
     }
 
+    /// Whose disk it is, by the member table.
+    pub(crate) fn node_of(&self, disk: RaftId) -> Option<NodeId> {
+        self.state(|s| s.disk(disk).map(|(node, _)| node.clone())).flatten()
+    }
+
     pub(crate) fn disk_of(&self, node: &NodeId) -> Option<RaftId> {
         self.state(|s| s.members.get(node).map(|m| m.raft_id)).flatten()
     }

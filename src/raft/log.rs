@@ -157,7 +157,10 @@ impl RaftLogStorage<TypeConfig> for Log {
             .map(|entry| Ok((entry.log_id.index, encode(entry)?)))
             .collect::<io::Result<Vec<_>>>()?;
         let lengths: Vec<usize> = encoded.iter().map(|(_, bytes)| bytes.len()).collect();
-        lengths.into_iter().zip(entries).for_each(|(length, entry)| self.recent().push(length, entry));
+        {
+            let mut recent = self.recent();
+            lengths.into_iter().zip(entries).for_each(|(length, entry)| recent.push(length, entry));
+        }
         self.store.log_append(encoded, Box::new(move |result| callback.io_completed(result)));
         Ok(())
     }
