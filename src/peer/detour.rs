@@ -4,6 +4,7 @@
 //! consensus waits for a heartbeat; and the log would not reach a peer whose lease depends on it.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -24,12 +25,12 @@ pub(crate) struct Detours {
 
 impl Detours {
     /// The direct way to a peer fails, and the way around works.
-    pub(super) fn note(&self, node: &NodeId, now: Mono) {
+    pub(super) fn note(&self, node: &NodeId, now: Mono, why: impl Display) {
         let mut tried = lock(&self.tried);
         if tried.contains_key(node) || tried.len() >= MAX_MEMBERS {
             return;
         }
-        tracing::info!(%node, "reached through others for now");
+        tracing::info!(%node, %why, "reached through others for now");
         tried.insert(node.clone(), now);
         self.found.notify_waiters();
     }
@@ -39,7 +40,7 @@ impl Detours {
     pub(super) fn heard_around(&self, node: &NodeId, now: Mono, just: Duration) {
         let worked = lock(&self.worked).get(node).copied();
         if worked.is_none_or(|worked| now.since(worked) >= just) {
-            self.note(node, now);
+            self.note(node, now, "it reaches us through others");
         }
     }
 
@@ -60,7 +61,7 @@ impl Detours {
         lock(&self.tried).remove(node);
     }
 
-    pub(crate) fn has(&self, node: &NodeId) -> bool {
+    pub(super) fn has(&self, node: &NodeId) -> bool {
         lock(&self.tried).contains_key(node)
     }
 
@@ -99,12 +100,12 @@ mod tests {
         let (detours, node) = (Detours::default(), NodeId::new("a").unwrap());
         let (start, pause) = (Mono(0), Duration::from_secs(1));
         assert!(!detours.goes_around(&node, start, pause));
-        detours.note(&node, start);
+        detours.note(&node, start, "test");
         assert!(detours.goes_around(&node, start, pause));
         let later = start + pause;
         assert!(!detours.goes_around(&node, later, pause), "time to try the direct way");
         assert!(detours.goes_around(&node, later, pause), "others need not wait for that");
-        detours.note(&node, later + pause);
+        detours.note(&node, later + pause, "test");
         assert!(!detours.goes_around(&node, later + pause, pause), "a note does not put the trial off");
         detours.end(&node);
         assert!(!detours.has(&node));

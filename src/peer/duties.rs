@@ -122,11 +122,12 @@ impl Duties {
     /// A leader whose own disk hangs can hear everybody and commit nothing: somebody else should lead.
     fn hung(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
         let (Some(last), committed) = (view.last_log, view.committed.unwrap_or(0)) else { return };
-        if last <= committed {
+        let now = shared.now();
+        // Who hears no majority cannot commit either, and has nobody to hand over to.
+        if last <= committed || !shared.is_followed(now - shared.timing.heartbeat * 3) {
             self.stuck_since = None;
             return;
         }
-        let now = shared.now();
         match self.stuck_since {
             Some((at, since)) if at == committed && now.since(since) >= HUNG_COMMIT => {
                 self.stuck_since = None;

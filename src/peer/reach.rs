@@ -35,10 +35,15 @@ impl Shared {
         let learned = learned.filter(|(on, other)| *on == disk && *other != addr).map(|(_, other)| other);
         let dest = |addr| Dest { node_id: Some(node.clone()), addr, incarnation: None };
         let mut dests: Vec<Dest> = std::iter::once(addr).chain(learned).map(dest).collect();
-        if !self.transport().is_some_and(|t| t.is_connected(&dests[0])) {
+        if dests.len() > 1 && !self.transport().is_some_and(|t| t.is_connected(&dests[0])) {
             dests.reverse();
         }
         dests
+    }
+
+    /// Whether the process that runs a given disk is reached through a third peer for now.
+    pub(crate) fn is_detoured(&self, disk: RaftId) -> bool {
+        self.node_of(disk).is_some_and(|node| self.detours.has(&node))
     }
 
     /// Asks the process that runs a given disk.
@@ -110,7 +115,7 @@ impl Shared {
                 unclear
             }
             Some(answer) => {
-                self.detours.note(&node, self.now());
+                self.detours.note(&node, self.now(), &direct);
                 answer
             }
             None => {
@@ -214,22 +219,15 @@ impl Link {
     }
 }
 
-impl Link {
-    fn node_of(shared: &Shared, disk: RaftId) -> Option<NodeId> {
-        shared.state(|s| s.disk(disk).map(|(node, _)| node.clone())).flatten()
-    }
-}
-
 impl RaftLink for Link {
     fn is_detoured(&self, to: RaftId) -> bool {
-        let Ok(shared) = self.shared() else { return false };
-        Self::node_of(&shared, to).is_some_and(|node| shared.detours.has(&node))
+        self.shared().is_ok_and(|shared| shared.is_detoured(to))
     }
 
     fn until_detoured(&self, to: RaftId) -> BoxFuture<'static, ()> {
         let shared = self.shared();
         async move {
-            let found = shared.ok().and_then(|shared| Some((Self::node_of(&shared, to)?, shared)));
+            let found = shared.ok().and_then(|shared| Some((shared.node_of(to)?, shared)));
             let Some((node, shared)) = found else { return std::future::pending().await };
             shared.detours.until_found(&node).await;
         }

@@ -142,13 +142,13 @@ impl Shared {
     /// Starts a probe round. Voters answer with their next heartbeat; if the proof of leadership is
     /// getting old (or there is none yet), they are asked at once.
     fn probe_round(self: &Arc<Self>, consensus: &Consensus, view: &View) {
-        let now = self.now();
-        let fresh_enough = {
-            let granter = lock(&self.granter);
-            let Some(granter) = granter.as_ref() else { return };
-            granter.confirmed_since(now - self.timing.heartbeat * 3)
-        };
+        let fresh_enough = self.is_followed(self.now() - self.timing.heartbeat * 3);
         self.start_probe(consensus, view, !fresh_enough);
+    }
+
+    /// Whether a quorum surely followed this leader at a moment or later.
+    pub(super) fn is_followed(&self, since: Mono) -> bool {
+        lock(&self.granter).as_ref().is_some_and(|granter| granter.confirmed_since(since))
     }
 
     fn start_probe(self: &Arc<Self>, consensus: &Consensus, view: &View, urgent: bool) {
@@ -208,7 +208,7 @@ impl Shared {
     async fn confirmed_since(&self, asked: Mono) {
         loop {
             let answered = self.confirmed.notified();
-            if lock(&self.granter).as_ref().is_some_and(|granter| granter.confirmed_since(asked)) {
+            if self.is_followed(asked) {
                 return;
             }
             answered.await;

@@ -1,6 +1,6 @@
 //! The sending half of Raft's network.
 
-use futures_util::{Stream, StreamExt, future::BoxFuture, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, future::BoxFuture, stream};
 use openraft::OptionalSend;
 use openraft::error::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2, stream_append_sequential};
@@ -9,6 +9,7 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::codec::{decode, encode};
 use super::link::{FrameSink, FrameSource, LinkError, RaftLink};
 use super::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::id::RaftId;
-use crate::limits::STREAM_IDLE_DEADLINE;
+use crate::limits::{APPEND_REPLY_PATIENCE, STREAM_IDLE_DEADLINE};
 
 type RpcError = RPCError<TypeConfig>;
 type BoxStream<'s, T> = futures_util::stream::BoxStream<'s, T>;
@@ -44,9 +45,6 @@ pub(super) enum StreamKind {
     /// The state in chunks, then one reply.
     Snapshot { vote: Vote, meta: SnapshotMeta, length: u64 },
 }
-
-/// A reply that is owed for this long, or up to twice that, does not come any more.
-const REPLY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Makes a [`Network`] per target.
 #[derive(Clone)]
@@ -144,12 +142,19 @@ impl RaftNetworkV2<TypeConfig> for Network {
                 Ok(while_detoured(replies, link, target))
             });
         }
-        Box::pin(async move {
+        let first = async move {
+            // openraft's back-off is in here: who opened streams without asking for a request would
+            // try a peer that is gone again and again, without a pause.
+            let mut input = input.peekable();
+            if Pin::new(&mut input).peek().await.is_none() {
+                return Ok::<_, RpcError>(stream::empty().boxed());
+            }
             let (sink, source) = self.open(&StreamKind::Append, patience).await?;
             // A cut link is noticed there long before a reply is overdue here.
             let cut = link.until_detoured(target);
             Ok(pipelined(input, sink, source).take_until(cut).boxed())
-        })
+        };
+        Box::pin(async { Ok(stream::once(first).try_flatten().boxed()) })
     }
 
     async fn vote(
@@ -277,7 +282,7 @@ async fn next_reply(
     let mut frame = source.recv();
     let mut was_owed = false;
     let reply = loop {
-        match tokio::time::timeout(REPLY_PATIENCE, &mut frame).await {
+        match tokio::time::timeout(APPEND_REPLY_PATIENCE, &mut frame).await {
             Ok(reply) => break reply?,
             // One that is owed since a moment ago, after a long quiet, is not late yet.
             Err(_) if !was_owed => was_owed = owed.load(Ordering::SeqCst) > 0,

@@ -1,12 +1,20 @@
 //! A change of voters that is interrupted halfway.
 
-use crate::support::{PATIENCE, add, cluster, counter, until};
+use standin::Timing;
+use standin::testing::Cluster;
+use std::time::Duration;
+
+use crate::support::{PATIENCE, add, counter, counters, logs, until};
 
 /// Five voters; one is replaced, and just when its place is swapped, the leader is left with too few
 /// to commit that, and dies. Who leads next finds a joint configuration and another empty disk.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_dies_in_the_middle_of_a_joint_change_is_replaced() {
-    let mut cluster = cluster(5).await;
+    logs();
+    // A leader without a majority writes for at most this long; that is the time for the swap.
+    let timing = Timing { election_max: Duration::from_secs(3), ..Timing::lan() };
+    let mut cluster = Cluster::start(5, move |peer| counters(peer).timing(timing.clone())).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
     let leader = cluster.leader().await.unwrap();
     let others: Vec<usize> = (0..5).filter(|at| *at != leader).collect();
     let [heir, lost, far, farther] = others[..] else { unreachable!() };

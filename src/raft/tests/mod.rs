@@ -3,5 +3,6 @@
 mod history;
 mod log;
 mod net;
+mod patience;
 mod snapshots;
 mod suite;

@@ -22,6 +22,8 @@ struct Inner {
     cut: BTreeSet<(RaftId, RaftId)>,
     /// Calls that each peer has tried to make, delivered or not.
     calls: BTreeMap<RaftId, u64>,
+    /// Streams that each peer has tried to open, likewise.
+    opens: BTreeMap<RaftId, u64>,
 }
 
 /// All peers and the links between them. Clones are the same network.
@@ -65,6 +67,10 @@ impl Net {
 
     pub(super) fn calls(&self, from: RaftId) -> u64 {
         self.lock().calls.get(&from).copied().unwrap_or(0)
+    }
+
+    pub(super) fn opens(&self, from: RaftId) -> u64 {
+        self.lock().opens.get(&from).copied().unwrap_or(0)
     }
 
     fn reach(&self, from: RaftId, to: RaftId) -> Result<Consensus, LinkError> {
@@ -132,6 +138,7 @@ impl RaftLink for Port {
         header: Vec<u8>,
         _: Duration,
     ) -> BoxFuture<'static, Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), LinkError>> {
+        *self.net.lock().opens.entry(self.me).or_insert(0) += 1;
         let (net, me) = (self.net.clone(), self.me);
         async move {
             let peer = net.reach(me, to)?;
