@@ -51,6 +51,9 @@ pub enum StartError {
     /// This peer was retired.
     #[error("this peer was retired")]
     Retired,
+    /// The activation was given up while its state was read.
+    #[error("epoch {0} is not wanted here any more")]
+    Unwanted(Epoch),
 }
 
 /// An activation to begin.
@@ -102,12 +105,18 @@ impl Host {
     /// An older activation here is aborted first, and has ended before the new one handles a
     /// message. Messages that wait for an actor that panicked are handled by the new activation.
     ///
-    /// Only the directory knows whether `epoch` is still the actor's: between the look at it and
-    /// this call no [`Host::stop`] of the actor may come, or what was stopped is started.
+    /// Only the directory knows whether `epoch` is still the actor's: `wanted` looks there, at a moment
+    /// when no [`Host::stop`] of the actor can come between that and the start.
     ///
     /// # Errors
     /// [`StartError`]; nothing has changed then.
-    pub fn start(&self, id: ActorId, epoch: Epoch, start: Start<'_>) -> Result<(), StartError> {
+    pub fn start(
+        &self,
+        id: ActorId,
+        epoch: Epoch,
+        start: Start<'_>,
+        wanted: impl FnOnce() -> bool,
+    ) -> Result<(), StartError> {
         let kind = self.world.kinds.get(id.kind());
         let kind = kind.ok_or_else(|| StartError::UnknownKind(id.kind().to_owned()))?;
         self.refuse_stale(self.read(&id).get(&id), epoch)?;
@@ -115,6 +124,9 @@ impl Host {
         let revived = kind.revive(start.kind_version, start.state)?;
         let mut shard = self.write(&id);
         self.refuse_stale(shard.get(&id), epoch)?;
+        if !wanted() {
+            return Err(StartError::Unwanted(epoch));
+        }
         let (restarts, inherited) = match shard.remove(&id) {
             None => (Arc::new(Mutex::default()), Inherited::default()),
             Some(old) => {

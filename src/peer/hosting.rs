@@ -27,8 +27,8 @@ impl Shared {
     pub(super) fn reconcile<'a>(self: &Arc<Self>, actors: impl Iterator<Item = &'a ActorId>) {
         let Some(host) = self.host() else { return };
         for id in actors {
-            // Between a look at the directory and what follows from it, no other such step: else a
-            // restore could start what was just stopped.
+            // Between a look at the directory and what follows from it, no other such step: an older
+            // look would undo what a newer one did.
             let _one_at_a_time = lock(&self.hosting);
             match self.assigned(id) {
                 Some(a) if host.running(id) == Some(a.epoch) => {}
@@ -58,6 +58,10 @@ impl Shared {
             Some(Assigned { epoch: actor.epoch, life: actor.life, silent_ms, written, checkpoint })
         })
         .flatten()
+    }
+
+    fn is_assigned(&self, id: &ActorId, epoch: Epoch) -> bool {
+        self.assigned(id).is_some_and(|a| a.epoch == epoch)
     }
 
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
@@ -104,9 +108,10 @@ impl Shared {
         };
         let start =
             Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
-        match host.start(id.clone(), a.epoch, start) {
+        let wanted = || !self.phase.borrow().is_over() && self.is_assigned(id, a.epoch);
+        match host.start(id.clone(), a.epoch, start, wanted) {
             Ok(()) => {}
-            Err(StartError::Stale(_) | StartError::Retired) => return,
+            Err(StartError::Stale(_) | StartError::Retired | StartError::Unwanted(_)) => return,
             Err(e) => {
                 tracing::error!(actor = %id, %e, "this actor stays down here until a peer that can read it takes over");
                 return;

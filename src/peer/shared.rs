@@ -246,10 +246,11 @@ impl Shared {
 
     pub(super) async fn shutdown(&self) {
         self.gate.close();
+        // First this, or a restore that is under way starts its actor after all were stopped.
+        self.end_as(Phase::Stopped);
         if let Some(host) = self.host() {
             host.stop_all();
         }
-        self.end_as(Phase::Stopped);
         let consensus = self.consensus();
         let transport = self.transport().cloned();
         // Both live on the control runtime; the caller may be on any.

@@ -210,7 +210,7 @@ impl Rig {
     pub fn start<A: Actor>(&self, epoch: u64, seq: u64, state: &A) -> Result<(), StartError> {
         let state = encode_state(state).unwrap();
         let start = Start { seq, kind_version: A::VERSION, state: &state };
-        self.host.start(id::<A>(), Epoch(epoch), start)?;
+        self.host.start(id::<A>(), Epoch(epoch), start, || true)?;
         self.log.activate(&id::<A>(), Epoch(epoch));
         Ok(())
     }
@@ -224,7 +224,7 @@ impl Rig {
             None => (0, encode_state(&Tally::default()).unwrap()),
         };
         let start = Start { seq, kind_version: 1, state: &state };
-        self.host.start(id::<Tally>(), Epoch(epoch), start).unwrap();
+        self.host.start(id::<Tally>(), Epoch(epoch), start, || true).unwrap();
         Tally::decode(&state).unwrap()
     }
 

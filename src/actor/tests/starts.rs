@@ -45,11 +45,15 @@ async fn a_refused_start_changes_nothing() {
     let rig = rig();
     let start = Start { seq: 0, kind_version: 1, state: &[] };
     let stranger = ActorId::new("stranger", "it").unwrap();
-    let unknown = rig.host.start(stranger, Epoch(20), start);
+    let unknown = rig.host.start(stranger, Epoch(20), start, || true);
     assert_eq!(unknown, Err(StartError::UnknownKind("stranger".to_owned())));
     let garbage = Start { seq: 0, kind_version: 1, state: b"\xc1" };
-    let undecodable = rig.host.start(id::<Tally>(), Epoch(20), garbage);
+    let undecodable = rig.host.start(id::<Tally>(), Epoch(20), garbage, || true);
     assert!(matches!(undecodable, Err(StartError::State(StateError::Codec(_)))));
+    let state = encode_state(&Tally::default()).unwrap();
+    let start = Start { seq: 0, kind_version: Tally::VERSION, state: &state };
+    let given_up = rig.host.start(id::<Tally>(), Epoch(20), start, || false);
+    assert_eq!(given_up, Err(StartError::Unwanted(Epoch(20))));
     for stale in [9, 10] {
         assert_eq!(rig.start(stale, 0, &Tally::default()), Err(StartError::Stale(Epoch(10))));
     }
