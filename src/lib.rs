@@ -54,8 +54,11 @@ pub mod id;
 pub mod identity;
 pub mod limits;
 mod peer;
+#[cfg(any(test, feature = "testing"))]
+mod prng;
 mod raft;
 pub mod store;
+mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -18,6 +17,7 @@ use super::saver::Saver;
 use super::supervise::{Inherited, Launched};
 use crate::id::{ActorId, Epoch};
 use crate::limits::HOST_SHARDS;
+use crate::task::Spawner;
 
 /// What a host is made of.
 pub struct World {
@@ -30,7 +30,7 @@ pub struct World {
     /// What handlers see through their context.
     pub outside: OutsideDoor,
     /// Where actors run; not where heartbeats do, so that busy actors cannot starve those.
-    pub runtime: Handle,
+    pub runtime: Spawner,
     /// Sees every poll of a handler.
     pub observer: Option<Arc<dyn Observer>>,
 }

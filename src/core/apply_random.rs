@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::apply::{At, Changes};
 use super::command::{Admit, Checkpoint, Command, Commit, Create, Held, Response, Settings};
 use super::event::Event;
-use super::prng::Prng;
 use super::state::State;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::prng::Prng;
 
 const SEEDS: u64 = 300;
 const ENTRIES: u64 = 250;

@@ -15,6 +15,4 @@ pub mod voters;
 #[cfg(test)]
 mod apply_random;
 #[cfg(test)]
-mod prng;
-#[cfg(test)]
 mod scenarios;

@@ -1,7 +1,7 @@
 //! Tests of the voter reconciler: one situation each, then random histories.
 
 use super::*;
-use crate::core::prng::Prng;
+use crate::prng::Prng;
 
 fn set(ids: &[u64]) -> BTreeSet<RaftId> {
     ids.iter().copied().map(RaftId).collect()

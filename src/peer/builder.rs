@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
-use tokio::runtime::Handle;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::Peer;
@@ -23,7 +23,8 @@ use crate::limits::{
     MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES,
 };
 use crate::store::{RocksStore, Store, StoreError};
-use crate::transport::{Transport, TransportConfig, TransportError};
+use crate::task::Spawner;
+use crate::transport::{Network, Transport, TransportConfig, TransportError};
 
 /// A peer could not start. Nothing was changed in the cluster.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +64,7 @@ pub struct Builder {
     kinds: Vec<Kind>,
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
+    network: Option<Network>,
     #[cfg(any(test, feature = "testing"))]
     faults: Option<crate::transport::LinkTable>,
 }
@@ -84,6 +86,7 @@ impl Builder {
             kinds: vec![],
             clock: Arc::new(BootClock),
             observer: None,
+            network: None,
             #[cfg(any(test, feature = "testing"))]
             faults: None,
         }
@@ -183,6 +186,15 @@ impl Builder {
         self
     }
 
+    /// A network of another make, instead of UDP. The whole peer then runs on the calling tokio runtime,
+    /// and starts no thread.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn network(mut self, network: Network) -> Self {
+        self.network = Some(network);
+        self
+    }
+
     /// Links that a test may cut.
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
@@ -243,18 +255,14 @@ impl Builder {
             (None, Some(dir)) => Arc::new(RocksStore::open(dir)?),
             (None, None) => return Err(StartError::Config("no data directory: set data_dir".into())),
         };
-        // Each more is woken to look for work whenever there is any, which costs most when there is little.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads((cores / 2).clamp(1, MAX_CONTROL_THREADS))
-            .thread_name(format!("standin-{}", self.node))
-            .enable_all()
-            .build()
-            .map_err(|e| StartError::Machine(e.to_string()))?;
+        let runtime = match self.network {
+            Some(_) => None,
+            None => Some(control_threads(&self.node).map_err(|e| StartError::Machine(e.to_string()))?),
+        };
         let mut nonce = [0; 16];
         getrandom::fill(&mut nonce).map_err(|e| StartError::Machine(e.to_string()))?;
         let (saves, queue) = mpsc::channel(MAX_QUEUED_SAVES);
-        let control = runtime.handle().clone();
+        let control = runtime.as_ref().map_or_else(Handle::current, |own| own.handle().clone());
         let gate = Arc::new(Gate::new(self.clock.clone()));
         let observer = self.observer.clone();
         let transport = self.transport(identity.clone());
@@ -295,8 +303,8 @@ impl Builder {
             consensus: RwLock::default(),
             transport: OnceLock::new(),
             host: OnceLock::new(),
-            control,
-            runtime: Mutex::new(Some(runtime)),
+            control: Spawner::on(control),
+            runtime: Mutex::new(runtime),
             stop: watch::Sender::new(false),
         });
         start_parts(&shared, transport, observer)?;
@@ -313,12 +321,24 @@ impl Builder {
         config.dial_timeout = self.timing.connect;
         config.initial_rtt = self.timing.heartbeat / 5;
         config.advertise = self.advertise;
+        config.network = self.network.clone();
         #[cfg(any(test, feature = "testing"))]
         {
             config.faults = self.faults.clone();
         }
         config
     }
+}
+
+/// Threads for Raft, heartbeats and I/O.
+fn control_threads(node: &NodeId) -> std::io::Result<Runtime> {
+    // Each more is woken to look for work whenever there is any, which costs most when there is little.
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores / 2).clamp(1, MAX_CONTROL_THREADS))
+        .thread_name(format!("standin-{node}"))
+        .enable_all()
+        .build()
 }
 
 /// Starts what needs to know the peer that it is a part of.
@@ -338,10 +358,10 @@ fn start_parts(
         gate: shared.gate.clone(),
         saver: Arc::new(Saves(weak.clone())),
         outside,
-        runtime: Handle::current(),
+        runtime: Spawner::on(Handle::current()),
         observer,
     })));
-    let _inside = shared.control.enter();
+    let _inside = shared.control.runtime().enter();
     let transport = Transport::bind(config, Arc::new(Server(weak)))?;
     drop(shared.transport.set(transport));
     Ok(())

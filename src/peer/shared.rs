@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::detour::Detours;
@@ -21,6 +21,7 @@ use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::SHUTDOWN_LINGER;
 use crate::raft::Consensus;
 use crate::store::Store;
+use crate::task::Spawner;
 use crate::transport::Transport;
 use crate::wire::Probe;
 
@@ -87,7 +88,7 @@ pub(crate) struct Shared {
     pub(crate) transport: OnceLock<Transport>,
     pub(crate) host: OnceLock<Host>,
     /// Raft, heartbeats and I/O run on threads of their own: busy actors cannot starve them.
-    pub(crate) control: Handle,
+    pub(crate) control: Spawner,
     pub(crate) runtime: Mutex<Option<Runtime>>,
     pub(crate) stop: watch::Sender<bool>,
 }

@@ -22,7 +22,7 @@ pub(super) struct Gatherer(mpsc::Sender<Waiting>);
 impl Gatherer {
     pub(super) fn start(raft: Raft) -> Self {
         let (sender, queue) = mpsc::channel(MAX_GATHERED_WRITES);
-        tokio::spawn(run(raft, queue));
+        crate::task::spawn(run(raft, queue));
         Self(sender)
     }
 
@@ -44,7 +44,7 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
             let Ok(next) = queue.try_recv() else { break };
             batch.push(next);
         }
-        tokio::spawn(write(raft.clone(), batch));
+        crate::task::spawn(write(raft.clone(), batch));
     }
 }
 

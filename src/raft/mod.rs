@@ -13,6 +13,7 @@ mod machine;
 mod membership;
 mod network;
 mod recent;
+mod runtime;
 mod serve;
 #[cfg(test)]
 mod tests;

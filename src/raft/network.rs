@@ -229,7 +229,7 @@ where
 {
     let owed = Arc::new(AtomicUsize::new(0));
     let sent = owed.clone();
-    let sender = tokio::spawn(async move {
+    let sender = crate::task::spawn(async move {
         while let Some(request) = input.next().await {
             let Ok(frame) = encode(&request) else { break };
             sent.fetch_add(1, Ordering::SeqCst);

@@ -11,6 +11,7 @@ openraft::declare_raft_types!(
         D = Command,
         R = Response,
         Node = openraft::impls::EmptyNode,
+        AsyncRuntime = super::runtime::Runtime,
         LeaderId = openraft::impls::leader_id_std::LeaderId<u64, u64>,
 );
 

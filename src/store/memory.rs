@@ -65,6 +65,13 @@ impl MemoryStore {
         MemoryStore { state: Arc::new(Mutex::new(state)), sync_delay: self.sync_delay }
     }
 
+    /// Another disk with the same content, all of it durable.
+    pub fn backup(&self) -> MemoryStore {
+        let now = lock(&self.state).visible.clone();
+        let state = State { visible: now.clone(), durable: now, ..State::default() };
+        MemoryStore { state: Arc::new(Mutex::new(state)), sync_delay: self.sync_delay }
+    }
+
     /// How many writes a crash may lose now.
     pub fn unsynced(&self) -> usize {
         lock(&self.state).unsynced.len()

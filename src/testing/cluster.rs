@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::watch::Watch;
+use super::world::{SimClock, World};
 use crate::id::NodeId;
 use crate::identity::DevAuthority;
-use crate::peer::{Builder, Peer, Status, WaitError};
-use crate::transport::LinkTable;
+use crate::peer::{Builder, Peer, StartError, Status, WaitError};
+use crate::task::Process;
+use crate::transport::{LinkTable, TransportError};
 
 type Setup = Arc<dyn Fn(Builder) -> Builder + Send + Sync>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -20,8 +22,7 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Peers `peer-1` to `peer-N` in one process; `peer-1` is the founder. Indexes count from 0.
 pub struct Cluster {
     authority: DevAuthority,
-    root: tempfile::TempDir,
-    pub(super) links: LinkTable,
+    pub(super) ground: Ground,
     setup: Setup,
     pub(super) watch: Arc<Watch>,
     pub(super) seats: Vec<Seat>,
@@ -34,6 +35,36 @@ pub(super) struct Seat {
     pub(super) dir: PathBuf,
     pub(super) peer: Option<Peer>,
     disks: u32,
+    /// In a simulation, the machine.
+    machine: Option<Machine>,
+}
+
+/// What a simulated peer runs on.
+struct Machine {
+    process: Process,
+    clock: Arc<SimClock>,
+}
+
+/// What a cluster is made of.
+pub(super) enum Ground {
+    Real { root: tempfile::TempDir, links: LinkTable },
+    Simulated(World),
+}
+
+impl Ground {
+    fn root(&self) -> &Path {
+        match self {
+            Ground::Real { root, .. } => root.path(),
+            Ground::Simulated(_) => Path::new(""),
+        }
+    }
+
+    fn any_address(&self, at: usize) -> SocketAddr {
+        match self {
+            Ground::Real { .. } => SocketAddr::from(([127, 0, 0, 1], 0)),
+            Ground::Simulated(_) => SocketAddr::new(World::host(at), 0),
+        }
+    }
 }
 
 impl Cluster {
@@ -45,16 +76,30 @@ impl Cluster {
         n: usize,
         setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
+        let ground = Ground::Real { root: tempfile::tempdir()?, links: LinkTable::new() };
+        Self::start_on(ground, n, setup).await
+    }
+
+    /// The same in a simulation.
+    ///
+    /// # Errors
+    /// If a peer does not join within [`PATIENCE`] of simulated time.
+    pub async fn simulated(
+        world: World,
+        n: usize,
+        setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
+    ) -> Result<Self, Failure> {
+        Self::start_on(Ground::Simulated(world), n, setup).await
+    }
+
+    async fn start_on(
+        ground: Ground,
+        n: usize,
+        setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
+    ) -> Result<Self, Failure> {
         let authority = DevAuthority::create("test")?;
-        let root = tempfile::tempdir()?;
-        let mut cluster = Self {
-            authority,
-            root,
-            links: LinkTable::new(),
-            setup: Arc::new(setup),
-            watch: Watch::start(),
-            seats: vec![],
-        };
+        let watch = Watch::start();
+        let mut cluster = Self { authority, ground, setup: Arc::new(setup), watch, seats: vec![] };
         for _ in 0..n {
             cluster.add().await?;
         }
@@ -68,9 +113,9 @@ impl Cluster {
     pub async fn add(&mut self) -> Result<usize, Failure> {
         let at = self.seats.len();
         let node = NodeId::new(format!("peer-{}", at + 1))?;
-        let dir = self.root.path().join(node.as_str()).join("1");
-        let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1 });
+        let dir = self.ground.root().join(node.as_str()).join("1");
+        let any = self.ground.any_address(at);
+        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1, machine: None });
         self.launch(at, any).await?;
         self.peer(at).joined(PATIENCE).await?;
         Ok(at)
@@ -138,7 +183,13 @@ impl Cluster {
         if let Some(peer) = seat.peer.take() {
             seat.addr = peer.status().addr.unwrap_or(seat.addr);
             self.watch.look(&peer.shared);
+            if let Some(machine) = &seat.machine {
+                machine.process.kill();
+            }
             peer.shared.kill();
+            if let Ground::Simulated(world) = &self.ground {
+                world.crash(&seat.dir);
+            }
         }
     }
 
@@ -149,6 +200,9 @@ impl Cluster {
             seat.addr = peer.status().addr.unwrap_or(seat.addr);
             self.watch.look(&peer.shared);
             peer.shutdown().await;
+            if let Ground::Simulated(world) = &self.ground {
+                world.close(&seat.dir);
+            }
         }
     }
 
@@ -168,7 +222,7 @@ impl Cluster {
     /// # Errors
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn restart(&mut self, at: usize) -> Result<(), Failure> {
-        self.launch(at, SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+        self.launch(at, self.ground.any_address(at)).await?;
         Ok(self.peer(at).joined(PATIENCE).await?)
     }
 
@@ -177,7 +231,7 @@ impl Cluster {
     /// # Errors
     /// If it does not start.
     pub async fn restart_unjoined(&mut self, at: usize) -> Result<(), Failure> {
-        self.launch(at, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        self.launch(at, self.ground.any_address(at)).await
     }
 
     /// Starts a process under a killed peer's node id, with an empty disk, on another port.
@@ -195,7 +249,7 @@ impl Cluster {
     /// If it does not start.
     pub async fn replace_unjoined(&mut self, at: usize) -> Result<(), Failure> {
         self.new_disk(at);
-        self.launch(at, SocketAddr::from(([127, 0, 0, 1], 0))).await
+        self.launch(at, self.ground.any_address(at)).await
     }
 
     /// The same, at the dead one's address.
@@ -226,7 +280,7 @@ impl Cluster {
     pub fn spare_dir(&mut self, at: usize) -> PathBuf {
         let seat = &mut self.seats[at];
         seat.disks += 1;
-        self.root.path().join(seat.node.as_str()).join(seat.disks.to_string())
+        self.ground.root().join(seat.node.as_str()).join(seat.disks.to_string())
     }
 
     fn new_disk(&mut self, at: usize) {
@@ -241,10 +295,12 @@ impl Cluster {
         let contacts = self.peers().filter_map(|p| p.status().addr);
         let builder = Peer::builder(node.clone())
             .identity(self.authority.issue(node)?)
-            .data_dir(dir)
             .contacts(contacts)
-            .observer(self.watch.clone())
-            .faults(self.links.clone());
+            .observer(self.watch.clone());
+        let builder = match &self.ground {
+            Ground::Real { links, .. } => builder.data_dir(dir).faults(links.clone()),
+            Ground::Simulated(world) => builder.store(Arc::new(world.disk(dir))),
+        };
         Ok((self.setup)(builder))
     }
 
@@ -264,7 +320,7 @@ impl Cluster {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         let peer = loop {
             // A killed peer's threads let go of its disk and its port a moment later.
-            match builder.clone().start().await {
+            match self.start_one(at, builder.clone(), listen).await {
                 Err(e) if tokio::time::Instant::now() < deadline && is_busy(&e) => {
                     tokio::time::sleep(crate::limits::CONDITION_POLL).await;
                 }
@@ -276,6 +332,46 @@ impl Cluster {
         seat.addr = peer.status().addr.unwrap_or(listen);
         seat.peer = Some(peer);
         Ok(())
+    }
+
+    async fn start_one(
+        &mut self,
+        at: usize,
+        builder: Builder,
+        listen: SocketAddr,
+    ) -> Result<Peer, StartError> {
+        let Ground::Simulated(world) = &self.ground else { return builder.start().await };
+        let unbound = |cause| StartError::from(TransportError::Listen { addr: listen, cause });
+        let network = world.network().bind(listen).map_err(unbound)?;
+        // Another machine, which has been up for another while.
+        let machine = Machine {
+            process: Process::new(),
+            clock: Arc::new(SimClock::new(Duration::from_secs(1000 * (1 + at as u64)))),
+        };
+        let start = builder.network(network).clock(machine.clock.clone()).start();
+        let started = machine.process.spawn(start).await;
+        self.seats[at].machine = Some(machine);
+        started.map_err(|e| StartError::Machine(e.to_string()))?
+    }
+
+    fn machine(&self, at: usize) -> &Machine {
+        self.seats[at].machine.as_ref().expect("this peer is simulated, and was started")
+    }
+
+    /// The process that a simulated peer is: to freeze it, or to run what is to die with it.
+    ///
+    /// # Panics
+    /// If the peer is real, or was never started.
+    pub fn process(&self, at: usize) -> Process {
+        self.machine(at).process.clone()
+    }
+
+    /// A simulated peer's clock.
+    ///
+    /// # Panics
+    /// If the peer is real, or was never started.
+    pub fn clock(&self, at: usize) -> Arc<SimClock> {
+        self.machine(at).clock.clone()
     }
 
     /// Stops all peers in good order.
@@ -296,10 +392,8 @@ impl Drop for Cluster {
     }
 }
 
-fn is_busy(e: &crate::peer::StartError) -> bool {
-    use crate::peer::StartError;
+fn is_busy(e: &StartError) -> bool {
     use crate::store::StoreError;
-    use crate::transport::TransportError;
     matches!(
         e,
         StartError::Store(StoreError::InUse { .. }) | StartError::Transport(TransportError::Listen { .. })

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::Cluster;
+use super::cluster::Ground;
+use super::world::World;
 use crate::id::ActorId;
 use crate::store::{RocksStore, durably};
 
@@ -16,7 +18,13 @@ impl Cluster {
 
     /// Cuts the link between two peers, both ways. A peer that comes back on another port is not cut.
     pub fn cut(&self, a: usize, b: usize) {
-        self.links.cut(self.addr(a), self.addr(b));
+        match &self.ground {
+            Ground::Real { links, .. } => links.cut(self.addr(a), self.addr(b)),
+            Ground::Simulated(world) => {
+                world.network().cut(World::host(a), World::host(b));
+                world.network().cut(World::host(b), World::host(a));
+            }
+        }
     }
 
     /// Cuts every link between the peers of one side and those of the other.
@@ -31,12 +39,21 @@ impl Cluster {
 
     /// Mends the link between two peers.
     pub fn heal(&self, a: usize, b: usize) {
-        self.links.heal(self.addr(a), self.addr(b));
+        match &self.ground {
+            Ground::Real { links, .. } => links.heal(self.addr(a), self.addr(b)),
+            Ground::Simulated(world) => {
+                world.network().heal(World::host(a), World::host(b));
+                world.network().heal(World::host(b), World::host(a));
+            }
+        }
     }
 
     /// Mends all links.
     pub fn heal_all(&self) {
-        self.links.heal_all();
+        match &self.ground {
+            Ground::Real { links, .. } => links.heal_all(),
+            Ground::Simulated(world) => world.network().heal_all(),
+        }
     }
 
     /// Copies the directory of a peer that is stopped or killed: a backup, as an operator would take one.
@@ -46,6 +63,10 @@ impl Cluster {
     pub async fn copy_of_dir(&mut self, at: usize) -> Result<PathBuf, Failure> {
         let to = self.spare_dir(at);
         let from = self.dir(at).to_owned();
+        if let Ground::Simulated(world) = &self.ground {
+            world.copy(&from, &to);
+            return Ok(to);
+        }
         let end = tokio::time::Instant::now() + super::PATIENCE;
         // A stopped peer's threads let go of its disk a moment later.
         while let Err(e) = RocksStore::open(&from) {

@@ -36,6 +36,11 @@ mod cluster;
 mod faults;
 mod invariants;
 mod watch;
+mod world;
 
+pub use crate::prng::Prng;
+pub use crate::task::Process;
+pub use crate::transport::{SimNetwork, Traffic, Weather};
 pub use cluster::{Cluster, PATIENCE};
 pub use invariants::{Violation, per_sender_order};
+pub use world::{SimClock, World};

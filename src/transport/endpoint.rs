@@ -29,6 +29,7 @@ use super::wire::{
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::identity::CertificateName;
 use crate::limits::{MAX_FRAME_BYTES, MAX_STREAM_HEADER_BYTES, SHUTDOWN_LINGER};
+use crate::task::Spawner;
 
 /// Why a transport could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +74,7 @@ impl Drop for Owner {
 pub(super) struct Shared {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) handler: Arc<dyn Handler>,
-    pub(super) runtime: tokio::runtime::Handle,
+    pub(super) runtime: Spawner,
     pub(super) counters: Arc<Counters>,
     pub(super) links: Links,
     pub(super) accepted: Accepted,
@@ -183,7 +184,7 @@ impl Transport {
         let shared = Arc::new(Shared {
             endpoint,
             handler,
-            runtime,
+            runtime: Spawner::on(runtime),
             counters,
             links: Links::default(),
             accepted: Accepted::default(),

@@ -30,6 +30,8 @@ mod log_limit;
 mod request;
 mod serve;
 mod session;
+#[cfg(feature = "testing")]
+mod simulated;
 mod socket;
 mod stream;
 mod tls;
@@ -44,6 +46,8 @@ pub use endpoint::{Transport, TransportError};
 pub use faults::LinkTable;
 pub use request::{Dest, Handler, Remote, RequestError};
 pub use serve::Reply;
+#[cfg(feature = "testing")]
+pub use simulated::{SimNetwork, Traffic, Weather};
 pub use socket::Network;
 pub use stream::{FramedRecv, FramedSend, FramedStream, StreamError};
 pub use wire::{Hello, Lane, PROTOCOL_VERSION, Refusal};

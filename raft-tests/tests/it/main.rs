@@ -10,5 +10,6 @@ mod membership;
 mod partitions;
 mod proc;
 mod replacement;
+mod simulated;
 mod support;
 mod tidy;

@@ -3,12 +3,9 @@
 use standin::testing::Cluster;
 use standin::{Event, Placement};
 
-use crate::support::{Add, Counter, PATIENCE, add, cluster, counter, counters, event, logs, sum, until};
-
-/// Whoever is neither of these.
-fn other_than(cluster: &Cluster, not: &[usize]) -> usize {
-    (0..).find(|at| !not.contains(at) && cluster.peers().any(|p| *p.node_id() == cluster.node(*at))).unwrap()
-}
+use crate::support::{
+    Add, Counter, PATIENCE, add, cluster, counter, counters, event, logs, other_than, sum, until,
+};
 
 async fn follower(cluster: &Cluster) -> usize {
     other_than(cluster, &[cluster.leader().await.unwrap()])

@@ -143,6 +143,11 @@ pub async fn cluster(n: usize) -> Cluster {
     cluster
 }
 
+/// Whoever is neither of these.
+pub fn other_than(cluster: &Cluster, not: &[usize]) -> usize {
+    (0..).find(|at| !not.contains(at) && cluster.peers().any(|p| *p.node_id() == cluster.node(*at))).unwrap()
+}
+
 /// A counter at `n` whose home is the peer `at`, created and named through that peer.
 pub async fn counter(cluster: &Cluster, at: usize, key: &str, n: u64) -> ActorRef<Counter> {
     let placement = Placement::On(cluster.node(at));

@@ -182,7 +182,7 @@ fn build(by_hand: bool) -> Rig {
             let stage = stage.clone();
             Box::new(move || stage.clone())
         },
-        runtime: tokio::runtime::Handle::current(),
+        runtime: crate::task::Spawner::on(tokio::runtime::Handle::current()),
         observer: Some(polls.clone()),
     });
     let rig = Rig { clock, gate, log, stage, polls, asked, host };

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Mono;
-use crate::core::prng::Prng;
 use crate::id::{Incarnation, NodeId, RaftId};
+use crate::prng::Prng;
 
 const MS: u64 = 1_000_000;
 const LEASE: Duration = Duration::from_secs(1);

@@ -1,13 +1,16 @@
-//! A tiny generator for the randomized tests: the same seed gives the same run on every machine.
+//! A tiny generator for tests and simulations: the same seed gives the same run on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood).
+#[derive(Debug, Clone)]
 pub struct Prng(u64);
 
 impl Prng {
+    /// A generator; each seed has a sequence of its own.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
+    /// Any number.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -26,6 +29,7 @@ impl Prng {
         self.below(100) < percent
     }
 
+    /// One of several; there must be one.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }

@@ -1,0 +1,55 @@
+//! Where tasks begin. In a simulation each belongs to a [`Process`], which is frozen or killed as a whole.
+
+#[cfg(feature = "testing")]
+mod process;
+
+#[cfg(feature = "testing")]
+pub use process::Process;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+
+/// Starts tasks on one runtime, as parts of the process that it was made in.
+#[derive(Clone)]
+pub struct Spawner {
+    runtime: Handle,
+    #[cfg(feature = "testing")]
+    process: Option<Process>,
+}
+
+impl Spawner {
+    /// Starts tasks on a runtime.
+    pub fn on(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            #[cfg(feature = "testing")]
+            process: Process::current(),
+        }
+    }
+
+    /// The runtime.
+    pub fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Starts a task.
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        #[cfg(feature = "testing")]
+        if let Some(process) = &self.process {
+            return process.spawn_on(&self.runtime, task);
+        }
+        self.runtime.spawn(task)
+    }
+}
+
+/// Starts a task where the caller runs, as a part of the caller's process.
+pub(crate) fn spawn<F>(task: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    Spawner::on(Handle::current()).spawn(task)
+}
