@@ -257,10 +257,17 @@ impl Cluster {
     /// # Errors
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn replace_at_same_address(&mut self, at: usize) -> Result<(), Failure> {
-        self.new_disk(at);
-        let addr = self.seats[at].addr;
-        self.launch(at, addr).await?;
+        self.replace_at_same_address_unjoined(at).await?;
         Ok(self.peer(at).joined(PATIENCE).await?)
+    }
+
+    /// The same, without waiting until it has joined.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn replace_at_same_address_unjoined(&mut self, at: usize) -> Result<(), Failure> {
+        self.new_disk(at);
+        self.launch(at, self.seats[at].addr).await
     }
 
     /// Points a killed peer at another directory, to be used by the next [`Cluster::restart`].

@@ -66,6 +66,19 @@ impl Cluster {
         self.bad_input_reaches_no_handler()
     }
 
+    /// What must never be seen was not seen so far.
+    ///
+    /// # Errors
+    /// The first [`Violation`].
+    pub fn nothing_was_violated(&self) -> Result<(), Violation> {
+        self.watch.first_violation().map_or(Ok(()), Err)
+    }
+
+    /// Whether, at this moment, [`Cluster::everything_lives_again`] has nothing left to wait for.
+    pub fn is_well(&self) -> bool {
+        self.peers().all(|peer| ailment(peer).is_none())
+    }
+
     fn seen(&self, invariant: &str) -> Check {
         self.watch.violation(invariant).map_or(Ok(()), Err)
     }

@@ -81,6 +81,10 @@ impl Watch {
         lock(&self.record).violations.iter().find(|v| v.invariant == invariant).cloned()
     }
 
+    pub(super) fn first_violation(&self) -> Option<Violation> {
+        lock(&self.record).violations.first().cloned()
+    }
+
     /// A last look at a process that is about to end.
     pub(super) fn look(&self, peer: &Arc<Shared>) {
         let mut peers = lock(&self.peers);

@@ -1,0 +1,78 @@
+//! One run in simulated time: a cluster, its clients, and the faults of a plan.
+
+mod stage;
+mod strike;
+
+use serde::Serialize;
+use standin::testing::Traffic;
+use std::time::{Duration, Instant};
+
+use crate::fate;
+use crate::plan::Plan;
+use crate::trace::Trace;
+use crate::work::History;
+
+/// A promise that was broken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    pub invariant: String,
+    pub what: String,
+}
+
+impl Violation {
+    fn new(invariant: impl Into<String>, what: impl std::fmt::Display) -> Self {
+        Self { invariant: invariant.into(), what: what.to_string() }
+    }
+}
+
+/// How a run went.
+pub struct Report {
+    pub plan: Plan,
+    pub violation: Option<Violation>,
+    pub lines: Vec<String>,
+    pub history: History,
+    /// Faults that struck.
+    pub struck: u64,
+    pub simulated: Duration,
+    pub took: Duration,
+}
+
+/// Whether a promise was broken, what the clients did, how many faults struck, and what the network carried.
+type Outcome = (Option<Violation>, History, u64, Traffic);
+
+/// Runs a plan on a thread of its own, on which all chance follows from the plan's seed.
+pub fn run(plan: &Plan) -> Report {
+    let plan = plan.clone();
+    let name = format!("sim-{}", plan.seed);
+    let begun = std::thread::Builder::new().name(name).stack_size(16 << 20).spawn(move || simulate(plan));
+    match begun.map(std::thread::JoinHandle::join) {
+        Ok(Ok(report)) => report,
+        Ok(Err(_)) | Err(_) => unreachable!("a run catches its panics"),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a run takes is a wall-clock question")]
+fn simulate(plan: Plan) -> Report {
+    fate::follows(plan.seed);
+    let begun = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let Ok(runtime) = runtime else { unreachable!("a runtime without threads and I/O needs nothing") };
+    let (trace, start) = runtime.block_on(async { (Trace::new(), tokio::time::Instant::now()) });
+    let scene = stage::play(&plan, &trace);
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(scene)));
+    let (violation, history, struck, traffic): Outcome = ended.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+        let violation = Violation::new("no_panic", text.unwrap_or_default());
+        (Some(violation), History::default(), 0, Traffic::default())
+    });
+    let simulated = runtime.block_on(async {
+        if let Some(Violation { invariant, what }) = &violation {
+            trace.say(format_args!("VIOLATION {invariant}: {what}"));
+        }
+        trace.say(format_args!("end: {traffic:?}"));
+        start.elapsed()
+    });
+    let took = begun.elapsed();
+    Report { plan, violation, lines: trace.lines(), history, struck, simulated, took }
+}

@@ -1,0 +1,247 @@
+//! What each fault does, and how it ends.
+
+use standin::PhaseStatus;
+use standin::testing::{Prng, Weather};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Violation;
+use super::stage::{Act, Stage};
+use crate::plan::{Back, Fault, Way, Who};
+
+impl Stage {
+    pub(super) async fn act(&mut self, act: Act) -> Result<(), Violation> {
+        match act {
+            Act::Begin(fault) => return self.begin(fault).await,
+            Act::Return(at, back) => self.bring_back(at, back).await,
+            Act::Thaw(at) => {
+                if self.running[at] {
+                    self.trace.say(format_args!("peer-{} goes on", at + 1));
+                    self.cluster.process(at).thaw();
+                }
+            }
+            Act::Hear(links) => {
+                self.trace.say(format_args!("healed: {} links", links.len()));
+                links.iter().for_each(|(from, to)| self.one_way(*from, *to, false));
+            }
+            Act::CutOff(at) => self.cut_off(at, Way::Both),
+            Act::Fair => self.world.network().set_weather(Weather::fair()),
+            Act::FairLink(from, to) => {
+                let host = standin::testing::World::host;
+                self.world.network().set_link(host(from), host(to), None);
+            }
+            Act::Restart(at) => {
+                if self.running[at] {
+                    self.conceal(at);
+                    self.cluster.kill(at);
+                    self.bring_back(at, Back::Disk).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Who that is now; nobody, if such a one does not run.
+    fn find(&self, who: Who) -> Option<usize> {
+        let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
+        let any = |number: u32| running.get(number as usize % running.len().max(1)).copied();
+        match who {
+            Who::Peer(number) => any(number),
+            Who::Newest => Some(self.newest).filter(|at| self.running[*at]).or_else(|| any(0)),
+            Who::Leader => running.iter().copied().find(|at| self.cluster.peer(*at).status().leads),
+            Who::Host(number) => {
+                let actor = number % self.plan.actors;
+                Some(actor as usize % self.plan.peers).filter(|at| self.running[*at])
+            }
+        }
+    }
+
+    async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
+        self.struck += 1;
+        self.trace.say(format_args!("{fault:?}"));
+        match fault {
+            Fault::Kill { who, away_ms, back } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                if back == Back::Backup && !self.backups.contains_key(&at) {
+                    // Made now, and used at the next such fault.
+                    self.conceal(at);
+                    self.cluster.kill(at);
+                    if let Ok(dir) = self.cluster.copy_of_dir(at).await {
+                        self.backups.insert(at, dir);
+                    }
+                    self.later(away_ms, Act::Return(at, Back::Disk));
+                    return Ok(());
+                }
+                self.conceal(at);
+                self.cluster.kill(at);
+                self.later(away_ms, Act::Return(at, back));
+            }
+            Fault::Freeze { who, for_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.trace.say(format_args!("peer-{} freezes", at + 1));
+                self.cluster.process(at).freeze();
+                self.later(for_ms, Act::Thaw(at));
+            }
+            Fault::Isolate { who, way, for_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.cut_off(at, way);
+                self.later(for_ms, Act::Hear(self.links_of(at)));
+            }
+            Fault::Split { draw, for_ms } => {
+                let side = |at: usize| Prng::new(draw ^ at as u64).chance(50);
+                self.cut_where(for_ms, |from, to| side(from) != side(to));
+            }
+            Fault::Ring { for_ms } => {
+                let peers = self.plan.peers;
+                self.cut_where(for_ms, |from, to| (from + 1) % peers != to && (to + 1) % peers != from);
+            }
+            Fault::Swizzle { draw, for_ms } => self.swizzle(draw, for_ms),
+            Fault::Storm { loss, duplicated, delay_ms, jitter_ms, for_ms } => {
+                let ms = Duration::from_millis;
+                let weather = Weather { delay: ms(delay_ms), jitter: ms(jitter_ms), loss, duplicated };
+                self.world.network().set_weather(weather);
+                self.later(for_ms, Act::Fair);
+            }
+            Fault::BadLink { from, to, loss, delay_ms, for_ms } => {
+                let (from, to) = (from as usize % self.plan.peers, to as usize % self.plan.peers);
+                let delay = Duration::from_millis(delay_ms);
+                let weather = Weather { delay, loss, ..Weather::fair() };
+                let host = standin::testing::World::host;
+                self.world.network().set_link(host(from), host(to), Some(weather));
+                self.later(for_ms, Act::FairLink(from, to));
+            }
+            Fault::PowerCut { away_ms } => {
+                for at in (0..self.plan.peers).filter(|at| self.running[*at]).collect::<Vec<_>>() {
+                    self.conceal(at);
+                    self.cluster.kill(at);
+                    let more_ms = self.random.below(500);
+                    self.later(away_ms + more_ms, Act::Return(at, Back::Disk));
+                }
+            }
+            Fault::Drift { who, ppm } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.cluster.clock(at).drift(ppm);
+            }
+            Fault::Rot { who, actor } => self.rot(who, actor).await,
+            Fault::BadDisk { who, full, away_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                let disk = self.world.disk(self.cluster.dir(at));
+                if full {
+                    disk.set_full(true)
+                } else {
+                    disk.fail_next_sync()
+                }
+                self.later(away_ms, Act::Restart(at));
+            }
+            Fault::Noise { who, draw } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.noisy = true;
+                let mut noise = Prng::new(draw);
+                let Some(to) = self.cluster.peer(at).status().addr else { return Ok(()) };
+                for _ in 0..20 {
+                    let length = 1 + noise.below(1400);
+                    let bytes = (0..length).map(|_| noise.next() as u8).collect();
+                    self.world.network().inject(SocketAddr::from(([10, 9, 9, 9], 9)), to, bytes);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one_way(&self, from: usize, to: usize, cut: bool) {
+        let host = standin::testing::World::host;
+        let network = self.world.network();
+        if cut { network.cut(host(from), host(to)) } else { network.heal(host(from), host(to)) }
+    }
+
+    fn links_of(&self, at: usize) -> Vec<(usize, usize)> {
+        let others = (0..self.plan.peers).filter(|other| *other != at);
+        others.flat_map(|other| [(at, other), (other, at)]).collect()
+    }
+
+    fn cut_off(&self, at: usize, way: Way) {
+        for (from, to) in self.links_of(at) {
+            if way == Way::Both || (way == Way::Out) == (from == at) {
+                self.one_way(from, to, true);
+            }
+        }
+    }
+
+    fn cut_where(&mut self, for_ms: u64, cut: impl Fn(usize, usize) -> bool) {
+        let peers = self.plan.peers;
+        let pairs = (0..peers).flat_map(|from| (0..peers).map(move |to| (from, to)));
+        let links: Vec<_> = pairs.filter(|(from, to)| from != to && cut(*from, *to)).collect();
+        links.iter().for_each(|(from, to)| self.one_way(*from, *to, true));
+        self.later(for_ms, Act::Hear(links));
+    }
+
+    /// Cuts some peers off one by one, and lets them come back in another order (FoundationDB's name for it).
+    fn swizzle(&mut self, draw: u64, for_ms: u64) {
+        let mut random = Prng::new(draw);
+        let some: Vec<usize> = (0..self.plan.peers).filter(|_| random.chance(50)).collect();
+        for at in some {
+            self.later(random.below(for_ms / 2), Act::CutOff(at));
+            let links = self.links_of(at);
+            self.later(for_ms / 2 + random.below(for_ms / 2), Act::Hear(links));
+        }
+    }
+
+    /// Spoils copies on one disk, if others are surely left.
+    async fn rot(&mut self, who: Who, actor: u32) {
+        let Some(at) = self.find(who) else { return };
+        if !self.may_lose_a_disk() {
+            return;
+        }
+        let key = format!("r{}", actor % self.plan.actors);
+        let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
+        if self.cluster.spoil_copies(at, register.id()).await.is_ok_and(|count| count > 0) {
+            self.wiped[at] = true;
+        }
+    }
+
+    /// Whether one more disk may be lost. A cluster survives the loss of a minority of its disks, and two copies of a
+    /// state the loss of one, at a time: until all is well again.
+    pub(super) fn may_lose_a_disk(&mut self) -> bool {
+        if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
+            self.wiped.fill(false);
+        }
+        let most = if self.plan.peers >= 5 { 2 } else { 1 };
+        self.wiped.iter().filter(|wiped| **wiped).count() < most
+    }
+
+    /// Starts a process in a dead one's place.
+    pub(super) async fn bring_back(&mut self, at: usize, back: Back) {
+        if self.running[at] {
+            return;
+        }
+        let loses = back != Back::Disk && !self.wiped[at];
+        let back = if loses && !self.may_lose_a_disk() { Back::Disk } else { back };
+        if back != Back::Disk {
+            self.wiped[at] = true;
+        }
+        self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
+        if back == Back::Backup {
+            // It is a copy of what it was then; and no machine uses two.
+            if let Some(dir) = self.backups.remove(&at) {
+                self.cluster.set_dir(at, dir);
+            }
+        }
+        let started = match back {
+            Back::Disk | Back::Backup => self.cluster.restart_unjoined(at).await,
+            Back::Empty => self.cluster.replace_unjoined(at).await,
+            Back::EmptySamePort => self.cluster.replace_at_same_address_unjoined(at).await,
+        };
+        match started {
+            Ok(()) => {
+                self.newest = at;
+                self.announce(at);
+            }
+            Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
+        }
+    }
+
+    /// Whether a peer says that only an operator can help.
+    pub(super) fn is_broken(&self, at: usize) -> bool {
+        !matches!(self.cluster.peer(at).status().phase, PhaseStatus::Joining | PhaseStatus::Member)
+    }
+}
