@@ -45,6 +45,11 @@
 #![warn(missing_docs)]
 
 pub mod actor;
+#[cfg(feature = "canary")]
+#[doc(hidden)]
+pub mod canary;
+#[cfg(not(feature = "canary"))]
+mod canary;
 mod checkpoint;
 pub mod clock;
 pub(crate) mod core;

@@ -1,6 +1,8 @@
 //! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time.
 
+mod canary;
 mod fate;
+mod fleet;
 mod plan;
 mod sim;
 mod trace;
@@ -9,7 +11,9 @@ mod work;
 use clap::{Parser, Subcommand};
 use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::Mutex;
 
+use fleet::{Summary, Terms};
 use plan::Plan;
 
 #[derive(Parser)]
@@ -39,6 +43,19 @@ enum What {
         #[arg(long)]
         keep_going: bool,
     },
+    /// Makes one known mistake after another, each until a check notices it.
+    Canary {
+        /// Only these.
+        #[arg(long)]
+        only: Vec<String>,
+        /// How many seeds each gets.
+        #[arg(long, default_value_t = 500)]
+        seeds: u64,
+        #[arg(long, default_value_t = 1)]
+        minutes: u64,
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+    },
     /// One seed again, with all that happened in it.
     Replay {
         seed: u64,
@@ -46,6 +63,12 @@ enum What {
         nodes: Option<usize>,
         #[arg(long, default_value_t = 2)]
         minutes: u64,
+        /// With this mistake in the protocol; see `canary`.
+        #[arg(long)]
+        mistake: Option<String>,
+        /// Prints one JSON object at the end instead.
+        #[arg(long)]
+        json: bool,
         /// Writes the clients' calls there, one JSON object a line.
         #[arg(long)]
         history: Option<std::path::PathBuf>,
@@ -65,17 +88,34 @@ fn main() -> ExitCode {
     drop(
         tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .without_time()
+            .with_timer(trace::Elapsed)
+            .with_ansi(false)
             .with_writer(std::io::stderr)
             .try_init(),
     );
     match Cli::parse().what {
         What::Sim { seeds, jobs, nodes, minutes, keep_going } => {
-            campaign(seeds, jobs, nodes, minutes, keep_going)
+            campaign(seeds, jobs, &Terms { minutes, nodes, mistake: None }, keep_going)
         }
-        What::Replay { seed, nodes, minutes, history } => {
-            let report = sim::run(&Plan::draw(seed, nodes, minutes * 60));
-            report.lines.iter().for_each(|line| println!("{line}"));
+        What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
+        What::Replay { seed, nodes, minutes, mistake, json, history } => {
+            let mistake = match mistake.as_deref().map(|name| canary::named(name).ok_or(name)) {
+                None => None,
+                Some(Ok(mistake)) => Some(mistake),
+                Some(Err(name)) => {
+                    eprintln!(
+                        "there is no mistake {name}; those there are: {:?}",
+                        standin::canary::Mistake::ALL
+                    );
+                    return ExitCode::from(2);
+                }
+            };
+            let report = sim::run(&Plan::draw(seed, nodes, minutes * 60), mistake);
+            if json {
+                println!("{}", serde_json::to_string(&Summary::of(&report)).unwrap_or_default());
+            } else {
+                report.lines.iter().for_each(|line| println!("{line}"));
+            }
             if let Some(path) = history {
                 drop(std::fs::write(path, serde_json::to_string(&report.history).unwrap_or_default()));
             }
@@ -84,48 +124,53 @@ fn main() -> ExitCode {
     }
 }
 
-fn campaign(
-    seeds: Range<u64>,
-    jobs: usize,
-    nodes: Option<usize>,
-    minutes: u64,
-    keep_going: bool,
-) -> ExitCode {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    let next = AtomicU64::new(seeds.start);
-    let stop = AtomicBool::new(false);
-    let bad = AtomicU64::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
-                while !stop.load(Ordering::SeqCst) {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= seeds.end {
-                        return;
-                    }
-                    let report = sim::run(&Plan::draw(seed, nodes, minutes * 60));
-                    let speed = report.simulated.as_secs_f64() / report.took.as_secs_f64();
-                    let calls = report.history.accesses.len() + report.history.orders.len();
-                    println!(
-                        "seed {seed}: {} peers, {} faults, {calls} calls, {:.0} s in {:.1} s ({speed:.0}x){}",
-                        report.plan.peers,
-                        report.struck,
-                        report.simulated.as_secs_f64(),
-                        report.took.as_secs_f64(),
-                        report.violation.as_ref().map_or(String::new(), |v| format!(
-                            "\n  VIOLATION {}: {}\n  replay: cargo run -p chaos -- replay {seed} --minutes {minutes}",
-                            v.invariant, v.what
-                        )),
-                    );
-                    if report.violation.is_some() {
-                        bad.fetch_add(1, Ordering::SeqCst);
-                        if !keep_going {
-                            stop.store(true, Ordering::SeqCst);
-                        }
-                    }
-                }
-            });
+/// Sums over a campaign.
+#[derive(Default)]
+struct Sums {
+    runs: u64,
+    bad: u64,
+    faults: u64,
+    calls: usize,
+    simulated_s: f64,
+    took_s: f64,
+}
+
+fn campaign(seeds: Range<u64>, jobs: usize, terms: &Terms, keep_going: bool) -> ExitCode {
+    let sums = Mutex::new(Sums::default());
+    fleet::run_all(seeds, jobs, terms, |run| {
+        let Ok(mut sums) = sums.lock() else { return true };
+        sums.runs += 1;
+        sums.faults += run.faults;
+        sums.calls += run.calls;
+        sums.simulated_s += run.simulated_s;
+        sums.took_s += run.took_s;
+        println!(
+            "seed {}: {} peers, {} faults, {} calls, {:.0} s in {:.1} s ({:.0}x)",
+            run.seed,
+            run.peers,
+            run.faults,
+            run.calls,
+            run.simulated_s,
+            run.took_s,
+            run.simulated_s / run.took_s
+        );
+        if let Some(violation) = &run.violation {
+            sums.bad += 1;
+            run.last.iter().for_each(|line| println!("  {line}"));
+            println!("  VIOLATION {}: {}", violation.invariant, violation.what);
+            println!("  replay: cargo run -p chaos -- {}", terms.arguments(run.seed).join(" "));
         }
+        run.violation.is_some() && !keep_going
     });
-    ExitCode::from(u8::from(bad.load(Ordering::SeqCst) > 0))
+    let sums = sums.into_inner().unwrap_or_default();
+    println!(
+        "{} runs, {} broken promises; {:.1} simulated hours, {} faults, {} calls; {:.0} times as fast as time",
+        sums.runs,
+        sums.bad,
+        sums.simulated_s / 3600.0,
+        sums.faults,
+        sums.calls,
+        sums.simulated_s / sums.took_s
+    );
+    ExitCode::from(u8::from(sums.bad > 0))
 }

@@ -94,6 +94,8 @@ pub enum Fault {
     Rot { who: Who, actor: u32 },
     /// A disk takes no more writes, or fails to sync; its machine is restarted later.
     BadDisk { who: Who, full: bool, away_ms: u64 },
+    /// A peer is cut off, and another machine is started under its name; then it is heard again.
+    Usurp { who: Who, way: Way, for_ms: u64 },
     /// Bytes that are no packets arrive.
     Noise { who: Who, draw: u64 },
 }
@@ -156,13 +158,17 @@ impl Draw {
             }
             10 => Fault::Rot { who: self.who(), actor: self.0.below(1000) as u32 },
             11 => Fault::BadDisk { who: self.who(), full: self.0.chance(50), away_ms: for_ms },
+            12 => {
+                let way = *self.0.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
+                Fault::Usurp { who: self.who(), way, for_ms: for_ms / 2 + 300 * scale }
+            }
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = 13;
+const FAMILIES: u64 = 14;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in

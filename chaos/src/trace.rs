@@ -1,7 +1,25 @@
 //! What happened in a run, line by line, in simulated time.
 
+use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::Instant;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+thread_local! {
+    /// When the run on this thread began.
+    static START: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The simulated time, for log lines.
+pub struct Elapsed;
+
+impl FormatTime for Elapsed {
+    fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
+        let at = START.get().map(|start| start.elapsed()).unwrap_or_default();
+        write!(w, "{:>5}.{:06}", at.as_secs(), at.subsec_micros())
+    }
+}
 
 /// A growing list of lines. Clones are the same one.
 #[derive(Clone)]
@@ -13,7 +31,9 @@ pub struct Trace {
 impl Trace {
     /// An empty one, that begins now.
     pub fn new() -> Self {
-        Self { start: Instant::now(), lines: Arc::default() }
+        let start = Instant::now();
+        START.set(Some(start));
+        Self { start, lines: Arc::default() }
     }
 
     /// Adds a line.

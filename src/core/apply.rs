@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
 use super::event::Event;
 use super::state::{Actor, Member, State, Status};
+use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_MEMBERS};
 
@@ -116,7 +117,8 @@ impl State {
     fn disk_for(&self, at: At, brought: Option<RaftId>, old: Option<&Member>) -> Result<RaftId, Refused> {
         if !self.members.is_empty() {
             let kept = brought.filter(|id| old.is_some_and(|m| m.raft_id == *id));
-            return Ok(kept.unwrap_or(RaftId(at.index)));
+            let reused = old.filter(|_| made(Mistake::DiskIdReused)).map(|m| m.raft_id);
+            return Ok(kept.or(reused).unwrap_or(RaftId(at.index)));
         }
         // The founder's disk is Raft's member 0, initialized before any entry could name it. It is
         // admitted first, or its id, and with it the only log, would go to whoever asks first.
@@ -252,7 +254,8 @@ impl State {
                 None => Err(Refused::NoSuchActor),
                 Some(a) => {
                     // One that nobody holds could not even be called lost.
-                    let enough = others >= usize::from(required) && !checkpoint.holders.is_empty();
+                    let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
+                    let enough = enough && !checkpoint.holders.is_empty();
                     commit_one(a, by, epoch, checkpoint, enough).map(|()| epoch)
                 }
             });
@@ -273,7 +276,9 @@ impl State {
         if actor.host != Some(by) || actor.epoch != epoch {
             return Err(Refused::StaleEpoch);
         }
-        actor.epoch = Epoch(at.index);
+        if !made(Mistake::RestartUnderSameEpoch) {
+            actor.epoch = Epoch(at.index);
+        }
         changes.actors.insert(id);
         Ok(Response::Done)
     }
@@ -342,7 +347,7 @@ fn commit_one(
     checkpoint: Checkpoint,
     enough: bool,
 ) -> Result<(), Refused> {
-    if actor.host != Some(by) || actor.epoch != epoch {
+    if (actor.host != Some(by) || actor.epoch != epoch) && !made(Mistake::EpochUnchecked) {
         return Err(Refused::StaleEpoch);
     }
     if let Some((at, newest)) = &actor.checkpoint {

@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::probe::Voters;
+use crate::canary::{Mistake, made};
 use crate::id::{NodeId, RaftId};
 
 /// How a member is, as far as votes are concerned.
@@ -91,7 +92,8 @@ pub struct Situation<'a> {
 /// The next step of the reconciler.
 pub fn desired(situation: Situation<'_>) -> Step {
     let [voters] = situation.config.voters.as_slice() else {
-        return if situation.config.voters.is_empty() { Step::Nothing } else { Step::FinishJoint };
+        let nothing = situation.config.voters.is_empty() || made(Mistake::JointNeverFinished);
+        return if nothing { Step::Nothing } else { Step::FinishJoint };
     };
     let plan = Plan::new(situation, voters);
     if let Some(id) = plan.missing_learner() {

@@ -9,6 +9,7 @@ use super::Peer;
 use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
+use crate::canary::{Mistake, made};
 use crate::core::state::Status;
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Epoch, Incarnation};
@@ -293,6 +294,9 @@ impl Shared {
                 Sent::Failed(CallError::not_executed(Reason::Codec("larger than a frame may be".into())))
             }
             Err(RequestError::Deadline { sent: true }) => Sent::Failed(CallError::unknown(Reason::Deadline)),
+            Err(RequestError::Unknown(_)) if made(Mistake::RetriedAfterUnknown) => {
+                Sent::Again(CallError::not_executed(Reason::HostGone))
+            }
             Err(RequestError::Unknown(_)) => Sent::Failed(CallError::unknown(Reason::HostGone)),
             Err(_) => Sent::Again(CallError::not_executed(Reason::HostGone)),
         }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::shared::{Shared, lock};
+use crate::canary::{Mistake, made};
 use crate::core::lease::{Effect, Input, PeerInput, Refusal};
 use crate::core::state::Status;
 use crate::id::{Incarnation, NodeId};
@@ -83,7 +84,12 @@ impl Shared {
             }
         }
         match answer.lease {
-            Ok(grant) => self.step_lease(PeerInput::Granted { seq, grant }),
+            Ok(grant) => {
+                if made(Mistake::LeaseFromReceipt) {
+                    self.gate.extend(self.now() + grant.lease);
+                }
+                self.step_lease(PeerInput::Granted { seq, grant });
+            }
             Err(Refusal::Retired { by }) => self.retire(by),
             Err(why) => tracing::debug!(node = %self.node, ?why, "no lease for now"),
         }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::codec::{decode, encode};
 use super::recent::Recent;
 use super::types::{Entry, LogId, TypeConfig, Vote};
+use crate::canary::{Mistake, made};
 use crate::store::{Slot, Store, durably};
 
 /// What one read hands out at most, in bytes: an append must fit one frame.
@@ -132,6 +133,9 @@ impl RaftLogStorage<TypeConfig> for Log {
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
         let bytes = encode(vote)?;
         *self.vote.lock() = Some(*vote);
+        if made(Mistake::VoteNotSynced) {
+            return self.store.put_unsynced(Slot::Vote, bytes);
+        }
         durably(|done| self.store.put(Slot::Vote, bytes, done)).await
     }
 
@@ -160,6 +164,11 @@ impl RaftLogStorage<TypeConfig> for Log {
         {
             let mut recent = self.recent();
             lengths.into_iter().zip(entries).for_each(|(length, entry)| recent.push(length, entry));
+        }
+        if made(Mistake::AppendNotSynced) {
+            self.store.log_append(encoded, Box::new(drop));
+            callback.io_completed(Ok(()));
+            return Ok(());
         }
         self.store.log_append(encoded, Box::new(move |result| callback.io_completed(result)));
         Ok(())

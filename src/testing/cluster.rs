@@ -16,6 +16,9 @@ use crate::transport::{LinkTable, TransportError};
 type Setup = Arc<dyn Fn(Builder) -> Builder + Send + Sync>;
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Hosts from here on are for processes that are started beside a running one of their name.
+const FIRST_SPARE_HOST: usize = 1000;
+
 /// How long the harness itself waits for a peer to join.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -26,6 +29,16 @@ pub struct Cluster {
     setup: Setup,
     pub(super) watch: Arc<Watch>,
     pub(super) seats: Vec<Seat>,
+    /// Processes whose place was given to another, and that go on.
+    ghosts: Vec<Ghost>,
+    /// Hosts that were ever used, beyond those of the seats.
+    more_hosts: usize,
+}
+
+struct Ghost {
+    peer: Peer,
+    machine: Machine,
+    dir: PathBuf,
 }
 
 /// A node id's place in the cluster, whoever sits there.
@@ -37,6 +50,8 @@ pub(super) struct Seat {
     disks: u32,
     /// In a simulation, the machine.
     machine: Option<Machine>,
+    /// In a simulation, the number of the host that it is.
+    host: usize,
 }
 
 /// What a simulated peer runs on.
@@ -59,10 +74,10 @@ impl Ground {
         }
     }
 
-    fn any_address(&self, at: usize) -> SocketAddr {
+    fn any_address(&self, host: usize) -> SocketAddr {
         match self {
             Ground::Real { .. } => SocketAddr::from(([127, 0, 0, 1], 0)),
-            Ground::Simulated(_) => SocketAddr::new(World::host(at), 0),
+            Ground::Simulated(_) => SocketAddr::new(World::host(host), 0),
         }
     }
 }
@@ -99,7 +114,15 @@ impl Cluster {
     ) -> Result<Self, Failure> {
         let authority = DevAuthority::create("test")?;
         let watch = Watch::start();
-        let mut cluster = Self { authority, ground, setup: Arc::new(setup), watch, seats: vec![] };
+        let mut cluster = Self {
+            authority,
+            ground,
+            setup: Arc::new(setup),
+            watch,
+            seats: vec![],
+            ghosts: vec![],
+            more_hosts: FIRST_SPARE_HOST,
+        };
         for _ in 0..n {
             cluster.add().await?;
         }
@@ -115,7 +138,7 @@ impl Cluster {
         let node = NodeId::new(format!("peer-{}", at + 1))?;
         let dir = self.ground.root().join(node.as_str()).join("1");
         let any = self.ground.any_address(at);
-        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1, machine: None });
+        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1, machine: None, host: at });
         self.launch(at, any).await?;
         self.peer(at).joined(PATIENCE).await?;
         Ok(at)
@@ -222,7 +245,7 @@ impl Cluster {
     /// # Errors
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn restart(&mut self, at: usize) -> Result<(), Failure> {
-        self.launch(at, self.ground.any_address(at)).await?;
+        self.launch(at, self.ground.any_address(self.seats[at].host)).await?;
         Ok(self.peer(at).joined(PATIENCE).await?)
     }
 
@@ -231,7 +254,7 @@ impl Cluster {
     /// # Errors
     /// If it does not start.
     pub async fn restart_unjoined(&mut self, at: usize) -> Result<(), Failure> {
-        self.launch(at, self.ground.any_address(at)).await
+        self.launch(at, self.ground.any_address(self.seats[at].host)).await
     }
 
     /// Starts a process under a killed peer's node id, with an empty disk, on another port.
@@ -249,7 +272,7 @@ impl Cluster {
     /// If it does not start.
     pub async fn replace_unjoined(&mut self, at: usize) -> Result<(), Failure> {
         self.new_disk(at);
-        self.launch(at, self.ground.any_address(at)).await
+        self.launch(at, self.ground.any_address(self.seats[at].host)).await
     }
 
     /// The same, at the dead one's address.
@@ -365,6 +388,59 @@ impl Cluster {
         self.seats[at].machine.as_ref().expect("this peer is simulated, and was started")
     }
 
+    /// Starts a process with an empty disk, on another host, under the node id of a simulated peer that runs and goes
+    /// on running: an operator's mistake, or a machine that was thought dead.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn usurp(&mut self, at: usize) -> Result<(), Failure> {
+        let seat = &mut self.seats[at];
+        if let (Some(peer), Some(machine)) = (seat.peer.take(), seat.machine.take()) {
+            self.ghosts.push(Ghost { peer, machine, dir: seat.dir.clone() });
+        }
+        seat.host = self.more_hosts;
+        self.more_hosts += 1;
+        self.replace_unjoined(at).await
+    }
+
+    /// Those whose place was [given to another](Cluster::usurp), and that go on.
+    pub fn ghosts(&self) -> impl Iterator<Item = (&Peer, &Process)> {
+        self.ghosts.iter().map(|ghost| (&ghost.peer, &ghost.machine.process))
+    }
+
+    /// Whether a process lost its place for good, as far as any running peer knows.
+    pub fn is_superseded(&self, process: &Peer) -> bool {
+        let newest = |peer: &Peer| peer.status().members.get(process.node_id()).map(|m| m.incarnation);
+        let mine = process.status().incarnation;
+        mine.is_some() && self.peers().filter_map(newest).max() > mine
+    }
+
+    /// Kills those of them that did not lose it: the other waits for that.
+    pub fn end_rightful_ghosts(&mut self) {
+        let (superseded, rightful) =
+            std::mem::take(&mut self.ghosts).into_iter().partition(|ghost| self.is_superseded(&ghost.peer));
+        self.ghosts = rightful;
+        self.end_ghosts();
+        self.ghosts = superseded;
+    }
+
+    /// Kills all of them.
+    pub fn end_ghosts(&mut self) {
+        for Ghost { peer, machine, dir } in self.ghosts.drain(..) {
+            self.watch.look(&peer.shared);
+            machine.process.kill();
+            peer.shared.kill();
+            if let Ground::Simulated(world) = &self.ground {
+                world.crash(&dir);
+            }
+        }
+    }
+
+    /// The host that a simulated peer runs on.
+    pub fn host(&self, at: usize) -> std::net::IpAddr {
+        World::host(self.seats[at].host)
+    }
+
     /// The process that a simulated peer is: to freeze it, or to run what is to die with it.
     ///
     /// # Panics
@@ -393,6 +469,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        self.end_ghosts();
         for at in 0..self.seats.len() {
             self.kill(at);
         }

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use super::Cluster;
 use super::cluster::Ground;
-use super::world::World;
 use crate::id::ActorId;
 use crate::store::{RocksStore, durably};
 
@@ -21,8 +20,8 @@ impl Cluster {
         match &self.ground {
             Ground::Real { links, .. } => links.cut(self.addr(a), self.addr(b)),
             Ground::Simulated(world) => {
-                world.network().cut(World::host(a), World::host(b));
-                world.network().cut(World::host(b), World::host(a));
+                world.network().cut(self.host(a), self.host(b));
+                world.network().cut(self.host(b), self.host(a));
             }
         }
     }
@@ -42,8 +41,8 @@ impl Cluster {
         match &self.ground {
             Ground::Real { links, .. } => links.heal(self.addr(a), self.addr(b)),
             Ground::Simulated(world) => {
-                world.network().heal(World::host(a), World::host(b));
-                world.network().heal(World::host(b), World::host(a));
+                world.network().heal(self.host(a), self.host(b));
+                world.network().heal(self.host(b), self.host(a));
             }
         }
     }

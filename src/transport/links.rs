@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::link::{Link, LinkKey};
 use super::lock;
 use super::request::Dest;
+use crate::canary::{Mistake, made};
 use crate::id::{Incarnation, NodeId};
 use crate::limits::{MAX_LINKS, MAX_MEMBERS};
 
@@ -67,6 +68,9 @@ impl Newest {
 
     /// The life that retired this one, if any. A process without an incarnation is a joiner, not an old one.
     pub(super) fn retired(&self, node: &NodeId, incarnation: Option<Incarnation>) -> Option<Incarnation> {
+        if made(Mistake::RetiredAccepted) {
+            return None;
+        }
         let newest = *lock(&self.0).get(node)?;
         incarnation.is_some_and(|life| life < newest).then_some(newest)
     }

@@ -3,7 +3,8 @@
 mod stage;
 mod strike;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use standin::canary::Mistake;
 use standin::testing::Traffic;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,7 @@ use crate::trace::Trace;
 use crate::work::History;
 
 /// A promise that was broken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     pub invariant: String,
     pub what: String,
@@ -40,11 +41,13 @@ pub struct Report {
 /// Whether a promise was broken, what the clients did, how many faults struck, and what the network carried.
 type Outcome = (Option<Violation>, History, u64, Traffic);
 
-/// Runs a plan on a thread of its own, on which all chance follows from the plan's seed.
-pub fn run(plan: &Plan) -> Report {
+/// Runs a plan on a thread of its own, on which all chance follows from the plan's seed; with a mistake in
+/// the protocol, if one is named.
+pub fn run(plan: &Plan, mistake: Option<Mistake>) -> Report {
     let plan = plan.clone();
     let name = format!("sim-{}", plan.seed);
-    let begun = std::thread::Builder::new().name(name).stack_size(16 << 20).spawn(move || simulate(plan));
+    let begun =
+        std::thread::Builder::new().name(name).stack_size(16 << 20).spawn(move || simulate(plan, mistake));
     match begun.map(std::thread::JoinHandle::join) {
         Ok(Ok(report)) => report,
         Ok(Err(_)) | Err(_) => unreachable!("a run catches its panics"),
@@ -52,8 +55,9 @@ pub fn run(plan: &Plan) -> Report {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a run takes is a wall-clock question")]
-fn simulate(plan: Plan) -> Report {
+fn simulate(plan: Plan, mistake: Option<Mistake>) -> Report {
     fate::follows(plan.seed);
+    standin::canary::make(mistake);
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { unreachable!("a runtime without threads and I/O needs nothing") };

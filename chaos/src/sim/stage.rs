@@ -1,7 +1,7 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
 use standin::testing::{Cluster, Prng, World};
-use standin::{Placement, Timing};
+use standin::{PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(super) enum Act {
     Return(usize, Back),
     Thaw(usize),
     Hear(Vec<(usize, usize)>),
+    /// An old machine, whose place was taken, is heard again.
+    HearHost(std::net::IpAddr),
     CutOff(usize),
     Fair,
     FairLink(usize, usize),
@@ -100,9 +102,11 @@ impl Stage {
             broken => broken,
         };
         self.heal_everybody().await;
+        let ghosts = self.ghosts_know().await;
         // They may wait for peers that were frozen until now.
         *history = clients.finish().await;
         progress?;
+        ghosts?;
         let last = self.cluster.check_invariants().await.map_err(|v| Violation::new(v.invariant, v.what));
         match last {
             Err(v) if self.noisy && v.invariant == "bad_input_reaches_no_handler" => {}
@@ -177,6 +181,7 @@ impl Stage {
     /// Mends the links, and the machines of a majority drawn by chance; these must get going without the others.
     async fn heal_a_majority(&mut self) -> Result<(), Violation> {
         self.agenda.clear();
+        self.cluster.end_rightful_ghosts();
         let peers = self.plan.peers;
         let mut order: Vec<usize> = (0..peers).collect();
         for at in (1..peers).rev() {
@@ -217,6 +222,25 @@ impl Stage {
         }
         self.trace.say("the majority goes on");
         Ok(())
+    }
+
+    /// Who lost its name to another learns of it, and ends.
+    async fn ghosts_know(&mut self) -> Result<(), Violation> {
+        let patience = self.patience();
+        let mut known = Ok(());
+        for (peer, process) in self.cluster.ghosts() {
+            process.thaw();
+            let told = peer.wait_until(|s| s.phase == PhaseStatus::Retired, patience).await;
+            match told {
+                // It may have failed before, or is retired: the wait ends early, as an error.
+                Ok(()) | Err(WaitError::Retired | WaitError::Failed(_)) => {}
+                Err(e) => {
+                    known = Err(Violation::new("a_retired_process_learns_of_it", format!("{peer:?}: {e}")))
+                }
+            }
+        }
+        self.cluster.end_ghosts();
+        known
     }
 
     async fn heal_everybody(&mut self) {

@@ -24,11 +24,19 @@ impl Stage {
                 self.trace.say(format_args!("healed: {} links", links.len()));
                 links.iter().for_each(|(from, to)| self.one_way(*from, *to, false));
             }
+            Act::HearHost(host) => {
+                self.trace.say(format_args!("{host} is heard again"));
+                for at in 0..self.plan.peers {
+                    let other = self.cluster.host(at);
+                    self.world.network().heal(host, other);
+                    self.world.network().heal(other, host);
+                }
+            }
             Act::CutOff(at) => self.cut_off(at, Way::Both),
             Act::Fair => self.world.network().set_weather(Weather::fair()),
             Act::FairLink(from, to) => {
-                let host = standin::testing::World::host;
-                self.world.network().set_link(host(from), host(to), None);
+                let (from, to) = (self.cluster.host(from), self.cluster.host(to));
+                self.world.network().set_link(from, to, None);
             }
             Act::Restart(at) => {
                 if self.running[at] {
@@ -106,8 +114,8 @@ impl Stage {
                 let (from, to) = (from as usize % self.plan.peers, to as usize % self.plan.peers);
                 let delay = Duration::from_millis(delay_ms);
                 let weather = Weather { delay, loss, ..Weather::fair() };
-                let host = standin::testing::World::host;
-                self.world.network().set_link(host(from), host(to), Some(weather));
+                let hosts = (self.cluster.host(from), self.cluster.host(to));
+                self.world.network().set_link(hosts.0, hosts.1, Some(weather));
                 self.later(for_ms, Act::FairLink(from, to));
             }
             Fault::PowerCut { away_ms } => {
@@ -133,6 +141,22 @@ impl Stage {
                 }
                 self.later(away_ms, Act::Restart(at));
             }
+            Fault::Usurp { who, way, for_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                if !self.may_lose_a_disk() {
+                    return Ok(());
+                }
+                self.wiped[at] = true;
+                self.trace.say(format_args!("another machine is started as peer-{}", at + 1));
+                self.cut_off(at, way);
+                let old = self.cluster.host(at);
+                self.later(for_ms, Act::HearHost(old));
+                self.conceal(at);
+                match self.cluster.usurp(at).await {
+                    Ok(()) => self.announce(at),
+                    Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
+                }
+            }
             Fault::Noise { who, draw } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 self.noisy = true;
@@ -149,9 +173,9 @@ impl Stage {
     }
 
     fn one_way(&self, from: usize, to: usize, cut: bool) {
-        let host = standin::testing::World::host;
+        let (from, to) = (self.cluster.host(from), self.cluster.host(to));
         let network = self.world.network();
-        if cut { network.cut(host(from), host(to)) } else { network.heal(host(from), host(to)) }
+        if cut { network.cut(from, to) } else { network.heal(from, to) }
     }
 
     fn links_of(&self, at: usize) -> Vec<(usize, usize)> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::kinds::{Access, Enter, Ledger, Register};
+use super::kinds::{Access, Enter, Ledger, Panic, Register};
 use crate::plan::Plan;
 
 /// What became of a request.
@@ -130,7 +130,10 @@ impl Client {
             let Some((peer, process)) = self.desk.any(&mut self.random) else { continue };
             let actor = self.random.below(u64::from(self.actors)) as u32;
             let deadline = Duration::from_millis(500 + self.random.below(6000));
-            if self.random.chance(60) {
+            if self.random.chance(1) {
+                let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { continue };
+                drop(process.spawn(async move { peer.ask_within(&to, Panic, deadline).await }).await);
+            } else if self.random.chance(60) {
                 self.access(peer, &process, actor, deadline).await;
             } else {
                 self.enter(peer, &process, actor, deadline).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::flight::Flights;
 use super::words::{Admission, Effect, Heard, Input, MemberView, Refusal, Status};
 use super::{Flight, Grant, granter_wait};
+use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::core::probe::{Probes, Voters, is_lone};
 use crate::id::{Incarnation, NodeId, RaftId};
@@ -110,10 +111,11 @@ impl Granter {
             return;
         }
         self.probes.start_term(term);
+        let wait = if made(Mistake::NoWaitAfterElection) { Duration::ZERO } else { granter_wait(self.lease) };
         self.reign = Some(Reign {
             term,
             since: now,
-            settled: self.started.map_or(now, |started| started.max(now)) + granter_wait(self.lease),
+            settled: self.started.map_or(now, |started| started.max(now)) + wait,
             granting_since: now,
             seen: BTreeMap::new(),
             flights: Flights::default(),
@@ -216,11 +218,12 @@ impl Granter {
             Status::Down => return Err(Refusal::Down),
             Status::Left => return Err(Refusal::Left),
         }
-        if reign.flights.any(node) {
+        if reign.flights.any(node) && !made(Mistake::GrantedDuringMarkDown) {
             return Err(Refusal::InFlight);
         }
         let age = self.probes.age(self.own, &self.voters, now).filter(|age| *age < self.lease);
-        let quorum_age = age.ok_or(Refusal::NoQuorum)?;
+        let stale = made(Mistake::StaleLeaderGrants).then_some(Duration::ZERO);
+        let quorum_age = stale.or(age).ok_or(Refusal::NoQuorum)?;
         // No later than one lease after the probe: the holder subtracts the quorum age.
         let end = now - quorum_age + granter_wait(self.lease);
         seen.granted_until = seen.granted_until.max(Some(end));

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Grant, holder_share};
+use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::limits::{MAX_GRANTS_PENDING, MAX_HEARTBEATS_OUTSTANDING, MAX_LEASE};
 
@@ -97,7 +98,13 @@ impl PeerLease {
     }
 
     fn take_pending(&mut self) -> Option<Mono> {
-        let ripe = self.pending.iter().filter(|(index, _)| *index <= self.applied).map(|(_, end)| *end).max();
+        let at_once = made(Mistake::GrantBeforeItsIndexIsApplied);
+        let ripe = self
+            .pending
+            .iter()
+            .filter(|(index, _)| at_once || *index <= self.applied)
+            .map(|(_, end)| *end)
+            .max();
         self.pending.retain(|(index, _)| *index > self.applied);
         if ripe <= self.until {
             return None;

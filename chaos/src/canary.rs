@@ -1,0 +1,39 @@
+//! Proof that the checks can fail: each known mistake must be noticed.
+
+use standin::canary::Mistake;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use crate::fleet::{Summary, Terms, run_all};
+
+/// The mistake of a name.
+pub fn named(name: &str) -> Option<Mistake> {
+    Mistake::ALL.into_iter().find(|mistake| format!("{mistake:?}") == name)
+}
+
+/// Makes every mistake (or those named) until it is caught, and prints a table.
+pub fn catch_all(only: &[String], seeds: u64, minutes: u64, jobs: usize) -> ExitCode {
+    println!("{:<30} {:<34} {:>6} {:>8}", "mistake", "caught by", "seeds", "minutes");
+    let mut missed = 0;
+    for mistake in Mistake::ALL {
+        let name = format!("{mistake:?}");
+        if !only.is_empty() && !only.contains(&name) {
+            continue;
+        }
+        let terms = Terms { minutes, nodes: None, mistake: Some(name.clone()) };
+        let caught = Mutex::new((0_u64, None::<Summary>));
+        run_all(0..seeds, jobs, &terms, |run| {
+            let Ok(mut caught) = caught.lock() else { return true };
+            caught.0 += 1;
+            if run.violation.is_some() && caught.1.is_none() {
+                caught.1 = Some(run);
+            }
+            caught.1.is_some()
+        });
+        let (tried, caught) = caught.into_inner().unwrap_or_default();
+        let by = caught.as_ref().and_then(|run| run.violation.as_ref()).map(|v| v.invariant.as_str());
+        println!("{name:<30} {:<34} {tried:>6} {:>8}", by.unwrap_or("NOT CAUGHT"), tried * minutes);
+        missed += u32::from(by.is_none());
+    }
+    ExitCode::from(u8::from(missed > 0))
+}

@@ -1,0 +1,83 @@
+//! Known mistakes in the protocol, one switch each, to prove that the checks would notice them.
+//!
+//! Without the feature `canary` no switch exists. With it, all are off until a test turns one on, for the
+//! thread it runs on: a simulated cluster is one thread.
+
+#[cfg(feature = "canary")]
+use std::cell::Cell;
+
+/// A mistake that somebody could have made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, dead_code, reason = "each name says what is done wrong")]
+pub enum Mistake {
+    DiskIdReused,
+    NoWaitAfterElection,
+    LeaseFromReceipt,
+    StaleLeaderGrants,
+    AnswerCreditedToNewerProbe,
+    GrantedDuringMarkDown,
+    GrantBeforeItsIndexIsApplied,
+    AdmittedBeforeCommit,
+    EpochUnchecked,
+    CopiesNotDurable,
+    TooFewCopiesAccepted,
+    RestartUnderSameEpoch,
+    AppendNotSynced,
+    VoteNotSynced,
+    RetiredAccepted,
+    RepliesReleasedEarly,
+    DigestNotVerified,
+    JointNeverFinished,
+    GateIgnored,
+    RetriedAfterUnknown,
+}
+
+#[cfg(feature = "canary")]
+impl Mistake {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::DiskIdReused,
+        Self::NoWaitAfterElection,
+        Self::LeaseFromReceipt,
+        Self::StaleLeaderGrants,
+        Self::AnswerCreditedToNewerProbe,
+        Self::GrantedDuringMarkDown,
+        Self::GrantBeforeItsIndexIsApplied,
+        Self::AdmittedBeforeCommit,
+        Self::EpochUnchecked,
+        Self::CopiesNotDurable,
+        Self::TooFewCopiesAccepted,
+        Self::RestartUnderSameEpoch,
+        Self::AppendNotSynced,
+        Self::VoteNotSynced,
+        Self::RetiredAccepted,
+        Self::RepliesReleasedEarly,
+        Self::DigestNotVerified,
+        Self::JointNeverFinished,
+        Self::GateIgnored,
+        Self::RetriedAfterUnknown,
+    ];
+}
+
+#[cfg(feature = "canary")]
+thread_local! {
+    static MADE: Cell<Option<Mistake>> = const { Cell::new(None) };
+}
+
+/// Makes one mistake on this thread from now on, or none.
+#[cfg(feature = "canary")]
+pub fn make(mistake: Option<Mistake>) {
+    MADE.set(mistake);
+}
+
+/// Whether a mistake is made.
+#[cfg(feature = "canary")]
+pub(crate) fn made(mistake: Mistake) -> bool {
+    MADE.get() == Some(mistake)
+}
+
+/// Whether a mistake is made.
+#[cfg(not(feature = "canary"))]
+pub(crate) const fn made(_: Mistake) -> bool {
+    false
+}
