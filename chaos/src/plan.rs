@@ -51,6 +51,8 @@ pub enum Who {
 pub enum Back {
     /// With what a power failure left of its disk.
     Disk,
+    /// The same, at another address, if enough others are there to tell it to.
+    DiskMoved,
     /// Another machine with an empty disk.
     Empty,
     /// The same, at the old address.
@@ -120,7 +122,14 @@ impl Draw {
     }
 
     fn back(&mut self) -> Back {
-        *self.0.pick(&[Back::Disk, Back::Disk, Back::Empty, Back::Empty, Back::EmptySamePort, Back::Backup])
+        *self.0.pick(&[
+            Back::Disk,
+            Back::DiskMoved,
+            Back::Empty,
+            Back::Empty,
+            Back::EmptySamePort,
+            Back::Backup,
+        ])
     }
 
     /// One fault of a family.

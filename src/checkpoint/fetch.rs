@@ -74,10 +74,8 @@ impl Shared {
 
     /// One holder's copy; none if it says that it has no valid one (or sends an invalid one).
     async fn get_copy(&self, disk: RaftId, key: &CopyKey) -> io::Result<Option<Vec<u8>>> {
-        let dests = self.dests_of_disk(disk);
-        let dest = dests.first().ok_or_else(|| other("its holder is no member now"))?;
         let header = StreamHeader::GetCopy(key.clone());
-        let stream = self.open(dest, &header, self.timing.store).await.map_err(other)?;
+        let stream = self.open_on_disk(disk, &header, self.timing.store).await.map_err(other)?;
         let (_send, mut recv) = stream.split();
         let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no answer"))?;
         if frame.is_empty() {

@@ -61,9 +61,7 @@ impl Shared {
     ) -> io::Result<()> {
         let limit = self.timing.store;
         let exchange = async {
-            let dests = self.dests_of_disk(disk);
-            let dest = dests.first().ok_or_else(|| other("no member has this disk"))?;
-            let stream = self.open(dest, &StreamHeader::PutCopies, limit).await.map_err(other)?;
+            let stream = self.open_on_disk(disk, &StreamHeader::PutCopies, limit).await.map_err(other)?;
             let (mut send, mut recv) = stream.split();
             for (key, bytes) in copies {
                 send_copy(&mut send, key, bytes).await?;

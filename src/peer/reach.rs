@@ -183,6 +183,23 @@ impl Shared {
         transport.open_stream(to, encode(header), deadline).await
     }
 
+    /// Opens a stream of its own to the process that runs a given disk, wherever that may be.
+    pub(crate) async fn open_on_disk(
+        &self,
+        disk: RaftId,
+        header: &StreamHeader,
+        deadline: Duration,
+    ) -> Result<FramedStream, RequestError> {
+        let mut failed = RequestError::NotSent("no member has this disk".into());
+        for dest in self.dests_of_disk(disk) {
+            match self.open(&dest, header, deadline).await {
+                Ok(stream) => return Ok(stream),
+                Err(e) => failed = e,
+            }
+        }
+        Err(failed)
+    }
+
     fn on_refusal(&self, refusal: &Refusal) {
         match refusal {
             Refusal::Retired { by } => self.retire(*by),
@@ -264,14 +281,7 @@ impl RaftLink for Link {
         async move {
             let shared = shared?;
             let header = StreamHeader::Raft { to, header: ByteBuf::from(header) };
-            let mut failed = unreachable("no member has this disk");
-            for dest in shared.dests_of_disk(to) {
-                match shared.open(&dest, &header, deadline).await {
-                    Ok(stream) => return Ok(halves(stream)),
-                    Err(e) => failed = unreachable(e),
-                }
-            }
-            Err(failed)
+            shared.open_on_disk(to, &header, deadline).await.map(halves).map_err(unreachable)
         }
         .boxed()
     }

@@ -257,6 +257,14 @@ impl Cluster {
         self.launch(at, self.ground.any_address(self.seats[at].host)).await
     }
 
+    /// The same, at the address where it was.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restart_at_same_address_unjoined(&mut self, at: usize) -> Result<(), Failure> {
+        self.launch(at, self.seats[at].addr).await
+    }
+
     /// Starts a process under a killed peer's node id, with an empty disk, on another port.
     ///
     /// # Errors

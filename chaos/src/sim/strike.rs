@@ -238,11 +238,7 @@ impl Stage {
         if self.running[at] {
             return;
         }
-        let loses = back != Back::Disk && !self.wiped[at];
-        let back = if loses && !self.may_lose_a_disk() { Back::Disk } else { back };
-        if back != Back::Disk {
-            self.wiped[at] = true;
-        }
+        let back = self.as_allowed(at, back);
         self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
         if back == Back::Backup {
             // It is a copy of what it was then; and no machine uses two.
@@ -251,7 +247,8 @@ impl Stage {
             }
         }
         let started = match back {
-            Back::Disk | Back::Backup => self.cluster.restart_unjoined(at).await,
+            Back::Disk => self.cluster.restart_at_same_address_unjoined(at).await,
+            Back::DiskMoved | Back::Backup => self.cluster.restart_unjoined(at).await,
             Back::Empty => self.cluster.replace_unjoined(at).await,
             Back::EmptySamePort => self.cluster.replace_at_same_address_unjoined(at).await,
         };
@@ -262,6 +259,18 @@ impl Stage {
             }
             Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
         }
+    }
+
+    /// Not every machine may come back as planned: too many lost disks are more than a cluster promises to
+    /// survive; and who moves while nobody is there to hear of it is never found again.
+    fn as_allowed(&mut self, at: usize, back: Back) -> Back {
+        let keeps = matches!(back, Back::Disk | Back::DiskMoved);
+        if !keeps && !self.wiped[at] && !self.may_lose_a_disk() {
+            return Back::Disk;
+        }
+        self.wiped[at] |= !keeps;
+        let others = self.running.iter().filter(|runs| **runs).count();
+        if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
     }
 
     /// Whether a peer says that only an operator can help.

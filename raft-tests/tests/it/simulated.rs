@@ -4,7 +4,7 @@ use standin::testing::{Cluster, World};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::support::{add, counter, counters, logs, other_than, sum};
+use crate::support::{add, counter, counters, holders, logs, other_than, sum};
 
 #[tokio::test(start_paused = true)]
 async fn a_simulated_machine_is_lost_and_replaced() {
@@ -39,4 +39,58 @@ async fn a_simulated_process_that_is_frozen_past_its_lease_goes_on_where_it_was(
     assert_eq!(answer.await.unwrap(), Ok(2));
     assert!(asked.elapsed() >= Duration::from_secs(3));
     cluster.check_invariants().await.unwrap();
+}
+
+/// Its disk has all but the newest entries: what is missing must not wait for anybody's patience.
+#[tokio::test(start_paused = true)]
+async fn a_simulated_machine_that_comes_back_with_its_disk_is_soon_up_to_date() {
+    logs();
+    for (seed, away_ms) in [(3, 100), (4, 700), (5, 1500), (6, 4000), (7, 12_000)] {
+        let mut cluster = Cluster::simulated(World::new(seed), 5, counters).await.unwrap();
+        cluster.everything_lives_again().await.unwrap();
+        let lost = other_than(&cluster, &[cluster.leader().await.unwrap()]);
+        cluster.kill(lost);
+        tokio::time::sleep(Duration::from_millis(away_ms)).await;
+        cluster.restart_unjoined(lost).await.unwrap();
+        let back = Instant::now();
+        cluster.peer(lost).joined(Duration::from_secs(20)).await.unwrap();
+        // A lease that nobody renews, and two attempts at the address where it was.
+        assert!(back.elapsed() < Duration::from_millis(2500), "away {away_ms} ms: {:?}", back.elapsed());
+    }
+}
+
+/// While nobody leads, a process says hello to one peer, and dies. The next one on its disk has another
+/// address, and nothing to say to that peer; which must find it all the same.
+#[tokio::test(start_paused = true)]
+async fn copies_reach_a_machine_whose_earlier_process_was_heard_of_at_another_address() {
+    logs();
+    let mut cluster = Cluster::simulated(World::new(8), 4, counters).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let at = 0;
+    let name = counter(&cluster, at, "apples", 1).await;
+    let lost = holders(&cluster, at, &name).await[0];
+    (1..4).for_each(|peer| cluster.kill(peer));
+    let others: Vec<usize> = (1..4).filter(|peer| *peer != lost).collect();
+    cluster.restart_unjoined(lost).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    cluster.kill(lost);
+    for peer in others.iter().copied() {
+        cluster.restart_at_same_address_unjoined(peer).await.unwrap();
+    }
+    let two_lead = |cluster: &Cluster| others.iter().any(|peer| cluster.peer(*peer).status().leads);
+    while !two_lead(&cluster) {
+        cluster.isolate(at);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        cluster.heal_all();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    cluster.cut(lost, at);
+    cluster.restart(lost).await.unwrap();
+    cluster.heal_all();
+    for n in 2..6 {
+        let sum = cluster.peer(at).ask_durable(&name, crate::support::Add(1), Duration::from_secs(9)).await;
+        assert_eq!(sum, Ok(n));
+    }
+    assert!(two_lead(&cluster), "the leader reaches everybody, and would prove nothing");
+    assert!(holders(&cluster, at, &name).await.contains(&lost));
 }
