@@ -28,7 +28,7 @@ fn fill(bytes: &mut [u8]) -> bool {
     let filled = CHANCE.try_with(|chance| {
         let mut chance = chance.try_borrow_mut().ok()?;
         let chance = chance.as_mut()?;
-        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&chance.next().to_le_bytes()[..part.len()]));
+        bytes.chunks_mut(8).for_each(|part| part.copy_from_slice(&chance.any().to_le_bytes()[..part.len()]));
         Some(())
     });
     matches!(filled, Ok(Some(())))

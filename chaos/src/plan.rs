@@ -135,7 +135,7 @@ impl Draw {
     /// One fault of a family.
     fn fault(&mut self, family: u64, scale: u64) -> Fault {
         let for_ms = scale * self.between(1, 60) * self.between(1, 10) * 10;
-        let draw = self.0.next();
+        let draw = self.0.any();
         match family {
             0 => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
             1 => Fault::Freeze { who: self.who(), for_ms },

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SanType, date_time_ymd,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -38,7 +38,7 @@ impl Authority {
     /// If the cluster's name is not 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     pub fn create(cluster: &str) -> Result<Self, IdentityError> {
         let name = CertificateName::authority(cluster)?;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(issue)?;
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(issue)?;
         let certificate = authority_params(&name)?.self_signed(&key).map_err(issue)?;
         Ok(Self { name, certificate_pem: certificate.pem(), key_pem: key.serialize_pem() })
     }
@@ -96,7 +96,7 @@ impl Authority {
         until: SystemTime,
     ) -> Result<Identity, IdentityError> {
         let name = CertificateName::node(self.cluster(), node)?;
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(issue)?;
+        let key = KeyPair::generate_for(&PKCS_ED25519).map_err(issue)?;
         let mut params = CertificateParams::new(vec![PEER_DNS_NAME.to_owned()]).map_err(issue)?;
         params.subject_alt_names.push(SanType::URI(name.to_string().try_into().map_err(issue)?));
         params.distinguished_name = common_name(node.as_str());

@@ -113,13 +113,17 @@ impl Shared {
         }
         let request = Request::Join(Join { forwarded: true, ..join });
         match self.ask_disk(leader, request, JOIN_DEADLINE / 2).await {
+            // Where the leader was there may be a new process now, the asker itself even, that knows nothing.
+            Ok(Answer::Join(JoinAnswer::NoLeader { founded: false })) => no_leader,
             Ok(Answer::Join(answer)) => answer,
             _ => no_leader,
         }
     }
 
+    /// Whether this peer knows of a cluster: its disk belongs to one long before it is a member again. If the
+    /// disk cannot tell, it says yes: a second founding would be worse than none.
     fn is_founded(&self) -> bool {
-        self.admission().is_some() || self.state(|s| s.cluster.is_some()).unwrap_or(false)
+        self.admission().is_some() || Disk::read(self.store.as_ref()).map_or(true, |disk| disk.is_some())
     }
 
     /// The leader's decision. None if it turns out that this peer does not lead.

@@ -34,10 +34,21 @@ impl Shared {
             .into());
         }
         if let Some(disk) = &mut disk {
+            // Before it is a member again: a peer of another cluster must not answer it, nor get an answer.
+            if let Some(transport) = self.transport() {
+                transport.set_hello(None, None, Some(disk.cluster_id));
+            }
             disk.note_asking(self.nonce, self.store.as_ref()).await?;
         }
         loop {
             match self.ask_to_join(disk.as_ref()).await {
+                Round::Admitted(_, cluster_id)
+                    if disk.as_ref().is_some_and(|d| d.cluster_id != cluster_id) =>
+                {
+                    return Err("the data directory belongs to another cluster; choose another directory, \
+                        or other contacts"
+                        .into());
+                }
                 Round::Admitted(admission, cluster_id) => {
                     return self.settle(admission, cluster_id, disk).await;
                 }

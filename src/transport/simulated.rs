@@ -131,7 +131,7 @@ impl SimNetwork {
         let socket = Arc::new(SimSocket { local, wires: self.0.clone(), inbox: Mutex::default() });
         inner.sockets.insert(local, Arc::downgrade(&socket));
         let mut seed = [0; 32];
-        seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&inner.random.next().to_le_bytes()));
+        seed.chunks_mut(8).for_each(|part| part.copy_from_slice(&inner.random.any().to_le_bytes()));
         Ok(Network::simulated(socket, Arc::new(SimRuntime), Some(seed)))
     }
 

@@ -164,7 +164,7 @@ impl Stage {
                 let Some(to) = self.cluster.peer(at).status().addr else { return Ok(()) };
                 for _ in 0..20 {
                     let length = 1 + noise.below(1400);
-                    let bytes = (0..length).map(|_| noise.next() as u8).collect();
+                    let bytes = (0..length).map(|_| noise.any() as u8).collect();
                     self.world.network().inject(SocketAddr::from(([10, 9, 9, 9], 9)), to, bytes);
                 }
             }

@@ -48,17 +48,20 @@ pub struct History {
     pub orders: Vec<Call<Order>>,
 }
 
+/// A running peer, and the process that it is.
+type Running = (Peer, Process);
+
 /// Where the running peers are to be found.
 #[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<Vec<Option<(Peer, Process)>>>>);
+pub struct Desk(Arc<Mutex<Vec<Option<Running>>>>);
 
 impl Desk {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<(Peer, Process)>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Running>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says who runs now.
-    pub fn set(&self, at: usize, who: Option<(Peer, Process)>) {
+    pub fn set(&self, at: usize, who: Option<Running>) {
         let mut desk = self.lock();
         if desk.len() <= at {
             desk.resize_with(at + 1, || None);
@@ -66,7 +69,7 @@ impl Desk {
         desk[at] = who;
     }
 
-    fn any(&self, random: &mut Prng) -> Option<(Peer, Process)> {
+    fn any(&self, random: &mut Prng) -> Option<Running> {
         let desk = self.lock();
         let running: Vec<_> = desk.iter().flatten().collect();
         if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }

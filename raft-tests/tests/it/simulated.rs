@@ -1,6 +1,6 @@
 //! The harness's simulated clusters: the same peers on a network, disks and clocks of memory.
 
-use standin::testing::{Cluster, World};
+use standin::testing::{Cluster, Weather, World};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -93,4 +93,30 @@ async fn copies_reach_a_machine_whose_earlier_process_was_heard_of_at_another_ad
     }
     assert!(two_lead(&cluster), "the leader reaches everybody, and would prove nothing");
     assert!(holders(&cluster, at, &name).await.contains(&lost));
+}
+
+/// The founder's machine is replaced while all others are still on their way back: they know of the cluster,
+/// and it must not found another.
+#[tokio::test(start_paused = true)]
+async fn a_founder_that_comes_back_empty_after_a_power_cut_founds_no_second_cluster() {
+    logs();
+    for ahead_ms in (0..1200).step_by(100) {
+        let world = World::new(ahead_ms);
+        let mut cluster = Cluster::simulated(world.clone(), 3, counters).await.unwrap();
+        cluster.everything_lives_again().await.unwrap();
+        let name = counter(&cluster, 1, "apples", 7).await;
+        (0..3).for_each(|peer| cluster.kill(peer));
+        // Slow links: it takes each a while to learn that nobody leads, and then to start Raft.
+        world.network().set_weather(Weather { delay: Duration::from_millis(60), ..Weather::fair() });
+        cluster.replace_at_same_address_unjoined(0).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(ahead_ms)).await;
+        for peer in [1, 2] {
+            cluster.restart_at_same_address_unjoined(peer).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        world.network().set_weather(Weather::fair());
+        cluster.everything_lives_again().await.unwrap();
+        assert_eq!(sum(&cluster, 0, &name).await, 7);
+        cluster.check_invariants().await.unwrap();
+    }
 }

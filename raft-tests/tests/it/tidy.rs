@@ -46,9 +46,10 @@ const IMPURE: [&str; 12] = [
 const PANICS: [&str; 6] = [".unwrap()", ".expect(", "panic!(", "unreachable!(", "todo!(", "unimplemented!("];
 
 /// Panics that stay: file, text of the line, and why it cannot strike a user.
-const REASONED: [(&str, &str, &str); 3] = [
+const REASONED: [(&str, &str, &str); 4] = [
     ("src/testing/cluster.rs", "this peer was killed", "a harness for tests: the panic is documented"),
     ("src/testing/cluster.rs", "a node id of this cluster", "a harness for tests: the panic is documented"),
+    ("src/testing/cluster.rs", "this peer is simulated", "a harness for tests: the panic is documented"),
     ("src/actor/context.rs", "outside the runtime's own tests", "every actor starts inside a peer"),
 ];
 
