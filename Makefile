@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix
+.PHONY: help setup demo test chaos check fix
 
 WHOLE := --workspace --all-features
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -23,6 +23,10 @@ demo: setup ## PageRank on eleven processes, one of them killed on the way (ARGS
 
 test: setup ## all tests
 	cargo test --locked $(WHOLE) --no-fail-fast
+
+chaos: setup ## 15 minutes of simulated clusters under faults (SEEDS=A..B for others)
+	cargo build --locked --release -p chaos
+	$(TARGET)/release/chaos sim --wall-minutes 15 --seeds $(or $(SEEDS),0..100000)
 
 check: setup ## changes nothing: format, lints, documentation, licences, house rules
 	cargo fmt --all -- --check

@@ -39,6 +39,9 @@ enum What {
         /// For how many simulated minutes faults strike.
         #[arg(long, default_value_t = 2)]
         minutes: u64,
+        /// Begin no more runs after so many minutes.
+        #[arg(long)]
+        wall_minutes: Option<u64>,
         /// Go on after a broken promise.
         #[arg(long)]
         keep_going: bool,
@@ -94,8 +97,9 @@ fn main() -> ExitCode {
             .try_init(),
     );
     match Cli::parse().what {
-        What::Sim { seeds, jobs, nodes, minutes, keep_going } => {
-            campaign(seeds, jobs, &Terms { minutes, nodes, mistake: None }, keep_going)
+        What::Sim { seeds, jobs, nodes, minutes, wall_minutes, keep_going } => {
+            let terms = Terms { minutes, nodes, mistake: None };
+            campaign(seeds, jobs, &terms, wall_minutes, keep_going)
         }
         What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
         What::Replay { seed, nodes, minutes, mistake, json, history } => {
@@ -135,7 +139,16 @@ struct Sums {
     took_s: f64,
 }
 
-fn campaign(seeds: Range<u64>, jobs: usize, terms: &Terms, keep_going: bool) -> ExitCode {
+fn campaign(
+    seeds: Range<u64>,
+    jobs: usize,
+    terms: &Terms,
+    wall_minutes: Option<u64>,
+    keep_going: bool,
+) -> ExitCode {
+    // Tokio's clock: a wall clock may jump.
+    let begun = tokio::time::Instant::now();
+    let late = || wall_minutes.is_some_and(|minutes| begun.elapsed().as_secs() >= minutes * 60);
     let sums = Mutex::new(Sums::default());
     fleet::run_all(seeds, jobs, terms, |run| {
         let Ok(mut sums) = sums.lock() else { return true };
@@ -160,7 +173,7 @@ fn campaign(seeds: Range<u64>, jobs: usize, terms: &Terms, keep_going: bool) -> 
             println!("  VIOLATION {}: {}", violation.invariant, violation.what);
             println!("  replay: cargo run -p chaos -- {}", terms.arguments(run.seed).join(" "));
         }
-        run.violation.is_some() && !keep_going
+        late() || (run.violation.is_some() && !keep_going)
     });
     let sums = sums.into_inner().unwrap_or_default();
     println!(

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, date_time_ymd,
+    KeyPair, KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber, date_time_ymd,
 };
 use rustls_pki_types::{CertificateDer, UnixTime};
 
@@ -104,6 +104,7 @@ impl Authority {
         params.not_before = epoch + since_1970(from);
         params.not_after = epoch + since_1970(until);
         params.use_authority_key_identifier_extension = true;
+        params.serial_number = Some(serial_number()?);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ClientAuth, ExtendedKeyUsagePurpose::ServerAuth];
@@ -118,6 +119,14 @@ impl Authority {
 #[expect(clippy::disallowed_methods, reason = "a certificate's dates are wall-clock dates")]
 fn a_day_ago() -> SystemTime {
     SystemTime::now().checked_sub(CERTIFICATE_BACKDATE).unwrap_or(UNIX_EPOCH)
+}
+
+/// A random one, of the same length always: leading zeros are not written.
+fn serial_number() -> Result<SerialNumber, IdentityError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(issue)?;
+    bytes[0] = bytes[0] & 0x3f | 0x40;
+    Ok(SerialNumber::from_slice(&bytes))
 }
 
 /// The same for the same name, always: it is what an issuer is rebuilt from.

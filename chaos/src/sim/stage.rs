@@ -1,5 +1,6 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
+use standin::id::Incarnation;
 use standin::testing::{Cluster, Prng, World};
 use standin::{PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
@@ -42,7 +43,8 @@ pub(super) struct Stage {
     pub(super) running: Vec<bool>,
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
-    pub(super) backups: BTreeMap<usize, std::path::PathBuf>,
+    /// Copies of disks, and the process that ran on each then.
+    pub(super) backups: BTreeMap<usize, (std::path::PathBuf, Option<Incarnation>)>,
     pub(super) newest: usize,
     pub(super) struck: u64,
     pub(super) noisy: bool,
@@ -188,7 +190,9 @@ impl Stage {
             order.swap(at, self.random.below(at as u64 + 1) as usize);
         }
         // Of the voters before the last disks were lost, there must be a majority too.
-        let enough = |some: &[usize]| some.iter().filter(|at| !self.wiped[**at]).count() > peers / 2;
+        let voters = self.voters();
+        let intact = |at: &&usize| !self.wiped[**at] && voters.contains(at);
+        let enough = |some: &[usize]| some.iter().filter(intact).count() > voters.len() / 2;
         let size = (peers / 2 + 1..=peers).find(|n| enough(&order[..*n])).unwrap_or(peers);
         let (mut healed, others) = (order[..size].to_vec(), order[size..].to_vec());
         healed.sort_unstable();
@@ -241,6 +245,16 @@ impl Stage {
         }
         self.cluster.end_ghosts();
         known
+    }
+
+    /// Who votes, as the running peer says that has applied most; everybody, if none runs.
+    fn voters(&self) -> Vec<usize> {
+        let newest = self.cluster.peers().map(standin::Peer::status).max_by_key(|status| status.applied);
+        let votes = |at: &usize| {
+            let member = newest.as_ref().and_then(|status| status.members.get(&self.cluster.node(*at)));
+            newest.is_none() || member.is_some_and(|member| member.votes)
+        };
+        (0..self.plan.peers).filter(votes).collect()
     }
 
     async fn heal_everybody(&mut self) {

@@ -1,6 +1,7 @@
 //! What each fault does, and how it ends.
 
 use standin::PhaseStatus;
+use standin::id::Incarnation;
 use standin::testing::{Prng, Weather};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -72,10 +73,11 @@ impl Stage {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 if back == Back::Backup && !self.backups.contains_key(&at) {
                     // Made now, and used at the next such fault.
+                    let process = self.newest_process(at);
                     self.conceal(at);
                     self.cluster.kill(at);
                     if let Ok(dir) = self.cluster.copy_of_dir(at).await {
-                        self.backups.insert(at, dir);
+                        self.backups.insert(at, (dir, process));
                     }
                     self.later(away_ms, Act::Return(at, Back::Disk));
                     return Ok(());
@@ -242,7 +244,7 @@ impl Stage {
         self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
         if back == Back::Backup {
             // It is a copy of what it was then; and no machine uses two.
-            if let Some(dir) = self.backups.remove(&at) {
+            if let Some((dir, _)) = self.backups.remove(&at) {
                 self.cluster.set_dir(at, dir);
             }
         }
@@ -264,6 +266,11 @@ impl Stage {
     /// Not every machine may come back as planned: too many lost disks are more than a cluster promises to
     /// survive; and who moves while nobody is there to hear of it is never found again.
     fn as_allowed(&mut self, at: usize, back: Back) -> Back {
+        // A copy of a disk on which nobody else has run since is not told from the disk: operators are warned.
+        let told = |(_, process): &(_, _)| self.newest_process(at) > *process;
+        if back == Back::Backup && !self.backups.get(&at).is_some_and(told) {
+            return Back::Disk;
+        }
         let keeps = matches!(back, Back::Disk | Back::DiskMoved);
         if !keeps && !self.wiped[at] && !self.may_lose_a_disk() {
             return Back::Disk;
@@ -271,6 +278,12 @@ impl Stage {
         self.wiped[at] |= !keeps;
         let others = self.running.iter().filter(|runs| **runs).count();
         if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
+    }
+
+    /// The newest process of a node that any running peer knows of.
+    fn newest_process(&self, at: usize) -> Option<Incarnation> {
+        let node = self.cluster.node(at);
+        self.cluster.peers().filter_map(|peer| peer.status().members.get(&node).map(|m| m.incarnation)).max()
     }
 
     /// Whether a peer says that only an operator can help.
