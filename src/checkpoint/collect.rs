@@ -27,7 +27,7 @@ impl Shared {
     /// Collects at a steady pace, for as long as the peer runs.
     pub(crate) async fn collect_copies(self: Arc<Self>) {
         self.collect(None);
-        while self.pause(COLLECT_INTERVAL).await {
+        while self.pause(COLLECT_INTERVAL).await && !self.phase.borrow().is_over() {
             let touched = std::mem::take(&mut *crate::peer::lock(&self.collectable));
             self.collect(Some(touched));
         }

@@ -41,6 +41,8 @@ pub(super) struct Stage {
     acts: BTreeMap<u64, Act>,
     number: u64,
     pub(super) running: Vec<bool>,
+    /// Disks that fail, noticed or not.
+    pub(super) sick: Vec<bool>,
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
@@ -77,6 +79,7 @@ pub(super) async fn play(
         acts: BTreeMap::new(),
         number: 0,
         running: vec![true; peers],
+        sick: vec![false; peers],
         wiped: vec![false; peers],
         backups: BTreeMap::new(),
         newest: 0,
@@ -147,6 +150,7 @@ impl Stage {
 
     pub(super) fn conceal(&mut self, at: usize) {
         self.running[at] = false;
+        self.sick[at] = false;
         self.desk.set(at, None);
     }
 
@@ -269,7 +273,7 @@ impl Stage {
             if self.running[at] {
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
-                if self.is_broken(at) {
+                if self.sick[at] || self.is_broken(at) {
                     self.conceal(at);
                     self.cluster.kill(at);
                 }

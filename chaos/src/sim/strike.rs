@@ -136,6 +136,7 @@ impl Stage {
             Fault::BadDisk { who, full, away_ms } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 let disk = self.world.disk(self.cluster.dir(at));
+                self.sick[at] = true;
                 if full {
                     disk.set_full(true)
                 } else {
