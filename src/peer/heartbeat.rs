@@ -8,6 +8,7 @@ use crate::core::lease::{Effect, Input, PeerInput, Refusal};
 use crate::core::state::Status;
 use crate::id::{Incarnation, NodeId};
 use crate::raft::Consensus;
+use crate::transport::Lane;
 use crate::wire::{Answer, Heartbeat, HeartbeatAnswer, Probe, Request};
 
 impl Shared {
@@ -65,8 +66,19 @@ impl Shared {
             self.mark_up(node, incarnation);
             return Some(answer);
         }
+        let seq = heartbeat.seq;
         let request = Request::Heartbeat(heartbeat);
-        match self.ask_disk(view.leader?, request, self.timing.heartbeat * 2).await {
+        let Some(leader) = view.leader else {
+            // Nobody leads; or this process was replaced before it ever heard of a leader. Whoever knows that
+            // refuses to talk to it, and says so.
+            let all = self.whom_to_ask();
+            let turn = seq.checked_rem(all.len() as u64).and_then(|turn| usize::try_from(turn).ok());
+            if let Some(dest) = turn.and_then(|turn| all.get(turn)) {
+                drop(self.ask(dest, &request, Lane::Control, self.timing.heartbeat * 2).await);
+            }
+            return None;
+        };
+        match self.ask_disk(leader, request, self.timing.heartbeat * 2).await {
             Ok(Answer::Heartbeat(answer)) => Some(answer),
             Ok(_) => None,
             Err(e) => {

@@ -71,7 +71,7 @@ impl Shared {
         Round::Nobody { all, founded }
     }
 
-    fn whom_to_ask(&self) -> Vec<Dest> {
+    pub(super) fn whom_to_ask(&self) -> Vec<Dest> {
         let own = self.transport().map(|t| t.local_addr());
         let mut addrs = self.contacts.clone();
         addrs.extend(
