@@ -6,10 +6,24 @@
 #[cfg(feature = "canary")]
 use std::cell::Cell;
 
-/// A mistake that somebody could have made here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs, dead_code, reason = "each name says what is done wrong")]
-pub enum Mistake {
+macro_rules! mistakes {
+    ($($name:ident),* $(,)?) => {
+        /// A mistake that somebody could have made here.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs, reason = "each name says what is done wrong")]
+        pub enum Mistake {
+            $($name),*
+        }
+
+        #[cfg(feature = "canary")]
+        impl Mistake {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+mistakes! {
     DiskIdReused,
     NoWaitAfterElection,
     LeaseFromReceipt,
@@ -30,33 +44,6 @@ pub enum Mistake {
     JointNeverFinished,
     GateIgnored,
     RetriedAfterUnknown,
-}
-
-#[cfg(feature = "canary")]
-impl Mistake {
-    /// All of them.
-    pub const ALL: [Self; 20] = [
-        Self::DiskIdReused,
-        Self::NoWaitAfterElection,
-        Self::LeaseFromReceipt,
-        Self::StaleLeaderGrants,
-        Self::AnswerCreditedToNewerProbe,
-        Self::GrantedDuringMarkDown,
-        Self::GrantBeforeItsIndexIsApplied,
-        Self::AdmittedBeforeCommit,
-        Self::EpochUnchecked,
-        Self::CopiesNotDurable,
-        Self::TooFewCopiesAccepted,
-        Self::RestartUnderSameEpoch,
-        Self::AppendNotSynced,
-        Self::VoteNotSynced,
-        Self::RetiredAccepted,
-        Self::RepliesReleasedEarly,
-        Self::DigestNotVerified,
-        Self::JointNeverFinished,
-        Self::GateIgnored,
-        Self::RetriedAfterUnknown,
-    ];
 }
 
 #[cfg(feature = "canary")]

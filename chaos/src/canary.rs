@@ -8,7 +8,7 @@ use crate::fleet::{Summary, Terms, run_all};
 
 /// The mistake of a name.
 pub fn named(name: &str) -> Option<Mistake> {
-    Mistake::ALL.into_iter().find(|mistake| format!("{mistake:?}") == name)
+    Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}") == name)
 }
 
 /// Makes every mistake (or those named) until it is caught, and prints a table.

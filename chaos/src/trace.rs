@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -11,40 +12,41 @@ thread_local! {
     static START: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
+/// The simulated time since then.
+pub fn elapsed() -> Duration {
+    START.get().map(|start| start.elapsed()).unwrap_or_default()
+}
+
 /// The simulated time, for log lines.
 pub struct Elapsed;
 
 impl FormatTime for Elapsed {
     fn format_time(&self, w: &mut Writer<'_>) -> std::fmt::Result {
-        let at = START.get().map(|start| start.elapsed()).unwrap_or_default();
+        let at = elapsed();
         write!(w, "{:>5}.{:06}", at.as_secs(), at.subsec_micros())
     }
 }
 
 /// A growing list of lines. Clones are the same one.
 #[derive(Clone)]
-pub struct Trace {
-    start: Instant,
-    lines: Arc<Mutex<Vec<String>>>,
-}
+pub struct Trace(Arc<Mutex<Vec<String>>>);
 
 impl Trace {
     /// An empty one, that begins now.
     pub fn new() -> Self {
-        let start = Instant::now();
-        START.set(Some(start));
-        Self { start, lines: Arc::default() }
+        START.set(Some(Instant::now()));
+        Self(Arc::default())
     }
 
     /// Adds a line.
     pub fn say(&self, text: impl std::fmt::Display) {
-        let at = self.start.elapsed();
+        let at = elapsed();
         let line = format!("{:>5}.{:03} {text}", at.as_secs(), at.subsec_millis());
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
     }
 
     /// All lines so far.
     pub fn lines(&self) -> Vec<String> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

@@ -63,8 +63,8 @@ impl Probes {
         if term != self.term {
             return false;
         }
-        let newest = self.rounds.iter().map(|round| round.n).max();
-        let n = newest.filter(|_| made(Mistake::AnswerCreditedToNewerProbe)).unwrap_or(n);
+        let newest = || self.rounds.back().map(|round| round.n);
+        let n = if made(Mistake::AnswerCreditedToNewerProbe) { newest().unwrap_or(n) } else { n };
         let Some(round) = self.rounds.iter_mut().find(|round| round.n == n) else { return false };
         round.acks.insert(from);
         if !is_quorum(voters, &round.acks) {

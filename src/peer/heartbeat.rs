@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::reach::in_turn;
 use super::shared::{Shared, lock};
 use crate::canary::{Mistake, made};
 use crate::core::lease::{Effect, Input, PeerInput, Refusal};
@@ -71,9 +72,7 @@ impl Shared {
         let Some(leader) = view.leader else {
             // Nobody leads; or this process was replaced before it ever heard of a leader. Whoever knows that
             // refuses to talk to it, and says so.
-            let all = self.whom_to_ask();
-            let turn = seq.checked_rem(all.len() as u64).and_then(|turn| usize::try_from(turn).ok());
-            if let Some(dest) = turn.and_then(|turn| all.get(turn)) {
+            if let Some(dest) = in_turn(&self.whom_to_ask(), seq) {
                 drop(self.ask(dest, &request, Lane::Control, self.timing.heartbeat * 2).await);
             }
             return None;

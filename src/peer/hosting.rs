@@ -60,10 +60,6 @@ impl Shared {
         .flatten()
     }
 
-    fn is_assigned(&self, id: &ActorId, epoch: Epoch) -> bool {
-        self.assigned(id).is_some_and(|a| a.epoch == epoch)
-    }
-
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
     fn is_lost_here(&self, id: &ActorId) -> bool {
         let me = self.incarnation();
@@ -108,7 +104,8 @@ impl Shared {
         };
         let start =
             Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
-        let wanted = || !self.phase.borrow().is_over() && self.is_assigned(id, a.epoch);
+        let stays = || self.assigned(id).is_some_and(|now| now.epoch == a.epoch);
+        let wanted = || !self.phase.borrow().is_over() && stays();
         match host.start(id.clone(), a.epoch, start, wanted) {
             Ok(()) => {}
             Err(StartError::Stale(_) | StartError::Retired | StartError::Unwanted(_)) => return,

@@ -101,22 +101,22 @@ impl Shared {
 
     /// Answers another process's wish to join, or this one's own.
     pub(super) async fn on_join(self: &Arc<Self>, join: Join) -> JoinAnswer {
-        let no_leader = JoinAnswer::NoLeader { founded: self.is_founded() };
-        let Some(consensus) = self.consensus() else { return no_leader };
+        let no_leader = || JoinAnswer::NoLeader { founded: self.is_founded() };
+        let Some(consensus) = self.consensus() else { return no_leader() };
         let view = consensus.view();
         if view.leads() {
-            return self.admit(join).await.unwrap_or(no_leader);
+            return self.admit(join).await.unwrap_or_else(no_leader);
         }
-        let (Some(leader), false) = (view.leader, join.forwarded) else { return no_leader };
+        let (Some(leader), false) = (view.leader, join.forwarded) else { return no_leader() };
         if join.node == self.node {
-            return no_leader; // the asker is this process: it asks the leader by itself
+            return no_leader(); // the asker is this process: it asks the leader by itself
         }
         let request = Request::Join(Join { forwarded: true, ..join });
         match self.ask_disk(leader, request, JOIN_DEADLINE / 2).await {
             // Where the leader was there may be a new process now, the asker itself even, that knows nothing.
-            Ok(Answer::Join(JoinAnswer::NoLeader { founded: false })) => no_leader,
+            Ok(Answer::Join(JoinAnswer::NoLeader { founded: false })) => no_leader(),
             Ok(Answer::Join(answer)) => answer,
-            _ => no_leader,
+            _ => no_leader(),
         }
     }
 

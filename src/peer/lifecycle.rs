@@ -42,13 +42,6 @@ impl Shared {
         }
         loop {
             match self.ask_to_join(disk.as_ref()).await {
-                Round::Admitted(_, cluster_id)
-                    if disk.as_ref().is_some_and(|d| d.cluster_id != cluster_id) =>
-                {
-                    return Err("the data directory belongs to another cluster; choose another directory, \
-                        or other contacts"
-                        .into());
-                }
                 Round::Admitted(admission, cluster_id) => {
                     return self.settle(admission, cluster_id, disk).await;
                 }
@@ -135,6 +128,11 @@ impl Shared {
         cluster_id: ClusterId,
         disk: Option<Disk>,
     ) -> Result<(), Failure> {
+        if disk.as_ref().is_some_and(|d| d.cluster_id != cluster_id) {
+            return Err("the data directory belongs to another cluster; choose another directory, or other \
+                contacts"
+                .into());
+        }
         let fresh = Disk {
             cluster_id,
             node: self.node.clone(),
@@ -142,8 +140,7 @@ impl Shared {
             incarnation: admission.incarnation,
             asked: vec![],
         };
-        let same_disk =
-            disk.as_ref().is_some_and(|d| d.raft_id == fresh.raft_id && d.cluster_id == cluster_id);
+        let same_disk = disk.as_ref().is_some_and(|d| d.raft_id == fresh.raft_id);
         if same_disk {
             fresh.write(self.store.as_ref()).await?;
         } else {

@@ -147,9 +147,7 @@ impl Shared {
             s.living().map(|(n, _)| n).filter(|n| *n != target && **n != self.node).cloned().collect()
         })?;
         let turn = self.now().0 / u64::try_from(self.timing.heartbeat.as_nanos()).unwrap_or(1).max(1);
-        let len = u64::try_from(others.len()).ok()?;
-        let pick = usize::try_from(turn.checked_rem(len)?).ok()?;
-        self.dest_of(others.get(pick)?)
+        self.dest_of(in_turn(&others, turn)?)
     }
 
     /// Sends bytes on a lane; a refusal that says we are retired is acted upon.
@@ -221,6 +219,12 @@ impl Shared {
             "another process has this node id; waiting for its lease to end. If it is meant to live, stop this one");
         self.emit(Event::NodeIdInUse { addr, incarnation, retry_after_ms });
     }
+}
+
+/// The one whose turn it is; none if there is nobody.
+pub(super) fn in_turn<T>(all: &[T], turn: u64) -> Option<&T> {
+    let at = turn.checked_rem(u64::try_from(all.len()).ok()?)?;
+    all.get(usize::try_from(at).ok()?)
 }
 
 /// Consensus's way to other peers.

@@ -160,10 +160,9 @@ impl RaftLogStorage<TypeConfig> for Log {
             .iter()
             .map(|entry| Ok((entry.log_id.index, encode(entry)?)))
             .collect::<io::Result<Vec<_>>>()?;
-        let lengths: Vec<usize> = encoded.iter().map(|(_, bytes)| bytes.len()).collect();
         {
             let mut recent = self.recent();
-            lengths.into_iter().zip(entries).for_each(|(length, entry)| recent.push(length, entry));
+            encoded.iter().zip(entries).for_each(|((_, bytes), entry)| recent.push(bytes.len(), entry));
         }
         if made(Mistake::AppendNotSynced) {
             self.store.log_append(encoded, Box::new(drop));

@@ -205,14 +205,19 @@ impl Cluster {
         let seat = &mut self.seats[at];
         if let Some(peer) = seat.peer.take() {
             seat.addr = peer.status().addr.unwrap_or(seat.addr);
-            self.watch.look(&peer.shared);
-            if let Some(machine) = &seat.machine {
-                machine.process.kill();
-            }
-            peer.shared.kill();
-            if let Ground::Simulated(world) = &self.ground {
-                world.crash(&seat.dir);
-            }
+            let seat = &self.seats[at];
+            self.end(&peer, seat.machine.as_ref(), &seat.dir);
+        }
+    }
+
+    fn end(&self, peer: &Peer, machine: Option<&Machine>, dir: &Path) {
+        self.watch.look(&peer.shared);
+        if let Some(machine) = machine {
+            machine.process.kill();
+        }
+        peer.shared.kill();
+        if let Ground::Simulated(world) = &self.ground {
+            world.crash(dir);
         }
     }
 
@@ -245,7 +250,7 @@ impl Cluster {
     /// # Errors
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn restart(&mut self, at: usize) -> Result<(), Failure> {
-        self.launch(at, self.ground.any_address(self.seats[at].host)).await?;
+        self.restart_unjoined(at).await?;
         Ok(self.peer(at).joined(PATIENCE).await?)
     }
 
@@ -434,13 +439,8 @@ impl Cluster {
 
     /// Kills all of them.
     pub fn end_ghosts(&mut self) {
-        for Ghost { peer, machine, dir } in self.ghosts.drain(..) {
-            self.watch.look(&peer.shared);
-            machine.process.kill();
-            peer.shared.kill();
-            if let Ground::Simulated(world) = &self.ground {
-                world.crash(&dir);
-            }
+        for Ghost { peer, machine, dir } in std::mem::take(&mut self.ghosts) {
+            self.end(&peer, Some(&machine), &dir);
         }
     }
 

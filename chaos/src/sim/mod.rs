@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::fate;
 use crate::plan::Plan;
-use crate::trace::Trace;
+use crate::trace::{self, Trace};
 use crate::work::History;
 
 /// A promise that was broken.
@@ -23,6 +23,12 @@ pub struct Violation {
 impl Violation {
     fn new(invariant: impl Into<String>, what: impl std::fmt::Display) -> Self {
         Self { invariant: invariant.into(), what: what.to_string() }
+    }
+}
+
+impl From<standin::testing::Violation> for Violation {
+    fn from(broken: standin::testing::Violation) -> Self {
+        Self::new(broken.invariant, broken.what)
     }
 }
 
@@ -61,7 +67,7 @@ fn simulate(plan: Plan, mistake: Option<Mistake>) -> Report {
     let begun = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let Ok(runtime) = runtime else { unreachable!("a runtime without threads and I/O needs nothing") };
-    let (trace, start) = runtime.block_on(async { (Trace::new(), tokio::time::Instant::now()) });
+    let trace = runtime.block_on(async { Trace::new() });
     let scene = stage::play(&plan, &trace);
     let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(scene)));
     let (violation, history, struck, traffic): Outcome = ended.unwrap_or_else(|panic| {
@@ -75,7 +81,7 @@ fn simulate(plan: Plan, mistake: Option<Mistake>) -> Report {
             trace.say(format_args!("VIOLATION {invariant}: {what}"));
         }
         trace.say(format_args!("end: {traffic:?}"));
-        start.elapsed()
+        trace::elapsed()
     });
     let took = begun.elapsed();
     Report { plan, violation, lines: trace.lines(), history, struck, simulated, took }

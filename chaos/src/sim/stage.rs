@@ -98,7 +98,7 @@ impl Stage {
             self.announce(at);
         }
         self.create_actors().await?;
-        self.cluster.everything_lives_again().await.map_err(|v| Violation::new(v.invariant, v.what))?;
+        self.cluster.everything_lives_again().await?;
         self.trace.say(format_args!("{} peers are well", self.plan.peers));
         let clients = Clients::start(&self.plan, &self.desk);
         let faults = self.faults().await;
@@ -112,8 +112,7 @@ impl Stage {
         *history = clients.finish().await;
         progress?;
         ghosts?;
-        let last = self.cluster.check_invariants().await.map_err(|v| Violation::new(v.invariant, v.what));
-        match last {
+        match self.cluster.check_invariants().await {
             Err(v) if self.noisy && v.invariant == "bad_input_reaches_no_handler" => {}
             other => other?,
         }
@@ -154,6 +153,12 @@ impl Stage {
         self.desk.set(at, None);
     }
 
+    /// Ends a peer's process.
+    pub(super) fn kill(&mut self, at: usize) {
+        self.conceal(at);
+        self.cluster.kill(at);
+    }
+
     pub(super) fn later(&mut self, wait_ms: u64, act: Act) {
         self.number += 1;
         self.agenda.push(Reverse((Instant::now() + Duration::from_millis(wait_ms), self.number)));
@@ -173,7 +178,7 @@ impl Stage {
             if let Some(act) = self.acts.remove(&number) {
                 self.act(act).await?;
             }
-            self.cluster.nothing_was_violated().map_err(|v| Violation::new(v.invariant, v.what))?;
+            self.cluster.nothing_was_violated()?;
         }
         tokio::time::sleep_until(end).await;
         Ok(())
@@ -203,8 +208,7 @@ impl Stage {
         self.trace.say(format_args!("healing {healed:?} only"));
         for at in others {
             if self.running[at] {
-                self.conceal(at);
-                self.cluster.kill(at);
+                self.kill(at);
             }
         }
         self.mend(&healed).await;
@@ -274,8 +278,7 @@ impl Stage {
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
                 if self.sick[at] || self.is_broken(at) {
-                    self.conceal(at);
-                    self.cluster.kill(at);
+                    self.kill(at);
                 }
             }
             if !self.running[at] {

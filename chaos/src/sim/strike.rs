@@ -41,8 +41,7 @@ impl Stage {
             }
             Act::Restart(at) => {
                 if self.running[at] {
-                    self.conceal(at);
-                    self.cluster.kill(at);
+                    self.kill(at);
                     self.bring_back(at, Back::Disk).await;
                 }
             }
@@ -74,16 +73,14 @@ impl Stage {
                 if back == Back::Backup && !self.backups.contains_key(&at) {
                     // Made now, and used at the next such fault.
                     let process = self.newest_process(at);
-                    self.conceal(at);
-                    self.cluster.kill(at);
+                    self.kill(at);
                     if let Ok(dir) = self.cluster.copy_of_dir(at).await {
                         self.backups.insert(at, (dir, process));
                     }
                     self.later(away_ms, Act::Return(at, Back::Disk));
                     return Ok(());
                 }
-                self.conceal(at);
-                self.cluster.kill(at);
+                self.kill(at);
                 self.later(away_ms, Act::Return(at, back));
             }
             Fault::Freeze { who, for_ms } => {
@@ -122,8 +119,7 @@ impl Stage {
             }
             Fault::PowerCut { away_ms } => {
                 for at in (0..self.plan.peers).filter(|at| self.running[*at]).collect::<Vec<_>>() {
-                    self.conceal(at);
-                    self.cluster.kill(at);
+                    self.kill(at);
                     let more_ms = self.random.below(500);
                     self.later(away_ms + more_ms, Act::Return(at, Back::Disk));
                 }

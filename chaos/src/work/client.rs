@@ -3,10 +3,11 @@
 use serde::Serialize;
 use standin::actor::ActorRef;
 use standin::testing::{Prng, Process};
-use standin::{Outcome, Peer};
+use standin::{CallError, Outcome, Peer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::task::JoinError;
 
 use super::kinds::{Access, Enter, Ledger, Panic, Register};
 use crate::plan::Plan;
@@ -20,6 +21,19 @@ pub enum End {
     Not,
     /// Nobody can say.
     Unknown,
+}
+
+/// A task that asked, and was killed with its process before it had an answer, cannot say.
+fn end_of<T>(asked: Result<Result<T, CallError>, JoinError>, value: impl FnOnce(T) -> u64) -> End {
+    match asked {
+        Ok(Ok(reply)) => End::Done(value(reply)),
+        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
+        _ => End::Unknown,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One request.
@@ -56,13 +70,9 @@ type Running = (Peer, Process);
 pub struct Desk(Arc<Mutex<Vec<Option<Running>>>>);
 
 impl Desk {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Option<Running>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Says who runs now.
     pub fn set(&self, at: usize, who: Option<Running>) {
-        let mut desk = self.lock();
+        let mut desk = lock(&self.0);
         if desk.len() <= at {
             desk.resize_with(at + 1, || None);
         }
@@ -70,7 +80,7 @@ impl Desk {
     }
 
     fn any(&self, random: &mut Prng) -> Option<Running> {
-        let desk = self.lock();
+        let desk = lock(&self.0);
         let running: Vec<_> = desk.iter().flatten().collect();
         if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }
     }
@@ -121,7 +131,7 @@ impl Clients {
         for task in self.tasks {
             drop(task.await);
         }
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.history).clone()
     }
 }
 
@@ -159,13 +169,9 @@ impl Client {
         let called = self.tick();
         // The client is a part of the process that it asks: it freezes and dies with it.
         let asked = process.spawn(async move { peer.ask_durable(&to, what, deadline).await });
-        let end = match asked.await {
-            Ok(Ok(before)) => End::Done(before),
-            Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-            _ => End::Unknown,
-        };
+        let end = end_of(asked.await, |before| before);
         let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).accesses.push(call);
+        lock(&self.history).accesses.push(call);
     }
 
     async fn enter(&mut self, peer: Peer, process: &Process, actor: u32, deadline: Duration) {
@@ -179,12 +185,8 @@ impl Client {
                 false => peer.ask_within(&to, Enter(what.number), deadline).await,
             }
         });
-        let end = match asked.await {
-            Ok(Ok(())) => End::Done(0),
-            Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-            _ => End::Unknown,
-        };
+        let end = end_of(asked.await, |()| 0);
         let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
-        self.history.lock().unwrap_or_else(PoisonError::into_inner).orders.push(call);
+        lock(&self.history).orders.push(call);
     }
 }

@@ -12,6 +12,7 @@ use super::super::types::{Entry, LogId};
 use crate::core::command::{Command, Create};
 use crate::id::{ActorId, Incarnation};
 use crate::limits::MAX_RECENT_ENTRIES;
+use crate::prng::Prng;
 use crate::raft::codec::decode;
 use crate::store::{MemoryStore, Store};
 
@@ -47,11 +48,8 @@ fn small(term: u64, index: u64) -> Entry {
 async fn recent_entries_are_those_of_the_disk() {
     let disk = Arc::new(MemoryStore::new(Duration::ZERO));
     let mut log = Log::open(disk.clone()).unwrap();
-    let (mut dice, mut next, mut purged) = (7_u64, 0_u64, 0_u64);
-    let mut roll = move |sides: u64| {
-        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        (dice >> 33) % sides
-    };
+    let (mut dice, mut next, mut purged) = (Prng::new(7), 0_u64, 0_u64);
+    let mut roll = move |sides: u64| dice.below(sides);
     for term in 0..400 {
         match roll(8) {
             0 if next > purged => {
