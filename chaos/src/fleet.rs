@@ -53,7 +53,7 @@ impl Summary {
             seed: report.plan.seed,
             peers: report.plan.peers,
             faults: report.struck,
-            calls: report.history.accesses.len() + report.history.orders.len(),
+            calls: report.history.len(),
             simulated_s: report.simulated.as_secs_f64(),
             took_s: report.took.as_secs_f64(),
             violation: report.violation.clone(),

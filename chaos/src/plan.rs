@@ -1,6 +1,7 @@
 //! What happens to a cluster in one run, drawn from a seed: sizes, weather, faults.
 
 use serde::{Deserialize, Serialize};
+use standin::store::{Moment, WriteKind};
 use standin::testing::Prng;
 
 /// One run. As data, so that it can be printed, kept, and made smaller.
@@ -20,6 +21,14 @@ pub struct Plan {
     pub pause_ms: u64,
     /// How many actors of each kind.
     pub actors: u32,
+    /// How many requests of a hundred let a handler panic.
+    pub panics: u64,
+    /// How long a disk takes to sync, in microseconds.
+    pub sync_us: u64,
+    /// Raft log entries between two snapshots; a quarter as many are kept behind one.
+    pub snapshot_every: u64,
+    /// Clocks may drift by more than leases allow for: the real-time half of "one at a time" is not promised then.
+    pub wild_clocks: bool,
     /// In order of time.
     pub steps: Vec<Step>,
 }
@@ -40,6 +49,8 @@ pub enum Who {
     Leader,
     /// Where an actor lives: one of them, by number.
     Host(u32),
+    /// Who has a copy of an actor's state: one of them, by number.
+    Holder(u32),
     /// Anybody, by number.
     Peer(u32),
     /// Who joined last.
@@ -98,31 +109,90 @@ pub enum Fault {
     BadDisk { who: Who, full: bool, away_ms: u64 },
     /// A peer is cut off, and another machine is started under its name; then it is heard again.
     Usurp { who: Who, way: Way, for_ms: u64 },
+    /// A disk syncs nothing for a while.
+    Stall { who: Who, for_ms: u64 },
+    /// A process ends at a moment around its next write of a kind.
+    CrashAt { who: Who, write: WriteKind, moment: Moment, away_ms: u64 },
+    /// Bits of what is on a disk flip while its process is away.
+    FlipBits { who: Who, what: WriteKind, draw: u64, away_ms: u64 },
+    /// A machine is stopped in good order, and started again.
+    Stop { who: Who, away_ms: u64 },
+    /// The leader is asked to let another one lead.
+    HandOver { to: u32 },
+    /// The same, while somebody hears nobody but the old leader; when another one leads, a machine takes that one's name.
+    Overthrow { who: Who, to: u32, for_ms: u64 },
+    /// The next time that the cluster is in a situation, somebody is struck.
+    When { situation: Situation, who: Who, blow: Blow },
     /// Bytes that are no packets arrive.
     Noise { who: Who, draw: u64 },
+}
+
+/// What a cluster goes through now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Situation {
+    /// The Raft configuration is joint.
+    Joint,
+    /// A process asks to be let in.
+    Joining,
+    /// Nobody leads.
+    Leaderless,
+    /// Somebody else leads than before.
+    NewLeader,
+    /// Fewer peers vote than could.
+    Learning,
+}
+
+/// How somebody is struck then.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Blow {
+    Kill { away_ms: u64, back: Back },
+    Freeze { for_ms: u64 },
+    Isolate { way: Way, for_ms: u64 },
+    Usurp { for_ms: u64 },
+    PowerCut { away_ms: u64 },
+}
+
+impl Blow {
+    /// The fault that it is.
+    pub fn against(self, who: Who) -> Fault {
+        match self {
+            Blow::Kill { away_ms, back } => Fault::Kill { who, away_ms, back },
+            Blow::Freeze { for_ms } => Fault::Freeze { who, for_ms },
+            Blow::Isolate { way, for_ms } => Fault::Isolate { who, way, for_ms },
+            Blow::Usurp { for_ms } => Fault::Usurp { who, way: Way::Both, for_ms },
+            Blow::PowerCut { away_ms } => Fault::PowerCut { away_ms },
+        }
+    }
 }
 
 /// Clocks differ by at most this many parts per million where leases must hold.
 pub const MAX_DRIFT_PPM: u64 = 5000;
 
-struct Draw(Prng);
+/// And where they need not hold, by up to this many.
+const WILD_DRIFT_PPM: u64 = 400_000;
+
+struct Draw {
+    random: Prng,
+    max_drift_ppm: u64,
+}
 
 impl Draw {
     fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.0.below(most - least + 1)
+        least + self.random.below(most - least + 1)
     }
 
     fn who(&mut self) -> Who {
-        match self.0.below(10) {
+        match self.random.below(12) {
             0..=2 => Who::Leader,
-            3..=5 => Who::Host(self.0.below(1000) as u32),
+            3..=5 => Who::Host(self.random.below(1000) as u32),
             6 => Who::Newest,
-            _ => Who::Peer(self.0.below(1000) as u32),
+            7 | 8 => Who::Holder(self.random.below(1000) as u32),
+            _ => Who::Peer(self.random.below(1000) as u32),
         }
     }
 
     fn back(&mut self) -> Back {
-        *self.0.pick(&[
+        *self.random.pick(&[
             Back::Disk,
             Back::DiskMoved,
             Back::Empty,
@@ -135,12 +205,12 @@ impl Draw {
     /// One fault of a family.
     fn fault(&mut self, family: u64, scale: u64) -> Fault {
         let for_ms = scale * self.between(1, 60) * self.between(1, 10) * 10;
-        let draw = self.0.any();
+        let draw = self.random.any();
         match family {
             0 => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
             1 => Fault::Freeze { who: self.who(), for_ms },
             2 => {
-                let way = *self.0.pick(&[Way::Both, Way::In, Way::Out]);
+                let way = *self.random.pick(&[Way::Both, Way::In, Way::Out]);
                 Fault::Isolate { who: self.who(), way, for_ms }
             }
             3 => Fault::Split { draw, for_ms },
@@ -154,53 +224,85 @@ impl Draw {
                 for_ms: for_ms * 2,
             },
             7 => Fault::BadLink {
-                from: self.0.below(1000) as u32,
-                to: self.0.below(1000) as u32,
+                from: self.random.below(1000) as u32,
+                to: self.random.below(1000) as u32,
                 loss: self.between(0, 600) as u32,
                 delay_ms: self.between(0, 500),
                 for_ms: for_ms * 2,
             },
             8 => Fault::PowerCut { away_ms: for_ms / 2 },
             9 => {
-                let size = self.between(0, MAX_DRIFT_PPM) as i64;
-                Fault::Drift { who: self.who(), ppm: if self.0.chance(50) { size } else { -size } }
+                let size = self.between(0, self.max_drift_ppm) as i64;
+                Fault::Drift { who: self.who(), ppm: if self.random.chance(50) { size } else { -size } }
             }
-            10 => Fault::Rot { who: self.who(), actor: self.0.below(1000) as u32 },
-            11 => Fault::BadDisk { who: self.who(), full: self.0.chance(50), away_ms: for_ms },
+            10 => Fault::Rot { who: self.who(), actor: self.random.below(1000) as u32 },
+            11 => Fault::BadDisk { who: self.who(), full: self.random.chance(50), away_ms: for_ms },
             12 => {
-                let way = *self.0.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
+                let way = *self.random.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
                 Fault::Usurp { who: self.who(), way, for_ms: for_ms / 2 + 300 * scale }
             }
+            13 => Fault::Stall { who: self.who(), for_ms },
+            14 => Fault::CrashAt {
+                who: self.who(),
+                write: *self.random.pick(WriteKind::ALL),
+                moment: *self.random.pick(Moment::ALL),
+                away_ms: for_ms / 2,
+            },
+            15 => {
+                let what = [WriteKind::Append, WriteKind::Append, WriteKind::Vote, WriteKind::Snapshot];
+                Fault::FlipBits { who: self.who(), what: *self.random.pick(&what), draw, away_ms: for_ms }
+            }
+            16 => Fault::Stop { who: self.who(), away_ms: for_ms / 2 },
+            17 => Fault::HandOver { to: self.random.below(1000) as u32 },
+            18 => Fault::Overthrow { who: self.who(), to: self.random.below(1000) as u32, for_ms },
+            19 => self.when(for_ms),
             _ => Fault::Noise { who: self.who(), draw },
         }
+    }
+
+    fn when(&mut self, for_ms: u64) -> Fault {
+        use Situation::{Joining, Joint, Leaderless, Learning, NewLeader};
+        let blow = match self.random.below(5) {
+            0 | 1 => Blow::Kill { away_ms: for_ms / 2, back: self.back() },
+            2 => Blow::Freeze { for_ms },
+            3 => Blow::Isolate { way: Way::Both, for_ms },
+            _ if self.random.chance(80) => Blow::Usurp { for_ms: for_ms / 2 + 300 },
+            _ => Blow::PowerCut { away_ms: for_ms / 2 },
+        };
+        let situation = *self.random.pick(&[Joint, Joint, Joining, Leaderless, NewLeader, Learning]);
+        Fault::When { situation, who: self.who(), blow }
     }
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = 14;
+const FAMILIES: u64 = 21;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
     /// all runs (Groce and others: Swarm Testing, 2012).
     pub fn draw(seed: u64, peers: Option<usize>, seconds: u64) -> Self {
-        let mut draw = Draw(Prng::new(seed));
-        let size = match draw.0.below(100) {
+        let mut draw = Draw { random: Prng::new(seed), max_drift_ppm: MAX_DRIFT_PPM };
+        let wild_clocks = draw.random.chance(3);
+        if wild_clocks {
+            draw.max_drift_ppm = WILD_DRIFT_PPM;
+        }
+        let size = match draw.random.below(100) {
             0..=79 => draw.between(3, 5),
             80..=96 => draw.between(6, 11),
             _ => 21,
         };
         let peers = peers.unwrap_or(size as usize);
-        let wide = draw.0.chance(15);
+        let wide = draw.random.chance(15);
         let scale = if wide { 4 } else { 1 };
-        let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.0.chance(40)).collect();
+        let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.random.chance(30)).collect();
         if families.is_empty() {
             families.push(0);
         }
-        let most_gap = *draw.0.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
+        let most_gap = *draw.random.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
         let mut steps = vec![];
         let mut at_ms = draw.between(0, most_gap);
         while at_ms < seconds * 1000 {
-            let family = *draw.0.pick(&families);
+            let family = *draw.random.pick(&families);
             steps.push(Step { at_ms, fault: draw.fault(family, scale) });
             at_ms += draw.between(50, most_gap);
         }
@@ -210,8 +312,12 @@ impl Plan {
             wide,
             seconds,
             clients: draw.between(2, 8) as u32,
-            pause_ms: *draw.0.pick(&[20, 100, 400, 1500]),
+            pause_ms: *draw.random.pick(&[20, 100, 400, 1500]),
             actors: draw.between(1, 6) as u32,
+            panics: *draw.random.pick(&[0, 1, 4, 15]),
+            sync_us: *draw.random.pick(&[500, 1500, 1500, 8000, 40_000, 120_000]) * scale,
+            snapshot_every: *draw.random.pick(&[40, 150, 600, 20_000]),
+            wild_clocks,
             steps,
         }
     }

@@ -22,6 +22,7 @@ use crate::limits::{
     DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_CONTROL_THREADS, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS,
     MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES,
 };
+use crate::raft::Snapshots;
 use crate::store::{RocksStore, Store, StoreError};
 use crate::task::Spawner;
 use crate::transport::{Network, Transport, TransportConfig, TransportError};
@@ -65,6 +66,7 @@ pub struct Builder {
     clock: Arc<dyn Clock>,
     observer: Option<Arc<dyn Observer>>,
     network: Option<Network>,
+    snapshots: Snapshots,
     #[cfg(any(test, feature = "testing"))]
     faults: Option<crate::transport::LinkTable>,
 }
@@ -87,6 +89,7 @@ impl Builder {
             clock: Arc::new(BootClock),
             observer: None,
             network: None,
+            snapshots: Snapshots::default(),
             #[cfg(any(test, feature = "testing"))]
             faults: None,
         }
@@ -195,6 +198,14 @@ impl Builder {
         self
     }
 
+    /// A snapshot after so many log entries, with so many kept behind it, for tests of snapshots.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn snapshots(mut self, every: u64, kept: u64) -> Self {
+        self.snapshots = Snapshots { every, kept };
+        self
+    }
+
     /// Links that a test may cut.
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
@@ -278,6 +289,7 @@ impl Builder {
                 max_voters: self.max_voters,
             },
             timing: self.timing,
+            snapshots: self.snapshots,
             nonce: u128::from_le_bytes(nonce),
             clock: self.clock,
             store,

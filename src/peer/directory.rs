@@ -8,10 +8,11 @@ use tokio::time::Instant;
 use super::Peer;
 use super::propose::Undecided;
 use super::shared::Shared;
-use crate::actor::{Actor, ActorRef, encode_state};
+use crate::actor::{Actor, ActorRef, SaveError, encode_state};
 use crate::checkpoint::{Envelope, SaveOrder};
 use crate::core::command::{Command, Create, Refused, Response};
 use crate::core::placement;
+use crate::core::state::State;
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Epoch, NodeId};
 use crate::limits::{CREATE_DEADLINE, DEFAULT_CALL_DEADLINE};
@@ -32,8 +33,12 @@ pub enum Placement {
 impl Peer {
     /// Brings an actor into being. When this returns, its first checkpoint is durable on other peers.
     ///
+    /// If its home dies on the way, it is asked for again: one that had come into being and was
+    /// [stopped](Peer::stop) by another call at once may then come into being a second time.
+    ///
     /// # Errors
-    /// [`Reason::AlreadyExists`] if there is one of that name; others as [`CallError`] says.
+    /// [`Reason::AlreadyExists`] if there is one of that name; executed, and [`Reason::Stopped`], if another call
+    /// stopped it before its first checkpoint; others as [`CallError`] says.
     pub async fn create<A: Actor>(
         &self,
         key: impl AsRef<str>,
@@ -82,17 +87,23 @@ impl Peer {
     /// [`Reason::NoSuchActor`], or that the cluster could not decide.
     pub async fn stop<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
         let end = Instant::now() + DEFAULT_CALL_DEADLINE;
-        let life = |s: &Arc<Shared>| s.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
-        let found = match life(&self.shared) {
-            Some(life) => life,
-            None => {
-                self.shared.catch_up(end).await.map_err(undecided_read)?;
-                life(&self.shared).ok_or(CallError::not_executed(Reason::NoSuchActor))?
+        let life = || self.shared.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
+        let mut found = life();
+        if found.is_none() {
+            self.shared.catch_up(end).await.map_err(undecided_read)?;
+            found = Some(life().ok_or(CallError::not_executed(Reason::NoSuchActor))?);
+        }
+        while let Some(life_found) = found {
+            let command = Command::Stop { actor: actor.id().clone(), life: life_found };
+            let left = end.saturating_duration_since(Instant::now());
+            match self.shared.propose(command, left).await.map_err(undecided)? {
+                Response::Refused(Refused::NoSuchActor) => {}
+                _ => break,
             }
-        };
-        let command = Command::Stop { actor: actor.id().clone(), life: found };
-        // A refusal says that this life of the actor has ended already.
-        self.shared.propose(command, DEFAULT_CALL_DEADLINE).await.map_err(undecided)?;
+            // That life had ended already, maybe before this call began: this peer may be behind.
+            self.shared.catch_up(end).await.map_err(undecided_read)?;
+            found = life();
+        }
         Ok(())
     }
 }
@@ -175,7 +186,7 @@ impl Shared {
         let response =
             self.propose(Command::Create { by, items }, CREATE_DEADLINE).await.map_err(undecided)?;
         let epoch = created(response)?;
-        let born = |s: &crate::core::state::State| {
+        let born = |s: &State| {
             s.actors.get(&order.actor).is_some_and(|a| a.nonce == order.nonce && a.checkpoint.is_some())
         };
         if self.state(born) == Some(true) {
@@ -186,9 +197,16 @@ impl Shared {
         self.queue_save(save);
         match wait.await {
             Ok(Ok(())) => Ok(()),
+            Ok(Err(SaveError::Fenced)) if !self.is_of(&order) => Err(CallError::executed(Reason::Stopped)),
             Ok(Err(e)) => Err(CallError::unknown(Reason::Unavailable(e.to_string()))),
             Err(_) => Err(CallError::unknown(Reason::HostGone)),
         }
+    }
+
+    /// Whether the actor of that name is the one that was ordered.
+    fn is_of(&self, order: &NewActor) -> bool {
+        let same = |s: &State| s.actors.get(&order.actor).is_some_and(|a| a.nonce == order.nonce);
+        self.state(same).unwrap_or(true)
     }
 
     /// Waits until this peer has applied all that was decided before the call.

@@ -109,6 +109,7 @@ impl Shared {
             cluster: self.cluster.clone(),
             election_min: self.timing.election_min,
             election_max: self.timing.election_max,
+            snapshots: self.snapshots,
         };
         if let Some(transport) = self.transport() {
             transport.set_hello(self.incarnation(), Some(disk.raft_id), Some(disk.cluster_id));

@@ -19,7 +19,7 @@ use crate::core::lease::{Granter, PeerInput, PeerLease};
 use crate::core::state::State;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::SHUTDOWN_LINGER;
-use crate::raft::Consensus;
+use crate::raft::{Consensus, Snapshots};
 use crate::store::Store;
 use crate::task::Spawner;
 use crate::transport::Transport;
@@ -48,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) kinds: Arc<Kinds>,
     pub(crate) timing: Timing,
+    pub(crate) snapshots: Snapshots,
     pub(crate) settings: Settings,
     /// Drawn once per process.
     pub(crate) nonce: u128,

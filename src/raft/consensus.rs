@@ -53,6 +53,22 @@ pub(crate) struct ConsensusConfig {
     pub(crate) cluster: String,
     pub(crate) election_min: Duration,
     pub(crate) election_max: Duration,
+    pub(crate) snapshots: Snapshots,
+}
+
+/// When a snapshot is taken, in applied log entries.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Snapshots {
+    /// Between two snapshots.
+    pub(crate) every: u64,
+    /// Kept behind a snapshot, for followers that are only a little late.
+    pub(crate) kept: u64,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { every: ENTRIES_PER_SNAPSHOT, kept: LOG_KEPT_BEHIND_SNAPSHOT }
+    }
 }
 
 /// A running Raft member. Clones share it.
@@ -80,9 +96,9 @@ fn openraft_config(c: &ConsensusConfig) -> Result<Arc<Config>, StartError> {
         enable_leader_restore: Some(false),
         quorum_loss_probe_interval: Some(millis(c.election_max) * 4),
         install_snapshot_timeout: 10_000,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(ENTRIES_PER_SNAPSHOT),
-        max_in_snapshot_log_to_keep: LOG_KEPT_BEHIND_SNAPSHOT,
-        replication_lag_threshold: ENTRIES_PER_SNAPSHOT + LOG_KEPT_BEHIND_SNAPSHOT,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(c.snapshots.every),
+        max_in_snapshot_log_to_keep: c.snapshots.kept,
+        replication_lag_threshold: c.snapshots.every + c.snapshots.kept,
         purge_batch_size: 256,
         max_payload_entries: 1024,
         backoff: "50ms 100ms 200ms ..500ms".into(),

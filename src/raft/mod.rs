@@ -20,6 +20,6 @@ mod tests;
 mod types;
 mod view;
 
-pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError};
+pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError, Snapshots};
 pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
 pub(crate) use view::View;

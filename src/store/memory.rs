@@ -3,9 +3,11 @@
 //! It has no thread and reads no clock but tokio's, so that under a paused clock a run repeats
 //! exactly.
 
+mod faults;
 mod image;
 #[cfg(test)]
 mod tests;
+mod trap;
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,7 +15,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use self::image::{Image, Write, shared};
+use self::image::{Image, Part, Write, shared};
+use self::trap::Trap;
+pub use self::trap::{Moment, WriteKind};
 use super::error::{Failure, backlog_full, corrupt};
 use super::{CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
@@ -40,6 +44,9 @@ struct State {
     failure: Option<Failure>,
     fail_next_sync: bool,
     full: bool,
+    /// No sync ends.
+    stalled: bool,
+    trap: Option<Trap>,
 }
 
 impl MemoryStore {
@@ -83,16 +90,6 @@ impl MemoryStore {
         self.sync(everything);
     }
 
-    /// Lets the next sync fail. The store is poisoned from then on.
-    pub fn fail_next_sync(&self) {
-        lock(&self.state).fail_next_sync = true;
-    }
-
-    /// Lets every write fail for want of space. The first one poisons the store.
-    pub fn set_full(&self, full: bool) {
-        lock(&self.state).full = full;
-    }
-
     fn submit(&self, done: Durable, make: impl FnOnce(&Image) -> io::Result<Write>) {
         let mut done = Some(done);
         if let Err(e) = self.write(&mut done, make)
@@ -115,8 +112,17 @@ impl MemoryStore {
         let mut state = lock(&self.state);
         state.admit()?;
         let write = make(&state.visible)?;
+        let kind = WriteKind::of(&write);
+        if let Some(trap) = state.caught(kind, Moment::Before) {
+            drop(state);
+            return Err(trap.spring());
+        }
         state.visible.apply(write.clone());
         state.unsynced.push_back((write, done.take()));
+        if let Some(trap) = state.caught(kind, Moment::Made) {
+            drop(state);
+            return Err(trap.spring());
+        }
         let start = !std::mem::replace(&mut state.syncing, true);
         drop(state);
         if start {
@@ -140,6 +146,9 @@ impl MemoryStore {
         while self.sync_goes_on() {
             let begun_with = self.unsynced();
             tokio::time::sleep(self.sync_delay).await;
+            while self.is_stalled() {
+                tokio::time::sleep(self.sync_delay).await;
+            }
             self.sync(begun_with);
         }
     }
@@ -158,17 +167,29 @@ impl MemoryStore {
             state.failure.get_or_insert(Failure::new(&io::Error::other("the disk failed to sync")));
         }
         let failure = state.failure.clone();
-        let mut answers = Vec::new();
+        let (mut answers, mut sprung) = (Vec::new(), None);
         for _ in 0..count {
             let Some((write, done)) = state.unsynced.pop_front() else { break };
+            let kind = WriteKind::of(&write);
             if failure.is_none() {
                 state.durable.apply(write);
             }
+            sprung = state.caught(kind, Moment::Durable);
+            if sprung.is_some() {
+                break;
+            }
             answers.extend(done);
+            sprung = state.caught(kind, Moment::Told);
+            if sprung.is_some() {
+                break;
+            }
         }
         drop(state);
         for done in answers {
             done(failure.as_ref().map_or(Ok(()), |failure| Err(failure.error())));
+        }
+        if let Some(trap) = sprung {
+            trap.spring();
         }
     }
 }
@@ -189,7 +210,9 @@ impl State {
 
 impl Store for MemoryStore {
     fn get(&self, slot: Slot) -> io::Result<Option<Vec<u8>>> {
-        Ok(lock(&self.state).visible.slots.get(&slot).map(|value| value.to_vec()))
+        let state = lock(&self.state);
+        state.visible.readable(Part::Slot(slot))?;
+        Ok(state.visible.slots.get(&slot).map(|value| value.to_vec()))
     }
 
     fn put(&self, slot: Slot, value: Vec<u8>, done: Durable) {
@@ -208,6 +231,7 @@ impl Store for MemoryStore {
         let state = lock(&self.state);
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
         for index in state.visible.bounds.clamp(&range) {
+            state.visible.readable(Part::Entry(index))?;
             let missing = || corrupt(format!("log entry {index} is missing"));
             let value = state.visible.log.get(&index).ok_or_else(missing)?;
             bytes = bytes.saturating_add(value.len());
@@ -240,6 +264,7 @@ impl Store for MemoryStore {
 
     fn snapshot(&self) -> io::Result<Option<(Vec<u8>, Vec<u8>)>> {
         let state = lock(&self.state);
+        state.visible.readable(Part::Snapshot)?;
         Ok(state.visible.snapshot.as_ref().map(|(meta, bytes)| (meta.to_vec(), bytes.to_vec())))
     }
 

@@ -20,7 +20,7 @@ mod rocks;
 mod tests;
 
 pub use error::StoreError;
-pub use memory::MemoryStore;
+pub use memory::{MemoryStore, Moment, WriteKind};
 pub use rocks::RocksStore;
 
 use serde::{Deserialize, Serialize};

@@ -92,6 +92,23 @@ impl Cluster {
         Ok(count)
     }
 
+    /// Lets a leader ask another peer to lead.
+    #[doc(hidden)]
+    pub fn hand_over(&self, from: usize, to: usize) {
+        let raft_id = self.peer(to).status().raft_id;
+        let consensus = self.peer(from).shared.consensus();
+        if let (Some(to), Some(consensus)) = (raft_id, consensus) {
+            self.peer(from).shared.spawn(async move { consensus.hand_over(to).await });
+        }
+    }
+
+    /// Clocks drift by more than leases allow for from now on: that never two act at one instant is no promise
+    /// then, and not checked.
+    #[doc(hidden)]
+    pub fn expect_wild_clocks(&self) {
+        self.watch.expect_wild_clocks();
+    }
+
     /// Whether all that a leader has written is committed.
     #[doc(hidden)]
     pub fn is_settled(&self, at: usize) -> bool {

@@ -30,6 +30,8 @@ struct Watched {
 #[derive(Default)]
 struct Record {
     violations: Vec<Violation>,
+    /// Clocks may drift by more than leases allow for.
+    wild_clocks: bool,
     leaders: BTreeMap<u64, RaftId>,
     /// What every peer, in every one of its lives, applied at an index.
     entries: BTreeMap<u64, [u8; 32]>,
@@ -85,6 +87,11 @@ impl Watch {
         lock(&self.record).violations.first().cloned()
     }
 
+    /// Clocks drift by more than leases allow for from now on: who is polled when is no promise then.
+    pub(super) fn expect_wild_clocks(&self) {
+        lock(&self.record).wild_clocks = true;
+    }
+
     /// A last look at a process that is about to end.
     pub(super) fn look(&self, peer: &Arc<Shared>) {
         let mut peers = lock(&self.peers);
@@ -107,8 +114,9 @@ impl Watch {
             // Open when the first look ended and open now: both were, at one moment.
             let still: Vec<_> =
                 processes.iter().filter(|p| p.gate.is_open()).map(|p| p.incarnation()).collect();
-            if still.len() > 1 {
-                lock(&self.record).note(
+            let mut record = lock(&self.record);
+            if still.len() > 1 && !record.wild_clocks {
+                record.note(
                     "one_live_incarnation_per_node",
                     format!("{node}: {still:?} hold leases at the same time"),
                 );
@@ -175,8 +183,14 @@ impl Record {
                 self.note("no_write_under_an_old_epoch", format!("{id}: {why}"));
             }
             let before = self.lines.insert((process, id.clone()), line).filter(|b| b.life == line.life);
-            if before.is_some_and(|b| b.epoch > line.epoch || b.checkpoint > line.checkpoint) {
+            let Some(before) = before else { continue };
+            if before.epoch > line.epoch || before.checkpoint > line.checkpoint {
                 self.note("no_write_under_an_old_epoch", format!("{id} went back to epoch {}", line.epoch));
+            }
+            let written = line.checkpoint.filter(|new| Some(*new) != before.checkpoint);
+            if written.is_some_and(|(under, _)| under < before.epoch) {
+                let what = format!("{id}: {written:?} was accepted after epoch {}", before.epoch);
+                self.note("no_write_under_an_old_epoch", what);
             }
         }
     }
@@ -187,6 +201,9 @@ impl Record {
         turns.newest = newest.max(Some(epoch));
         // An older poll that cannot be interrupted may still run; it must not begin.
         if newest > Some(epoch) {
+            if self.wild_clocks {
+                return;
+            }
             self.note("one_executing_host", format!("{actor} is polled under {epoch}, after {newest:?}"));
         } else if !turns.running.insert(epoch) {
             self.note("one_executing_host", format!("{actor} is polled twice at once under {epoch}"));

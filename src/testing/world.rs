@@ -13,7 +13,7 @@ use crate::prng::Prng;
 use crate::store::MemoryStore;
 use crate::transport::SimNetwork;
 
-/// How long a disk takes to sync.
+/// How long a disk takes to sync, if nothing else is said.
 const SYNC: Duration = Duration::from_micros(1500);
 
 /// The parts of a simulation. Clones are the same world.
@@ -25,6 +25,7 @@ pub struct World {
     network: SimNetwork,
     disks: Arc<Mutex<BTreeMap<PathBuf, MemoryStore>>>,
     random: Arc<Mutex<Prng>>,
+    sync: Duration,
 }
 
 impl World {
@@ -34,7 +35,15 @@ impl World {
             network: SimNetwork::new(seed),
             disks: Arc::default(),
             random: Arc::new(Mutex::new(Prng::new(!seed))),
+            sync: SYNC,
         }
+    }
+
+    /// The same world with disks that take so long to sync.
+    #[must_use]
+    pub fn with_sync(mut self, sync: Duration) -> Self {
+        self.sync = sync;
+        self
     }
 
     /// The network.
@@ -50,7 +59,7 @@ impl World {
 
     /// The disk of this name; an empty one if there was none.
     pub fn disk(&self, name: &Path) -> MemoryStore {
-        lock(&self.disks).entry(name.to_owned()).or_insert_with(|| MemoryStore::new(SYNC)).clone()
+        lock(&self.disks).entry(name.to_owned()).or_insert_with(|| MemoryStore::new(self.sync)).clone()
     }
 
     /// What a power failure leaves of a disk: all that was synced, and some of what was not.

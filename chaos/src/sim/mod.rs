@@ -1,5 +1,8 @@
 //! One run in simulated time: a cluster, its clients, and the faults of a plan.
 
+mod links;
+mod machines;
+mod moments;
 mod stage;
 mod strike;
 

@@ -6,12 +6,15 @@ use standin::{PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Violation;
+use super::moments::Ambush;
 use crate::plan::{Back, Fault, Plan};
 use crate::trace::Trace;
-use crate::work::{Clients, Desk, History, Ledger, Register, entries, judge, probe, register};
+use crate::work::bank::{self, Account};
+use crate::work::{Clients, Desk, Found, History, Ledger, Register, entries, judge, probe, register};
 
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
 #[derive(Debug, Clone)]
@@ -27,7 +30,18 @@ pub(super) enum Act {
     FairLink(usize, usize),
     /// A disk that fails is noticed, and its machine restarted.
     Restart(usize),
+    /// A disk syncs again.
+    Flow(usize),
+    /// A machine that broke down over its disk is replaced.
+    Look(usize),
+    Watch(Ambush),
 }
+
+/// Who ended at a chosen moment, as the how-manieth process of that peer, and for how many milliseconds.
+pub(super) type Trapped = (usize, u64, u64);
+
+/// Between two attempts at what failed at once.
+const RETRY: Duration = Duration::from_millis(50);
 
 /// A cluster, and what is wrong with it at the moment.
 pub(super) struct Stage {
@@ -43,6 +57,12 @@ pub(super) struct Stage {
     pub(super) running: Vec<bool>,
     /// Disks that fail, noticed or not.
     pub(super) sick: Vec<bool>,
+    /// Disks of which something cannot be read.
+    pub(super) spoiled: Vec<bool>,
+    /// How many processes each peer has been.
+    pub(super) lives: Vec<u64>,
+    pub(super) traps: mpsc::Sender<Trapped>,
+    trapped: mpsc::Receiver<Trapped>,
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
@@ -57,10 +77,11 @@ pub(super) async fn play(
     plan: &Plan,
     trace: &Trace,
 ) -> (Option<Violation>, History, u64, standin::testing::Traffic) {
-    let world = World::new(plan.seed);
+    let world = World::new(plan.seed).with_sync(Duration::from_micros(plan.sync_us));
     let timing = if plan.wide { Timing::wan() } else { Timing::lan() };
     let peers = plan.peers;
-    let setup = move |peer: standin::Builder| register(peer.timing(timing.clone()));
+    let (every, kept) = (plan.snapshot_every, plan.snapshot_every / 4);
+    let setup = move |peer: standin::Builder| register(peer.timing(timing.clone()).snapshots(every, kept));
     let cluster = match Cluster::simulated(world.clone(), peers, setup).await {
         Ok(cluster) => cluster,
         Err(e) => {
@@ -68,6 +89,11 @@ pub(super) async fn play(
             return (Some(violation), History::default(), 0, world.network().traffic());
         }
     };
+    if plan.wild_clocks {
+        cluster.expect_wild_clocks();
+    }
+    // One place for each peer is enough: each ends once.
+    let (traps, trapped) = mpsc::channel(peers);
     let mut stage = Stage {
         plan: plan.clone(),
         world,
@@ -80,6 +106,10 @@ pub(super) async fn play(
         number: 0,
         running: vec![true; peers],
         sick: vec![false; peers],
+        spoiled: vec![false; peers],
+        lives: vec![0; peers],
+        traps,
+        trapped,
         wiped: vec![false; peers],
         backups: BTreeMap::new(),
         newest: 0,
@@ -130,6 +160,11 @@ impl Stage {
             peer.create(format!("r{actor}"), Register::default(), home(0)).await.map_err(failed)?;
             peer.create(format!("l{actor}"), Ledger::default(), home(1)).await.map_err(failed)?;
         }
+        for account in 0..=self.plan.actors {
+            let peer = self.cluster.peer(0);
+            let opened = peer.create(bank::key(account), Account::default(), Placement::Spread).await;
+            opened.map_err(|e| Violation::new("create", e))?;
+        }
         Ok(())
     }
 
@@ -144,6 +179,7 @@ impl Stage {
             }
         });
         self.running[at] = true;
+        self.lives[at] += 1;
         self.desk.set(at, Some((peer, process)));
     }
 
@@ -170,18 +206,23 @@ impl Stage {
             self.later(step.at_ms, Act::Begin(step.fault));
         }
         let end = Instant::now() + Duration::from_secs(self.plan.seconds);
-        while let Some(Reverse((due, number))) = self.agenda.pop() {
-            if due >= end {
-                break;
-            }
-            tokio::time::sleep_until(due).await;
-            if let Some(act) = self.acts.remove(&number) {
-                self.act(act).await?;
+        loop {
+            let due = self.agenda.peek().map_or(end, |Reverse((due, _))| end.min(*due));
+            tokio::select! {
+                biased;
+                Some(who) = self.trapped.recv() => self.trapped(who),
+                () = tokio::time::sleep_until(due) => {
+                    if due >= end {
+                        return self.cluster.nothing_was_violated().map_err(Violation::from);
+                    }
+                    let next = self.agenda.pop().and_then(|Reverse((_, number))| self.acts.remove(&number));
+                    if let Some(act) = next {
+                        self.act(act).await?;
+                    }
+                }
             }
             self.cluster.nothing_was_violated()?;
         }
-        tokio::time::sleep_until(end).await;
-        Ok(())
     }
 
     /// How long a well majority may need to get going.
@@ -228,7 +269,7 @@ impl Stage {
                         let what = format!("{key}, asked by peer-{}: {e}", from + 1);
                         return Err(Violation::new("a_healed_majority_goes_on", what));
                     }
-                    Err(_) => {}
+                    Err(_) => tokio::time::sleep(RETRY).await,
                 }
             }
         }
@@ -277,26 +318,30 @@ impl Stage {
             if self.running[at] {
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
-                if self.sick[at] || self.is_broken(at) {
+                self.world.disk(self.cluster.dir(at)).mend();
+                if self.sick[at] || self.spoiled[at] || self.is_broken(at) {
                     self.kill(at);
                 }
             }
             if !self.running[at] {
-                self.bring_back(at, Back::Disk).await;
+                // Bits that flipped may not have been read yet; they would be, some day.
+                self.bring_back(at, if self.spoiled[at] { Back::Empty } else { Back::Disk }).await;
             }
         }
     }
 
     async fn last_questions(&mut self, history: &mut History) -> Result<(), Violation> {
-        let mut ledgers = BTreeMap::new();
+        let late = |e: String| Violation::new("everything_lives_again", e);
+        let peer = self.cluster.peer(0);
+        let mut found = Found::default();
         for actor in 0..self.plan.actors {
-            let asked = entries(self.cluster.peer(0), &format!("l{actor}"), self.patience()).await;
-            let found =
-                asked.map_err(|e| Violation::new("everything_lives_again", format!("l{actor}: {e}")))?;
-            ledgers.insert(actor, found);
+            let key = format!("l{actor}");
+            let asked = entries(peer, &key, self.patience()).await;
+            found.ledgers.insert(actor, asked.map_err(|e| late(format!("{key}: {e}")))?);
         }
-        let calls = history.accesses.len() + history.orders.len();
-        self.trace.say(format_args!("{calls} calls, {} faults", self.struck));
-        judge(history, &ledgers).map_err(|(invariant, what)| Violation::new(invariant, what))
+        bank::settle(&mut history.transfers, peer, self.patience()).await.map_err(late)?;
+        found.accounts = bank::statements(peer, self.plan.actors + 1, self.patience()).await.map_err(late)?;
+        self.trace.say(format_args!("{} calls, {} faults", history.len(), self.struck));
+        judge(history, &found).map_err(|(invariant, what)| Violation::new(invariant, what))
     }
 }

@@ -1,7 +1,5 @@
 //! What each fault does, and how it ends.
 
-use standin::PhaseStatus;
-use standin::id::Incarnation;
 use standin::testing::{Prng, Weather};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,12 +23,12 @@ impl Stage {
                 self.trace.say(format_args!("healed: {} links", links.len()));
                 links.iter().for_each(|(from, to)| self.one_way(*from, *to, false));
             }
-            Act::HearHost(host) => {
-                self.trace.say(format_args!("{host} is heard again"));
-                for at in 0..self.plan.peers {
-                    let other = self.cluster.host(at);
-                    self.world.network().heal(host, other);
-                    self.world.network().heal(other, host);
+            Act::HearHost(host) => self.hear_host(host),
+            Act::Watch(ambush) => return self.watch(ambush).await,
+            Act::Look(at) => self.replace_if_broken(at).await,
+            Act::Flow(at) => {
+                if self.running[at] {
+                    self.world.disk(self.cluster.dir(at)).set_stalled(false);
                 }
             }
             Act::CutOff(at) => self.cut_off(at, Way::Both),
@@ -50,13 +48,14 @@ impl Stage {
     }
 
     /// Who that is now; nobody, if such a one does not run.
-    fn find(&self, who: Who) -> Option<usize> {
+    pub(super) fn find(&self, who: Who) -> Option<usize> {
         let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
         let any = |number: u32| running.get(number as usize % running.len().max(1)).copied();
         match who {
             Who::Peer(number) => any(number),
             Who::Newest => Some(self.newest).filter(|at| self.running[*at]).or_else(|| any(0)),
-            Who::Leader => running.iter().copied().find(|at| self.cluster.peer(*at).status().leads),
+            Who::Leader => self.leader(),
+            Who::Holder(number) => self.holder(number).or_else(|| any(number)),
             Who::Host(number) => {
                 let actor = number % self.plan.actors;
                 Some(actor as usize % self.plan.peers).filter(|at| self.running[*at])
@@ -64,24 +63,24 @@ impl Stage {
         }
     }
 
-    async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
+    /// Somebody who has a copy of a register's state.
+    fn holder(&self, number: u32) -> Option<usize> {
+        let peer = self.cluster.peers().next()?;
+        let (actors, members) = (peer.actors(), peer.status().members);
+        let key = format!("r{}", number % self.plan.actors);
+        let holders = actors.into_iter().find(|actor| actor.id.key() == key)?.holders;
+        let holder = holders.get(number as usize % holders.len().max(1))?;
+        let (node, _) = members.iter().find(|(_, member)| member.raft_id == *holder)?;
+        Some(self.cluster.index(node)).filter(|at| self.running[*at])
+    }
+
+    pub(super) async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
         self.struck += 1;
         self.trace.say(format_args!("{fault:?}"));
         match fault {
             Fault::Kill { who, away_ms, back } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
-                if back == Back::Backup && !self.backups.contains_key(&at) {
-                    // Made now, and used at the next such fault.
-                    let process = self.newest_process(at);
-                    self.kill(at);
-                    if let Ok(dir) = self.cluster.copy_of_dir(at).await {
-                        self.backups.insert(at, (dir, process));
-                    }
-                    self.later(away_ms, Act::Return(at, Back::Disk));
-                    return Ok(());
-                }
-                self.kill(at);
-                self.later(away_ms, Act::Return(at, back));
+                self.strike_dead(at, away_ms, back).await;
             }
             Fault::Freeze { who, for_ms } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
@@ -142,20 +141,32 @@ impl Stage {
             }
             Fault::Usurp { who, way, for_ms } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
-                if !self.may_lose_a_disk() {
-                    return Ok(());
-                }
-                self.wiped[at] = true;
-                self.trace.say(format_args!("another machine is started as peer-{}", at + 1));
-                self.cut_off(at, way);
-                let old = self.cluster.host(at);
-                self.later(for_ms, Act::HearHost(old));
-                self.conceal(at);
-                match self.cluster.usurp(at).await {
-                    Ok(()) => self.announce(at),
-                    Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
-                }
+                self.usurp(at, way, for_ms).await;
             }
+            Fault::Stall { who, for_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.trace.say(format_args!("peer-{}'s disk hangs", at + 1));
+                self.world.disk(self.cluster.dir(at)).set_stalled(true);
+                self.later(for_ms, Act::Flow(at));
+            }
+            Fault::CrashAt { who, write, moment, away_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.set_trap(at, write, moment, away_ms);
+            }
+            Fault::FlipBits { who, what, draw, away_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.flip_bits(at, what, draw, away_ms);
+            }
+            Fault::Stop { who, away_ms } => {
+                let Some(at) = self.find(who) else { return Ok(()) };
+                self.stop(at, away_ms).await;
+            }
+            Fault::HandOver { to } => {
+                let (Some(from), Some(to)) = (self.leader(), self.find(Who::Peer(to))) else { return Ok(()) };
+                self.cluster.hand_over(from, to);
+            }
+            Fault::Overthrow { who, to, for_ms } => self.overthrow(who, to, for_ms),
+            Fault::When { situation, who, blow } => self.lie_in_wait(situation, blow.against(who)),
             Fault::Noise { who, draw } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 self.noisy = true;
@@ -169,122 +180,5 @@ impl Stage {
             }
         }
         Ok(())
-    }
-
-    fn one_way(&self, from: usize, to: usize, cut: bool) {
-        let (from, to) = (self.cluster.host(from), self.cluster.host(to));
-        let network = self.world.network();
-        if cut { network.cut(from, to) } else { network.heal(from, to) }
-    }
-
-    fn links_of(&self, at: usize) -> Vec<(usize, usize)> {
-        let others = (0..self.plan.peers).filter(|other| *other != at);
-        others.flat_map(|other| [(at, other), (other, at)]).collect()
-    }
-
-    fn cut_off(&self, at: usize, way: Way) {
-        for (from, to) in self.links_of(at) {
-            if way == Way::Both || (way == Way::Out) == (from == at) {
-                self.one_way(from, to, true);
-            }
-        }
-    }
-
-    fn cut_where(&mut self, for_ms: u64, cut: impl Fn(usize, usize) -> bool) {
-        let peers = self.plan.peers;
-        let pairs = (0..peers).flat_map(|from| (0..peers).map(move |to| (from, to)));
-        let links: Vec<_> = pairs.filter(|(from, to)| from != to && cut(*from, *to)).collect();
-        links.iter().for_each(|(from, to)| self.one_way(*from, *to, true));
-        self.later(for_ms, Act::Hear(links));
-    }
-
-    /// Cuts some peers off one by one, and lets them come back in another order (FoundationDB's name for it).
-    fn swizzle(&mut self, draw: u64, for_ms: u64) {
-        let mut random = Prng::new(draw);
-        let some: Vec<usize> = (0..self.plan.peers).filter(|_| random.chance(50)).collect();
-        for at in some {
-            self.later(random.below(for_ms / 2), Act::CutOff(at));
-            let links = self.links_of(at);
-            self.later(for_ms / 2 + random.below(for_ms / 2), Act::Hear(links));
-        }
-    }
-
-    /// Spoils copies on one disk, if others are surely left.
-    async fn rot(&mut self, who: Who, actor: u32) {
-        let Some(at) = self.find(who) else { return };
-        if !self.may_lose_a_disk() {
-            return;
-        }
-        let key = format!("r{}", actor % self.plan.actors);
-        let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
-        if self.cluster.spoil_copies(at, register.id()).await.is_ok_and(|count| count > 0) {
-            self.wiped[at] = true;
-        }
-    }
-
-    /// Whether one more disk may be lost. A cluster survives the loss of a minority of its disks, and two copies of a
-    /// state the loss of one, at a time: until all is well again.
-    pub(super) fn may_lose_a_disk(&mut self) -> bool {
-        if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
-            self.wiped.fill(false);
-        }
-        let most = if self.plan.peers >= 5 { 2 } else { 1 };
-        self.wiped.iter().filter(|wiped| **wiped).count() < most
-    }
-
-    /// Starts a process in a dead one's place.
-    pub(super) async fn bring_back(&mut self, at: usize, back: Back) {
-        if self.running[at] {
-            return;
-        }
-        let back = self.as_allowed(at, back);
-        self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
-        if back == Back::Backup {
-            // It is a copy of what it was then; and no machine uses two.
-            if let Some((dir, _)) = self.backups.remove(&at) {
-                self.cluster.set_dir(at, dir);
-            }
-        }
-        let started = match back {
-            Back::Disk => self.cluster.restart_at_same_address_unjoined(at).await,
-            Back::DiskMoved | Back::Backup => self.cluster.restart_unjoined(at).await,
-            Back::Empty => self.cluster.replace_unjoined(at).await,
-            Back::EmptySamePort => self.cluster.replace_at_same_address_unjoined(at).await,
-        };
-        match started {
-            Ok(()) => {
-                self.newest = at;
-                self.announce(at);
-            }
-            Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
-        }
-    }
-
-    /// Not every machine may come back as planned: too many lost disks are more than a cluster promises to
-    /// survive; and who moves while nobody is there to hear of it is never found again.
-    fn as_allowed(&mut self, at: usize, back: Back) -> Back {
-        // A copy of a disk on which nobody else has run since is not told from the disk: operators are warned.
-        let told = |(_, process): &(_, _)| self.newest_process(at) > *process;
-        if back == Back::Backup && !self.backups.get(&at).is_some_and(told) {
-            return Back::Disk;
-        }
-        let keeps = matches!(back, Back::Disk | Back::DiskMoved);
-        if !keeps && !self.wiped[at] && !self.may_lose_a_disk() {
-            return Back::Disk;
-        }
-        self.wiped[at] |= !keeps;
-        let others = self.running.iter().filter(|runs| **runs).count();
-        if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
-    }
-
-    /// The newest process of a node that any running peer knows of.
-    fn newest_process(&self, at: usize) -> Option<Incarnation> {
-        let node = self.cluster.node(at);
-        self.cluster.peers().filter_map(|peer| peer.status().members.get(&node).map(|m| m.incarnation)).max()
-    }
-
-    /// Whether a peer says that only an operator can help.
-    pub(super) fn is_broken(&self, at: usize) -> bool {
-        !matches!(self.cluster.peer(at).status().phase, PhaseStatus::Joining | PhaseStatus::Member)
     }
 }

@@ -1,90 +1,18 @@
 //! Clients: each asks one thing at a time, through whichever peer it comes to.
 
-use serde::Serialize;
+use standin::Peer;
 use standin::actor::ActorRef;
 use standin::testing::{Prng, Process};
-use standin::{CallError, Outcome, Peer};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::task::JoinError;
 
+use super::bank::Transfer;
+use super::call::{Call, History, Order, end_of};
+use super::desk::Desk;
 use super::kinds::{Access, Enter, Ledger, Panic, Register};
+use super::lock;
 use crate::plan::Plan;
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum End {
-    /// Answered: the value before, for an access.
-    Done(u64),
-    /// Not executed, it was said.
-    Not,
-    /// Nobody can say.
-    Unknown,
-}
-
-/// A task that asked, and was killed with its process before it had an answer, cannot say.
-fn end_of<T>(asked: Result<Result<T, CallError>, JoinError>, value: impl FnOnce(T) -> u64) -> End {
-    match asked {
-        Ok(Ok(reply)) => End::Done(value(reply)),
-        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-        _ => End::Unknown,
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// One request.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Call<T> {
-    pub client: u32,
-    pub actor: u32,
-    pub what: T,
-    /// Moments, as numbers that only rise; they order all calls and answers of a run.
-    pub called: u64,
-    pub ended: u64,
-    pub end: End,
-}
-
-/// An order to a ledger: its number, and whether its answer was to wait for a checkpoint.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Order {
-    pub number: u64,
-    pub durable: bool,
-}
-
-/// All requests of a run.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct History {
-    pub accesses: Vec<Call<Access>>,
-    pub orders: Vec<Call<Order>>,
-}
-
-/// A running peer, and the process that it is.
-type Running = (Peer, Process);
-
-/// Where the running peers are to be found.
-#[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<Vec<Option<Running>>>>);
-
-impl Desk {
-    /// Says who runs now.
-    pub fn set(&self, at: usize, who: Option<Running>) {
-        let mut desk = lock(&self.0);
-        if desk.len() <= at {
-            desk.resize_with(at + 1, || None);
-        }
-        desk[at] = who;
-    }
-
-    fn any(&self, random: &mut Prng) -> Option<Running> {
-        let desk = lock(&self.0);
-        let running: Vec<_> = desk.iter().flatten().collect();
-        if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }
-    }
-}
 
 /// Clients at work.
 pub struct Clients {
@@ -93,16 +21,25 @@ pub struct Clients {
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-struct Client {
-    id: u32,
+/// What one of them has.
+pub(super) struct Client {
+    pub(super) id: u32,
     desk: Desk,
-    random: Prng,
+    pub(super) random: Prng,
     clock: Arc<AtomicU64>,
     numbers: Arc<AtomicU64>,
-    history: Arc<Mutex<History>>,
+    pub(super) history: Arc<Mutex<History>>,
     stop: Arc<AtomicBool>,
-    actors: u32,
-    pause_ms: u64,
+    plan: Plan,
+}
+
+/// Through whom a request goes, to which actor, and how long it may take. The client is a part of the
+/// process that it asks: it freezes and dies with it.
+pub(super) struct Way {
+    pub(super) peer: Peer,
+    pub(super) process: Process,
+    pub(super) actor: u32,
+    pub(super) deadline: Duration,
 }
 
 impl Clients {
@@ -118,8 +55,7 @@ impl Clients {
             numbers: Arc::clone(&numbers),
             history: Arc::clone(&history),
             stop: Arc::clone(&stop),
-            actors: plan.actors,
-            pause_ms: plan.pause_ms,
+            plan: plan.clone(),
         };
         let tasks = (0..plan.clients).map(|id| tokio::spawn(client(id).run())).collect();
         Self { history, stop, tasks }
@@ -138,28 +74,53 @@ impl Clients {
 impl Client {
     async fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            let pause = self.random.below(self.pause_ms) + 1;
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            let Some((peer, process)) = self.desk.any(&mut self.random) else { continue };
-            let actor = self.random.below(u64::from(self.actors)) as u32;
-            let deadline = Duration::from_millis(500 + self.random.below(6000));
-            if self.random.chance(1) {
-                let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { continue };
-                drop(process.spawn(async move { peer.ask_within(&to, Panic, deadline).await }).await);
-            } else if self.random.chance(60) {
-                self.access(peer, &process, actor, deadline).await;
-            } else {
-                self.enter(peer, &process, actor, deadline).await;
+            self.pause().await;
+            let Some(way) = self.way() else { continue };
+            if self.random.chance(self.plan.panics) {
+                self.panic(way).await;
+                continue;
+            }
+            match self.random.below(100) {
+                0..45 => self.access(way).await,
+                45..70 => self.enter(way).await,
+                70..85 => self.name(way).await,
+                _ => {
+                    // It goes through others too, and a dead process must be let go of.
+                    let from = way.actor;
+                    drop(way);
+                    self.transfer(from).await;
+                }
             }
         }
     }
 
-    fn tick(&self) -> u64 {
+    pub(super) async fn pause(&mut self) {
+        let pause = self.random.below(self.plan.pause_ms) + 1;
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+
+    pub(super) fn way(&mut self) -> Option<Way> {
+        let (peer, process) = self.desk.any(&mut self.random)?;
+        let actor = self.random.below(u64::from(self.plan.actors)) as u32;
+        let deadline = Duration::from_millis(500 + self.random.below(6000));
+        Some(Way { peer, process, actor, deadline })
+    }
+
+    pub(super) fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn access(&mut self, peer: Peer, process: &Process, actor: u32, deadline: Duration) {
-        let fresh = self.numbers.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    async fn panic(&self, Way { peer, process, actor, deadline }: Way) {
+        let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return };
+        drop(process.spawn(async move { peer.ask_within(&to, Panic, deadline).await }).await);
+    }
+
+    async fn access(&mut self, Way { peer, process, actor, deadline }: Way) {
+        let fresh = self.number();
         let what = match self.random.below(4) {
             0 => Access::Write(fresh),
             1 => Access::CompareAndSet(self.random.below(fresh), fresh),
@@ -167,16 +128,14 @@ impl Client {
         };
         let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return };
         let called = self.tick();
-        // The client is a part of the process that it asks: it freezes and dies with it.
         let asked = process.spawn(async move { peer.ask_durable(&to, what, deadline).await });
         let end = end_of(asked.await, |before| before);
         let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
         lock(&self.history).accesses.push(call);
     }
 
-    async fn enter(&mut self, peer: Peer, process: &Process, actor: u32, deadline: Duration) {
-        let what =
-            Order { number: self.numbers.fetch_add(1, Ordering::Relaxed), durable: self.random.chance(50) };
+    async fn enter(&mut self, Way { peer, process, actor, deadline }: Way) {
+        let what = Order { number: self.number(), durable: self.random.chance(50) };
         let Ok(to) = ActorRef::<Ledger>::new(format!("l{actor}")) else { return };
         let called = self.tick();
         let asked = process.spawn(async move {
@@ -188,5 +147,30 @@ impl Client {
         let end = end_of(asked.await, |()| 0);
         let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
         lock(&self.history).orders.push(call);
+    }
+
+    async fn transfer(&mut self, from: u32) {
+        let to = (from + 1 + self.random.below(u64::from(self.plan.actors)) as u32) % (self.plan.actors + 1);
+        let amount = 1 + self.random.below(1000) as i64;
+        let mut transfer = Transfer { number: self.number(), from, to, amount, done: [false; 2] };
+        for leg in 0..transfer.done.len() {
+            transfer.done[leg] = self.try_leg(&transfer, leg).await;
+        }
+        lock(&self.history).transfers.push(transfer);
+    }
+
+    /// Some attempts at one half of a transfer, each through another peer. What is left is done at the end.
+    async fn try_leg(&mut self, transfer: &Transfer, leg: usize) -> bool {
+        const ATTEMPTS: u32 = 3;
+        for _ in 0..ATTEMPTS {
+            let Some(Way { peer, process, deadline, .. }) = self.way() else { return false };
+            let order = transfer.clone();
+            let asked = process.spawn(async move { order.book(&peer, leg, deadline).await });
+            if matches!(asked.await, Ok(Ok(()))) {
+                return true;
+            }
+            self.pause().await;
+        }
+        false
     }
 }

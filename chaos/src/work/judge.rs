@@ -2,14 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::client::{End, History};
+use super::bank::{self, Account};
+use super::call::{End, History};
 use super::linear::is_linearizable;
+use super::names;
 
-/// Compares what was answered with what is there in the end: each ledger's entries, by its number.
+/// What is there in the end.
+#[derive(Default)]
+pub struct Found {
+    /// Each ledger's entries, by its number.
+    pub ledgers: BTreeMap<u32, Vec<u64>>,
+    pub accounts: Vec<Account>,
+}
+
+type Verdict = Result<(), (&'static str, String)>;
+
+/// Compares what was answered with what is there.
 ///
 /// # Errors
 /// The invariant that is broken, and how.
-pub fn judge(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Result<(), (&'static str, String)> {
+pub fn judge(history: &History, found: &Found) -> Verdict {
+    orders(history, &found.ledgers)?;
+    accesses(history)?;
+    names::judge(&history.names)?;
+    bank::judge(&history.transfers, &found.accounts)
+}
+
+fn orders(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Verdict {
     for (actor, entries) in ledgers {
         let mut once = BTreeSet::new();
         if let Some(twice) = entries.iter().find(|number| !once.insert(**number)) {
@@ -31,6 +50,10 @@ pub fn judge(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Result<(),
             }
         }
     }
+    Ok(())
+}
+
+fn accesses(history: &History) -> Verdict {
     let mut registers: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for call in &history.accesses {
         registers.entry(call.actor).or_default().push(*call);

@@ -5,6 +5,9 @@ use standin::actor::{Actor, Context, Handler, Kind, Message, Policy, When};
 use standin::{Builder, Peer};
 use std::time::Duration;
 
+use super::bank::{Account, Book, Statement};
+use super::names::{Name, WhoMadeYou};
+
 /// Holds one value.
 #[derive(Serialize, Deserialize, Default)]
 pub struct Register {
@@ -121,6 +124,8 @@ pub fn register(builder: Builder) -> Builder {
     builder
         .kind(Kind::of::<Register>().handles::<Access>().handles::<Panic>())
         .kind(Kind::of::<Ledger>().handles::<Enter>().handles::<Entries>())
+        .kind(Kind::of::<Account>().handles::<Book>().handles::<Statement>())
+        .kind(Kind::of::<Name>().handles::<WhoMadeYou>())
 }
 
 /// Asks a ledger, durably.

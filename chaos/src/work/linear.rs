@@ -3,7 +3,7 @@
 use porcupine_rs::{Model, Operation};
 use std::collections::BTreeMap;
 
-use super::client::{Call, End};
+use super::call::{Call, End};
 use super::kinds::Access;
 
 /// An access and the value that it is said to have found, if anybody knows.

@@ -1,10 +1,23 @@
 //! What the clients do all the while, and how it is judged at the end.
 
+pub mod bank;
+mod call;
 mod client;
+mod desk;
 mod judge;
 mod kinds;
 mod linear;
+mod names;
 
-pub use client::{Clients, Desk, History};
-pub use judge::judge;
+pub use call::History;
+pub use client::Clients;
+pub use desk::Desk;
+pub use judge::{Found, judge};
 pub use kinds::{Ledger, Register, entries, probe, register};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Nothing here is left half done by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

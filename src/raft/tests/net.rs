@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::super::link::{FrameSink, FrameSource, LinkError, RaftLink};
-use super::super::{Consensus, ConsensusConfig};
+use super::super::{Consensus, ConsensusConfig, Snapshots};
 use crate::id::RaftId;
 use crate::store::MemoryStore;
 
@@ -38,8 +38,13 @@ impl Net {
     /// Starts consensus for a disk.
     pub(super) async fn start(&self, id: RaftId, disk: &MemoryStore) -> Consensus {
         let ms = Duration::from_millis;
-        let config =
-            ConsensusConfig { id, cluster: "test".into(), election_min: ms(150), election_max: ms(300) };
+        let config = ConsensusConfig {
+            id,
+            cluster: "test".into(),
+            election_min: ms(150),
+            election_max: ms(300),
+            snapshots: Snapshots::default(),
+        };
         let link = Arc::new(Port { net: self.clone(), me: id });
         let consensus = Consensus::start(&config, Arc::new(disk.clone()), link).await.unwrap();
         self.lock().running.insert(id, consensus.clone());

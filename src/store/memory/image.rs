@@ -1,9 +1,11 @@
 //! What a memory disk holds, and the writes that change it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::Arc;
 
 use crate::store::bounds::LogBounds;
+use crate::store::error::corrupt;
 use crate::store::{CopyKey, Slot};
 
 type Bytes = Arc<[u8]>;
@@ -16,6 +18,16 @@ pub(super) struct Image {
     pub(super) log: BTreeMap<u64, Bytes>,
     pub(super) snapshot: Option<(Bytes, Bytes)>,
     pub(super) copies: BTreeMap<CopyKey, Bytes>,
+    /// What cannot be read any more.
+    pub(super) rotten: BTreeSet<Part>,
+}
+
+/// Something with a checksum of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Slot(Slot),
+    Entry(u64),
+    Snapshot,
 }
 
 /// One write, checked. Applied to what readers see at once, and to what a crash leaves later.
@@ -32,9 +44,15 @@ pub(super) enum Write {
 }
 
 impl Image {
+    /// Whether the checksum of a part is right.
+    pub(super) fn readable(&self, part: Part) -> io::Result<()> {
+        if self.rotten.contains(&part) { Err(corrupt(format!("{part:?} is spoiled"))) } else { Ok(()) }
+    }
+
     pub(super) fn apply(&mut self, write: Write) {
         match write {
             Write::Slot(slot, value) => {
+                self.rotten.remove(&Part::Slot(slot));
                 self.slots.insert(slot, value);
             }
             Write::Append(bounds, entries) => {
@@ -51,7 +69,10 @@ impl Image {
                 let slots = BTreeMap::from([(Slot::Identity, identity)]);
                 *self = Self { slots, copies, ..Self::default() };
             }
-            Write::Snapshot(meta, bytes) => self.snapshot = Some((meta, bytes)),
+            Write::Snapshot(meta, bytes) => {
+                self.rotten.remove(&Part::Snapshot);
+                self.snapshot = Some((meta, bytes));
+            }
             Write::Copies(copies) => self.copies.extend(copies),
             Write::DeleteCopies(keys) => keys.iter().for_each(|key| drop(self.copies.remove(key))),
         }
@@ -62,6 +83,8 @@ impl Image {
         // Split rather than scan: a purge keeps most of the log.
         self.log = self.log.split_off(&kept.start);
         self.log.split_off(&kept.end);
+        self.rotten
+            .retain(|part| !matches!(part, Part::Entry(index) if !(kept.start..kept.end).contains(index)));
     }
 }
 

@@ -1,0 +1,175 @@
+//! Machines that go, and come back.
+
+use standin::PhaseStatus;
+use standin::id::Incarnation;
+use standin::store::WriteKind;
+use std::time::Duration;
+
+use super::stage::{Act, Stage};
+use crate::plan::{Back, Way, Who};
+
+/// How long an orderly end may take.
+const ORDERLY: Duration = Duration::from_secs(2);
+
+impl Stage {
+    /// Kills a process, and has a machine take its place later.
+    pub(super) async fn strike_dead(&mut self, at: usize, away_ms: u64, back: Back) {
+        if back != Back::Backup || self.backups.contains_key(&at) {
+            self.kill(at);
+            self.later(away_ms, Act::Return(at, back));
+            return;
+        }
+        // Made now, and used at the next such fault.
+        let process = self.newest_process(at);
+        self.kill(at);
+        if let Ok(dir) = self.cluster.copy_of_dir(at).await {
+            self.backups.insert(at, (dir, process));
+        }
+        self.later(away_ms, Act::Return(at, Back::Disk));
+    }
+
+    /// Stops a process in good order, if it can be, and has it started again later.
+    pub(super) async fn stop(&mut self, at: usize, away_ms: u64) {
+        let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
+        self.conceal(at);
+        let end = process.spawn(async move { peer.shutdown().await });
+        if tokio::time::timeout(ORDERLY, end).await.is_err() {
+            self.trace.say(format_args!("peer-{} did not stop in good order", at + 1));
+        }
+        self.cluster.kill(at);
+        self.later(away_ms, Act::Return(at, Back::Disk));
+    }
+
+    /// Cuts a peer off, and starts another machine under its name.
+    pub(super) async fn usurp(&mut self, at: usize, way: Way, for_ms: u64) {
+        if !self.running[at] || !self.may_lose_a_disk() {
+            return;
+        }
+        self.wiped[at] = true;
+        self.spoiled[at] = false;
+        self.trace.say(format_args!("another machine is started as peer-{}", at + 1));
+        self.cut_off(at, way);
+        let old = self.cluster.host(at);
+        self.later(for_ms, Act::HearHost(old));
+        self.conceal(at);
+        match self.cluster.usurp(at).await {
+            Ok(()) => self.announce(at),
+            Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
+        }
+    }
+
+    /// Spoils copies on one disk, if others are surely left.
+    pub(super) async fn rot(&mut self, who: Who, actor: u32) {
+        let Some(at) = self.find(who) else { return };
+        if !self.may_lose_a_disk() {
+            return;
+        }
+        let key = format!("r{}", actor % self.plan.actors);
+        let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
+        if self.cluster.spoil_copies(at, register.id()).await.is_ok_and(|count| count > 0) {
+            self.wiped[at] = true;
+        }
+    }
+
+    /// Flips bits on the disk of a process that is away for a while.
+    pub(super) fn flip_bits(&mut self, at: usize, what: WriteKind, draw: u64, away_ms: u64) {
+        if !self.may_lose_a_disk() {
+            return;
+        }
+        self.kill(at);
+        if self.world.disk(self.cluster.dir(at)).flip_bits(what, draw) {
+            self.wiped[at] = true;
+            self.spoiled[at] = true;
+        }
+        self.later(away_ms, Act::Return(at, Back::Disk));
+        // It may take a while until it is read, and noticed.
+        self.later(away_ms * 2 + 3000, Act::Look(at));
+    }
+
+    /// Whether one more disk may be lost. A cluster survives the loss of a minority of its disks, and two copies of a
+    /// state the loss of one, at a time: until all is well again.
+    pub(super) fn may_lose_a_disk(&mut self) -> bool {
+        if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
+            self.wiped.fill(false);
+        }
+        let most = if self.plan.peers >= 5 { 2 } else { 1 };
+        self.wiped.iter().filter(|wiped| **wiped).count() < most
+    }
+
+    /// Starts a process in a dead one's place.
+    pub(super) async fn bring_back(&mut self, at: usize, back: Back) {
+        if self.running[at] {
+            return;
+        }
+        let back = self.as_allowed(at, back);
+        self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
+        if back == Back::Backup {
+            // It is a copy of what it was then; and no machine uses two.
+            if let Some((dir, _)) = self.backups.remove(&at) {
+                self.cluster.set_dir(at, dir);
+            }
+        }
+        let mut started = self.start(at, back).await;
+        if let Err(e) = &started
+            && self.spoiled[at]
+        {
+            self.trace.say(format_args!("peer-{} is replaced: {e}", at + 1));
+            started = self.start(at, Back::Empty).await;
+        }
+        match started {
+            Ok(()) => {
+                self.newest = at;
+                self.announce(at);
+            }
+            Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),
+        }
+    }
+
+    async fn start(&mut self, at: usize, back: Back) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        if matches!(back, Back::Empty | Back::EmptySamePort | Back::Backup) {
+            self.spoiled[at] = false;
+        }
+        match back {
+            Back::Disk => self.cluster.restart_at_same_address_unjoined(at).await,
+            Back::DiskMoved | Back::Backup => self.cluster.restart_unjoined(at).await,
+            Back::Empty => self.cluster.replace_unjoined(at).await,
+            Back::EmptySamePort => self.cluster.replace_at_same_address_unjoined(at).await,
+        }
+    }
+
+    /// Not every machine may come back as planned: too many lost disks are more than a cluster promises to
+    /// survive; and who moves while nobody is there to hear of it is never found again.
+    fn as_allowed(&mut self, at: usize, back: Back) -> Back {
+        // A copy of a disk on which nobody else has run since is not told from the disk: operators are warned.
+        let told = |(_, process): &(_, _)| self.newest_process(at) > *process;
+        if back == Back::Backup && !self.backups.get(&at).is_some_and(told) {
+            return Back::Disk;
+        }
+        let keeps = matches!(back, Back::Disk | Back::DiskMoved);
+        if !keeps && !self.wiped[at] && !self.may_lose_a_disk() {
+            return Back::Disk;
+        }
+        self.wiped[at] |= !keeps;
+        let others = self.running.iter().filter(|runs| **runs).count();
+        if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
+    }
+
+    /// The newest process of a node that any running peer knows of.
+    pub(super) fn newest_process(&self, at: usize) -> Option<Incarnation> {
+        let node = self.cluster.node(at);
+        self.cluster.peers().filter_map(|peer| peer.status().members.get(&node).map(|m| m.incarnation)).max()
+    }
+
+    /// Whether a peer says that only an operator can help.
+    pub(super) fn is_broken(&self, at: usize) -> bool {
+        !matches!(self.cluster.peer(at).status().phase, PhaseStatus::Joining | PhaseStatus::Member)
+    }
+
+    /// Replaces a machine that broke down over its disk.
+    pub(super) async fn replace_if_broken(&mut self, at: usize) {
+        if self.running[at] && self.spoiled[at] && self.is_broken(at) {
+            self.kill(at);
+            self.bring_back(at, Back::Empty).await;
+        }
+    }
+}
