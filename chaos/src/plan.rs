@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 use standin::testing::Prng;
 
+use crate::profile::Profile;
+
 /// One run. As data, so that it can be printed, kept, and made smaller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Where everything in the run comes from.
     pub seed: u64,
@@ -182,24 +185,25 @@ const FAMILIES: u64 = 14;
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
     /// all runs (Groce and others: Swarm Testing, 2012).
-    pub fn draw(seed: u64, peers: Option<usize>, seconds: u64) -> Self {
+    pub fn draw(seed: u64, peers: Option<usize>, seconds: u64, profile: Profile) -> Self {
         let mut draw = Draw(Prng::new(seed));
         let size = match draw.0.below(100) {
             0..=79 => draw.between(3, 5),
             80..=96 => draw.between(6, 11),
             _ => 21,
         };
-        let peers = peers.unwrap_or(size as usize);
+        let peers = peers.or(profile.peers()).unwrap_or(size as usize);
         let wide = draw.0.chance(15);
         let scale = if wide { 4 } else { 1 };
         let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.0.chance(40)).collect();
         if families.is_empty() {
             families.push(0);
         }
+        let families = profile.narrow(families);
         let most_gap = *draw.0.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
         let mut steps = vec![];
         let mut at_ms = draw.between(0, most_gap);
-        while at_ms < seconds * 1000 {
+        while at_ms < seconds * 1000 && !families.is_empty() {
             let family = *draw.0.pick(&families);
             steps.push(Step { at_ms, fault: draw.fault(family, scale) });
             at_ms += draw.between(50, most_gap);

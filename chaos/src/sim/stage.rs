@@ -6,10 +6,13 @@ use standin::{PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
-use super::Violation;
+use super::notes::Notes;
+use super::{Violation, promises};
 use crate::plan::{Back, Fault, Plan};
+use crate::report::Happening;
 use crate::trace::Trace;
 use crate::work::{Clients, Desk, History, Ledger, Register, entries, judge, probe, register};
 
@@ -35,6 +38,7 @@ pub(super) struct Stage {
     pub(super) world: World,
     pub(super) cluster: Cluster,
     pub(super) trace: Trace,
+    pub(super) notes: Notes,
     pub(super) random: Prng,
     desk: Desk,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -73,6 +77,7 @@ pub(super) async fn play(
         world,
         cluster,
         trace: trace.clone(),
+        notes: Notes::new(trace.clone()),
         random: Prng::new(plan.seed.rotate_left(32)),
         desk: Desk::default(),
         agenda: BinaryHeap::new(),
@@ -100,6 +105,7 @@ impl Stage {
         self.create_actors().await?;
         self.cluster.everything_lives_again().await?;
         self.trace.say(format_args!("{} peers are well", self.plan.peers));
+        self.notes.phase(promises::FAULTS);
         let clients = Clients::start(&self.plan, &self.desk);
         let faults = self.faults().await;
         let progress = match faults {
@@ -129,6 +135,9 @@ impl Stage {
             let failed = |e| Violation::new("create", e);
             peer.create(format!("r{actor}"), Register::default(), home(0)).await.map_err(failed)?;
             peer.create(format!("l{actor}"), Ledger::default(), home(1)).await.map_err(failed)?;
+            let at = |shift: u32| (actor + shift) as usize % self.plan.peers;
+            self.notes.placed(format!("register/r{actor}"), at(0));
+            self.notes.placed(format!("ledger/l{actor}"), at(1));
         }
         Ok(())
     }
@@ -138,9 +147,19 @@ impl Stage {
         let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
         let (trace, mut events) = (self.trace.clone(), peer.events());
         let node = peer.node_id().clone();
+        let life = self.notes.started(at, &peer);
         tokio::spawn(async move {
-            while let Ok(event) = events.recv().await {
-                trace.say(format_args!("  {node} {event:?}"));
+            let ended = loop {
+                match events.recv().await {
+                    Ok(event) => {
+                        trace.say(format_args!("  {node} {event:?}"));
+                        trace.note(Happening::Told { peer: at, life, event });
+                    }
+                    Err(why) => break why,
+                }
+            };
+            if ended == RecvError::Closed {
+                trace.note(Happening::Ended { peer: at, life });
             }
         });
         self.running[at] = true;
@@ -156,6 +175,7 @@ impl Stage {
     /// Ends a peer's process.
     pub(super) fn kill(&mut self, at: usize) {
         self.conceal(at);
+        self.notes.ended(at);
         self.cluster.kill(at);
     }
 
@@ -163,6 +183,7 @@ impl Stage {
         self.number += 1;
         self.agenda.push(Reverse((Instant::now() + Duration::from_millis(wait_ms), self.number)));
         self.acts.insert(self.number, act);
+        self.notes.planned(self.number);
     }
 
     async fn faults(&mut self) -> Result<(), Violation> {
@@ -176,7 +197,9 @@ impl Stage {
             }
             tokio::time::sleep_until(due).await;
             if let Some(act) = self.acts.remove(&number) {
+                self.notes.begins(number);
                 self.act(act).await?;
+                self.notes.done(number);
             }
             self.cluster.nothing_was_violated()?;
         }
@@ -206,6 +229,7 @@ impl Stage {
         let (mut healed, others) = (order[..size].to_vec(), order[size..].to_vec());
         healed.sort_unstable();
         self.trace.say(format_args!("healing {healed:?} only"));
+        self.notes.phase(promises::MAJORITY);
         for at in others {
             if self.running[at] {
                 self.kill(at);
@@ -233,6 +257,7 @@ impl Stage {
             }
         }
         self.trace.say("the majority goes on");
+        self.notes.phase(promises::GOES_ON);
         Ok(())
     }
 
@@ -267,14 +292,17 @@ impl Stage {
 
     async fn heal_everybody(&mut self) {
         let all: Vec<usize> = (0..self.plan.peers).collect();
+        self.notes.phase(promises::ALL);
         self.mend(&all).await;
     }
 
     /// Ends all faults of these peers, and those of the network.
     async fn mend(&mut self, some: &[usize]) {
         self.world.network().heal_all();
+        self.notes.all_mended();
         for at in some.iter().copied() {
             if self.running[at] {
+                self.notes.thawed(at);
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
                 if self.sick[at] || self.is_broken(at) {
@@ -288,6 +316,7 @@ impl Stage {
     }
 
     async fn last_questions(&mut self, history: &mut History) -> Result<(), Violation> {
+        self.notes.phase(promises::QUESTIONS);
         let mut ledgers = BTreeMap::new();
         for actor in 0..self.plan.actors {
             let asked = entries(self.cluster.peer(0), &format!("l{actor}"), self.patience()).await;

@@ -18,6 +18,7 @@ impl Stage {
             Act::Thaw(at) => {
                 if self.running[at] {
                     self.trace.say(format_args!("peer-{} goes on", at + 1));
+                    self.notes.thawed(at);
                     self.cluster.process(at).thaw();
                 }
             }
@@ -53,7 +54,7 @@ impl Stage {
     fn find(&self, who: Who) -> Option<usize> {
         let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
         let any = |number: u32| running.get(number as usize % running.len().max(1)).copied();
-        match who {
+        let found = match who {
             Who::Peer(number) => any(number),
             Who::Newest => Some(self.newest).filter(|at| self.running[*at]).or_else(|| any(0)),
             Who::Leader => running.iter().copied().find(|at| self.cluster.peer(*at).status().leads),
@@ -61,11 +62,13 @@ impl Stage {
                 let actor = number % self.plan.actors;
                 Some(actor as usize % self.plan.peers).filter(|at| self.running[*at])
             }
-        }
+        };
+        found.inspect(|at| self.notes.hit(*at))
     }
 
     async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
         self.struck += 1;
+        self.notes.struck(self.struck, &fault);
         self.trace.say(format_args!("{fault:?}"));
         match fault {
             Fault::Kill { who, away_ms, back } => {
@@ -86,6 +89,7 @@ impl Stage {
             Fault::Freeze { who, for_ms } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 self.trace.say(format_args!("peer-{} freezes", at + 1));
+                self.notes.froze(at);
                 self.cluster.process(at).freeze();
                 self.later(for_ms, Act::Thaw(at));
             }
@@ -111,6 +115,7 @@ impl Stage {
             }
             Fault::BadLink { from, to, loss, delay_ms, for_ms } => {
                 let (from, to) = (from as usize % self.plan.peers, to as usize % self.plan.peers);
+                [from, to].iter().for_each(|at| self.notes.hit(*at));
                 let delay = Duration::from_millis(delay_ms);
                 let weather = Weather { delay, loss, ..Weather::fair() };
                 let hosts = (self.cluster.host(from), self.cluster.host(to));
@@ -203,6 +208,7 @@ impl Stage {
         let mut random = Prng::new(draw);
         let some: Vec<usize> = (0..self.plan.peers).filter(|_| random.chance(50)).collect();
         for at in some {
+            self.notes.hit(at);
             self.later(random.below(for_ms / 2), Act::CutOff(at));
             let links = self.links_of(at);
             self.later(for_ms / 2 + random.below(for_ms / 2), Act::Hear(links));

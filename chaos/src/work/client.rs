@@ -11,6 +11,7 @@ use tokio::task::JoinError;
 
 use super::kinds::{Access, Enter, Ledger, Panic, Register};
 use crate::plan::Plan;
+use crate::report::Answer;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -25,11 +26,13 @@ pub enum End {
 
 /// A task that asked, and was killed with its process before it had an answer, cannot say.
 fn end_of<T>(asked: Result<Result<T, CallError>, JoinError>, value: impl FnOnce(T) -> u64) -> End {
-    match asked {
-        Ok(Ok(reply)) => End::Done(value(reply)),
-        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-        _ => End::Unknown,
-    }
+    let (end, answer) = match asked {
+        Ok(Ok(reply)) => (End::Done(value(reply)), Answer::Ok),
+        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => (End::Not, Answer::Not),
+        _ => (End::Unknown, Answer::Unknown),
+    };
+    crate::trace::answered(answer);
+    end
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
