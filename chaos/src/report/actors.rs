@@ -61,15 +61,18 @@ impl Actors {
 
     /// The same, with the state of a checkpoint.
     pub fn restored(&mut self, at: u64, name: &str, home: (usize, u64), from_seq: u64, downtime_ms: u64) {
-        let was_there = self.named(name).since.is_some();
+        let now = self.named(name);
+        let was_there = now.since.is_some();
+        let in_place = was_there && now.home == Some(home);
         self.placed(at, name, home.0, home.1);
         let now = self.named(name);
         now.restored = true;
         if was_there {
-            // Nobody saw it stop, as when its handler panics: what the cluster says is all there is.
+            // Nobody saw it stop: what the cluster says is all there is.
             now.left = Some(at.saturating_sub(downtime_ms));
         }
-        now.row.restores.push(Restore { at_ms: at, peer: home.0, from_seq, downtime_ms, gap_ms: None });
+        let (at_ms, peer, gap_ms) = (at, home.0, None);
+        now.row.restores.push(Restore { at_ms, peer, from_seq, downtime_ms, gap_ms, in_place });
     }
 
     /// A process runs its actors, or it does not.

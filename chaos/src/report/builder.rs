@@ -43,8 +43,12 @@ impl Builder {
     fn see(&mut self, at: u64, what: &Happening) {
         match what {
             Happening::Started { peer, life, lease, leads } if self.lives.knows(*peer) => {
+                let before = self.lives.newest(*peer);
                 self.lives.started(at, *peer, *life, *lease);
                 self.live(at, *peer, *life);
+                if let Some((older, term)) = before.and_then(|life| Some((life, self.term_of(life)?))) {
+                    self.leads(at, *peer, older, Some(term));
+                }
                 if let Some(term) = leads {
                     self.leads(at, *peer, *life, Some(*term));
                 }
@@ -136,10 +140,16 @@ impl Builder {
             self.line.peers[peer].leads[place].to_ms = at;
         }
         if let Some(term) = term {
+            let older = self.lives.newest(peer) != Some(life);
             let leads = &mut self.line.peers[peer].leads;
             self.leads.insert(life, (peer, leads.len()));
-            leads.push(Lead { from_ms: at, to_ms: at, term });
+            leads.push(Lead { from_ms: at, to_ms: at, term, older });
         }
+    }
+
+    /// The term in which a process believes to lead.
+    fn term_of(&self, life: u64) -> Option<u64> {
+        self.leads.get(&life).map(|(peer, place)| self.line.peers[*peer].leads[*place].term)
     }
 
     fn finish(mut self, entries: &[Entry]) -> Timeline {

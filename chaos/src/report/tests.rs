@@ -89,13 +89,14 @@ fn who_leads_is_who_believes_so() {
         at(0, started(1, 2, true)),
         at(300, told(1, 2, leader("peer-2", 2))),
         at(350, told(0, 1, leader("peer-2", 2))),
+        at(700, started(1, 3, false)),
         at(800, Happening::Ended { peer: 1, life: 2 }),
     ]);
     let leads = |peer: usize| -> Vec<_> {
-        line.peers[peer].leads.iter().map(|lead| (lead.from_ms, lead.to_ms, lead.term)).collect()
+        line.peers[peer].leads.iter().map(|lead| (lead.from_ms, lead.to_ms, lead.term, lead.older)).collect()
     };
-    assert_eq!(leads(0), [(0, 350, 1)]);
-    assert_eq!(leads(1), [(300, 800, 2)]);
+    assert_eq!(leads(0), [(0, 350, 1, false)]);
+    assert_eq!(leads(1), [(300, 700, 2, false), (700, 800, 2, true)], "its place was taken meanwhile");
 }
 
 #[test]
@@ -116,6 +117,19 @@ fn an_actor_runs_where_its_process_holds_a_lease_and_recovery_is_from_run_to_run
     let restore = &actor.restores[0];
     assert_eq!((restore.from_seq, restore.downtime_ms, restore.gap_ms), (7, 50, Some(180)));
     assert_eq!(line.recoveries().collect::<Vec<_>>(), [180], "a pause is no recovery");
+}
+
+#[test]
+fn an_actor_that_begins_again_in_its_process_was_not_away() {
+    let line = drawn(&[
+        at(0, started(0, 1, true)),
+        at(10, Happening::Placed { actor: "register/r0".into(), peer: 0 }),
+        at(100, told(0, 1, recovered("register/r0", 3, 0))),
+    ]);
+    let actor = &line.actors[0];
+    assert!(actor.restores[0].in_place);
+    assert_eq!(line.recoveries().count(), 0);
+    assert_eq!(actor.spans.last().map(|span| (span.from_ms, span.to_ms)), Some((100, 1000)));
 }
 
 #[test]

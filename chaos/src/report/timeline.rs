@@ -71,6 +71,8 @@ pub struct Lead {
     pub from_ms: u64,
     pub to_ms: u64,
     pub term: u64,
+    /// Another process of this name had begun.
+    pub older: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -116,6 +118,8 @@ pub struct Restore {
     pub downtime_ms: u64,
     /// From the moment it last ran until it ran again, if it did.
     pub gap_ms: Option<u64>,
+    /// Its process went on: only the actor began again, as after a panic of its handler.
+    pub in_place: bool,
 }
 
 /// How many calls ended how, in buckets of time.
@@ -128,8 +132,9 @@ pub struct Calls {
 }
 
 impl Timeline {
-    /// How long each restored actor was away, in milliseconds.
+    /// How long each restored actor was away, in milliseconds, if it lost its process.
     pub fn recoveries(&self) -> impl Iterator<Item = u64> {
-        self.actors.iter().flat_map(|actor| &actor.restores).filter_map(|restore| restore.gap_ms)
+        let restores = self.actors.iter().flat_map(|actor| &actor.restores);
+        restores.filter(|restore| !restore.in_place).filter_map(|restore| restore.gap_ms)
     }
 }

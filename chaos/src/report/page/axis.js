@@ -72,8 +72,10 @@ class Axis {
 
   /** Takes a key, if it means anything here. */
   key(event) {
-    const does = { ArrowLeft: () => this.pan(-0.2), ArrowRight: () => this.pan(0.2), "+": () => this.zoom(0.6),
-      "=": () => this.zoom(0.6), "-": () => this.zoom(1.6), 0: () => this.whole(), Escape: () => this.whole() }[event.key];
+    const does = {
+      ArrowLeft: () => this.pan(-0.2), ArrowRight: () => this.pan(0.2), "+": () => this.zoom(0.6),
+      "=": () => this.zoom(0.6), "-": () => this.zoom(1.6), 0: () => this.whole(), Escape: () => this.whole(),
+    }[event.key];
     if (!does || event.ctrlKey || event.metaKey || event.altKey) return;
     does();
     event.preventDefault();

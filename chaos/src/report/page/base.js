@@ -58,14 +58,17 @@ document.addEventListener("pointerleave", () => { tipBox.hidden = true; });
 const section = (title, caption, ...children) =>
   el("section", {}, el("h2", {}, title), caption ? el("p", { class: "caption" }, caption) : null, ...children);
 
+/** Tells the width of a place whenever it has another one, when the browser has laid out the page. */
+const resized = (place, tell) =>
+  new ResizeObserver(() => requestAnimationFrame(() => tell(Math.floor(place.clientWidth)))).observe(place);
+
 /** Draws again when its place gets another width. */
 function drawn(draw) {
   const place = el("div", {});
   let width = 0;
-  new ResizeObserver(() => {
-    const now = Math.floor(place.clientWidth);
+  resized(place, (now) => {
     if (now > 0 && now !== width) { width = now; place.replaceChildren(draw(width)); }
-  }).observe(place);
+  });
   return place;
 }
 
@@ -73,7 +76,7 @@ function drawn(draw) {
 function histogram(spread, show, what) {
   if (!spread.count) return el("p", { class: "soft" }, `no ${what}`);
   return drawn((width) => {
-    const left = 34, right = 14, top = 34, high = 130;
+    const left = 34, right = 14, top = 44, high = 130;
     const logs = spread.bins.map((bin) => Math.log(bin.from));
     const [first, last] = [logs[0], Math.log(spread.bins[spread.bins.length - 1].to)];
     const wide = Math.min(width - left - right, Math.max(160, spread.bins.length * 44));
@@ -88,23 +91,26 @@ function histogram(spread, show, what) {
     }
     for (const bin of spread.bins.filter((bin) => bin.count)) {
       const tip = [`${count(bin.count)} ${what}`, `${show(bin.from)} to ${show(bin.to)}`];
-      figure.append(svg("rect", { x: x(bin.from) + 0.5, width: Math.max(1, x(bin.to) - x(bin.from) - 1), y: y(bin.count),
-        height: Math.max(1, top + high - y(bin.count)), fill: "var(--bar)", tip }));
+      figure.append(svg("rect", { x: x(bin.from) + 0.5, width: Math.max(1, x(bin.to) - x(bin.from) - 1),
+        y: y(bin.count), height: Math.max(1, top + high - y(bin.count)), fill: "var(--bar)", tip }));
     }
     let edge = -1;
-    for (const value of [1, 2, 5].flatMap((n) => [-2, -1, 0, 1, 2, 3, 4, 5, 6].map((p) => n * 10 ** p)).sort((a, b) => a - b)) {
+    const powers = [-2, -1, 0, 1, 2, 3, 4, 5, 6].flatMap((power) => [1, 2, 5].map((n) => n * 10 ** power));
+    for (const value of powers) {
       if (x(value) < left - 0.5 || x(value) > left + wide + 0.5 || x(value) < edge) continue;
       figure.append(svg("line", { class: "base", x1: x(value), x2: x(value), y1: top + high, y2: top + high + 4 }),
         svg("text", { x: x(value), y: top + high + 17, "text-anchor": "middle" }, show(value)));
       edge = x(value) + 52;
     }
     const marks = [["median", spread.median], ["95%", spread.p95], ["max", spread.most]];
-    edge = -1;
+    const ends = [];
     marks.forEach(([name, value]) => {
-      const at = Math.min(Math.max(x(value), left), left + wide), clash = at < edge;
-      figure.append(svg("line", { class: "cursor", x1: at, x2: at, y1: clash ? 26 : 12, y2: top + high }),
-        svg("text", { x: at + 4, y: clash ? 29 : 15 }, `${name} ${show(value)}`));
-      edge = clash ? edge : at + 96;
+      const at = Math.min(Math.max(x(value), left), left + wide), text = `${name} ${show(value)}`;
+      const long = text.length * 6.2 + 8, turned = at + long > width;
+      const level = [0, 1, 2].find((level) => (ends[level] || 0) <= (turned ? at - long : at));
+      ends[level] = turned ? at : at + long;
+      figure.append(svg("line", { class: "cursor", x1: at, x2: at, y1: level * 13 + 2, y2: top + high }),
+        svg("text", { x: turned ? at - 4 : at + 4, y: level * 13 + 11, "text-anchor": turned ? "end" : "start" }, text));
     });
     return figure;
   });

@@ -12,11 +12,13 @@ function sorted(columns, rows, most) {
   function fillBody() {
     const key = columns[by].key;
     const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0) * (down ? -1 : 1);
-    const found = cells.filter((one) => one.text.includes(text)).sort((a, b) => order(key(a.row), key(b.row)));
+    const found = cells.filter((one) => one.text.includes(text));
+    found.sort((a, b) => order(key(a.row), key(b.row)));
     body.replaceChildren(...found.slice(0, shown).map(({ row }) => el("tr", {}, columns.map((column) =>
       el("td", { class: `${column.num ? "num" : ""} ${column.style ? column.style(row) : ""}` }, column.show(row))))));
-    more.replaceChildren(el("span", { class: "soft" }, `${count(Math.min(shown, found.length))} of ${count(found.length)} runs`),
-      found.length > shown ? el("button", { onclick: () => { shown += 500; fillBody(); } }, "show more") : "");
+    const told = `${count(Math.min(shown, found.length))} of ${count(found.length)} runs`;
+    const next = el("button", { onclick: () => { shown += 500; fillBody(); } }, "show more");
+    more.replaceChildren(el("span", { class: "soft" }, told), found.length > shown ? next : "");
     heads.replaceChildren(...columns.map((column, at) => el("th", { class: `sorts ${column.num ? "num" : ""}`,
       onclick: () => { down = by === at ? !down : false; by = at; fillBody(); } },
       column.name + (by === at ? (down ? " ↓" : " ↑") : ""))));
@@ -28,9 +30,10 @@ function sorted(columns, rows, most) {
 
 function bySize() {
   const head = ["peers", "runs", "broken", "faults", "calls", "simulated"];
-  const rows = Object.entries(data.by_size).map(([size, sum]) =>
-    [size === "0" ? "unknown" : size, count(sum.runs), count(sum.broken), count(sum.faults), count(sum.calls), hours(sum.simulated_s)]);
-  return el("div", { class: "scroll" }, el("table", {}, el("tr", {}, head.map((name) => el("th", { class: "num" }, name))),
+  const rows = Object.entries(data.by_size).map(([size, sum]) => [size === "0" ? "unknown" : size,
+    count(sum.runs), count(sum.broken), count(sum.faults), count(sum.calls), hours(sum.simulated_s)]);
+  const heads = el("tr", {}, head.map((name) => el("th", { class: "num" }, name)));
+  return el("div", { class: "scroll" }, el("table", {}, heads,
     rows.map((row) => el("tr", {}, row.map((cell, at) =>
       el("td", { class: at === 2 && cell !== "0" ? "num bad" : "num" }, cell))))));
 }
@@ -38,7 +41,8 @@ function bySize() {
 function byFamily() {
   const rows = Object.entries(data.by_family).sort((a, b) => b[1].faults - a[1].faults);
   return bars(rows.map(([name, sum]) => ({ name, number: sum.faults, colour: colourOf(name),
-    tip: [name, `struck ${count(sum.faults)} times in ${count(sum.runs)} runs`, `${count(sum.broken)} of these runs broke a promise`] })), "faults");
+    tip: [name, `struck ${count(sum.faults)} times in ${count(sum.runs)} runs`,
+      `${count(sum.broken)} of these runs broke a promise`] })), "faults");
 }
 
 function violations() {
@@ -64,18 +68,21 @@ const columns = [
     style: (row) => (row.broken ? "bad" : "good") },
 ];
 const all = data.all;
-const figures = [["runs", count(all.runs)], ["broken promises", count(all.broken)], ["simulated", hours(all.simulated_s)],
-  ["faults", count(all.faults)], ["calls", count(all.calls)], ["recoveries", count(data.recoveries.count)],
+const figures = [["runs", count(all.runs)], ["broken promises", count(all.broken)],
+  ["simulated", hours(all.simulated_s)], ["faults", count(all.faults)], ["calls", count(all.calls)],
+  ["recoveries", count(data.recoveries.count)],
   ["median recovery", data.recoveries.count ? span(data.recoveries.median) : "none"]];
 page.append(
-  el("header", {}, el("div", {}, el("h1", {}, data.title), el("p", { class: "soft" }, `${count(all.runs)} seeds, each a run of its own`)),
+  el("header", {}, el("div", {}, el("h1", {}, data.title),
+    el("p", { class: "soft" }, `${count(all.runs)} seeds, each a run of its own`)),
     el("div", { class: `verdict ${all.broken ? "bad" : "good"}` },
       all.broken ? `${count(all.broken)} broken promise${all.broken > 1 ? "s" : ""}` : "every promise was kept")),
-  el("div", { class: "figures" }, figures.map(([name, value]) => el("div", {}, el("span", {}, name), el("b", {}, value)))),
+  el("div", { class: "figures" }, figures.map(([name, value]) =>
+    el("div", {}, el("span", {}, name), el("b", {}, value)))),
   all.broken ? section("Broken promises", null, violations()) : "",
   el("div", { class: "pair" },
-    section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a checkpoint, "
-      + "in all runs. This holds the time in which there was no majority or no machine.",
+    section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a "
+      + "checkpoint, in all runs. This holds the time in which there was no majority or no machine.",
       histogram(data.recoveries, span, "recoveries")),
     section("How fast runs were", "Simulated time by real time, of each run.", histogram(data.speed, times, "runs")),
     section("By size", null, bySize()),

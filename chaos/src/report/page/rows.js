@@ -17,7 +17,8 @@ function bands(figure, axis, name, rows, y, high, older) {
       `${moment(band.from_ms)} to ${moment(band.to_ms)} (${span(band.to_ms - band.from_ms)})`,
       band.life ? `process ${band.life}` : "not started yet"];
     if (band.state === "down") {
-      const [left, right] = [Math.max(axis.x(band.from_ms), axis.left), Math.min(axis.x(band.to_ms), axis.left + axis.width)];
+      const left = Math.max(axis.x(band.from_ms), axis.left);
+      const right = Math.min(axis.x(band.to_ms), axis.left + axis.width);
       figure.append(svg("line", { class: "down", x1: left, x2: right, y1: y + high / 2, y2: y + high / 2 }),
         block(axis, band.from_ms, band.to_ms, y, high, { fill: "transparent", tip }));
     } else {
@@ -28,11 +29,13 @@ function bands(figure, axis, name, rows, y, high, older) {
 
 function leads(figure, axis, peer, y) {
   for (const lead of peer.leads.filter((lead) => axis.shows(lead.from_ms, lead.to_ms))) {
-    const tip = [`${peer.name} leads in term ${lead.term}, as it believes`,
+    const who = lead.older ? `an older process of ${peer.name}` : peer.name;
+    const tip = [`${who} leads in term ${lead.term}, as it believes`,
       `${moment(lead.from_ms)} to ${moment(lead.to_ms)} (${span(lead.to_ms - lead.from_ms)})`];
-    figure.append(block(axis, lead.from_ms, lead.to_ms, y, 3, { class: "lead", tip }));
+    const [top, high] = lead.older ? [y + BAND + 1, 2] : [y, 3];
+    figure.append(block(axis, lead.from_ms, lead.to_ms, top, high, { class: "lead", tip }));
     const left = Math.max(axis.x(lead.from_ms), axis.left);
-    if (Math.min(axis.x(lead.to_ms), axis.left + axis.width) - left > 46) {
+    if (!lead.older && Math.min(axis.x(lead.to_ms), axis.left + axis.width) - left > 46) {
       figure.append(svg("text", { class: "inside", x: left + 4, y: y + BAND - 1 }, `term ${lead.term}`));
     }
   }
@@ -72,13 +75,15 @@ function actor(figure, axis, row, names, y) {
   const shown = row.restores.filter((restore) => axis.shows(restore.at_ms, restore.at_ms));
   shown.forEach((restore, at) => {
     const x = axis.x(restore.at_ms);
-    const tip = [`${row.name} restored on ${names[restore.peer]}`, `at ${moment(restore.at_ms)}`,
-      `from checkpoint ${restore.from_seq}`,
-      restore.gap_ms === null ? "it did not run after that" : `away for ${span(restore.gap_ms)}, from run to run`,
+    const away = restore.gap_ms === null ? "it did not run after that" : `away for ${span(restore.gap_ms)}, from run to run`;
+    const tip = [`${row.name} ${restore.in_place ? "began again" : "restored"} on ${names[restore.peer]}`,
+      `at ${moment(restore.at_ms)}`, `from checkpoint ${restore.from_seq}`,
+      restore.in_place ? "in the same process, as after a panic" : away,
       `downtime as the cluster knew it: ${span(restore.downtime_ms)}`];
-    figure.append(svg("path", { d: `M${x - 3.5},${y}h7l-3.5,5.5z`, fill: "var(--restore)", tip }));
+    figure.append(svg("path", { d: `M${x - 3.5},${y}h7l-3.5,5.5z`, tip, stroke: "var(--restore)",
+      fill: restore.in_place ? "var(--bg)" : "var(--restore)" }));
     const next = at + 1 < shown.length ? axis.x(shown[at + 1].at_ms) : axis.left + axis.width;
-    const note = `${restore.from_seq}${restore.gap_ms === null ? "" : `, ${span(restore.gap_ms)}`}`;
+    const note = `${restore.from_seq}${restore.gap_ms ? `, ${span(restore.gap_ms)}` : ""}`;
     if (!axis.isWhole() && next - x > 20 + note.length * 6) {
       figure.append(svg("text", { class: "inside", x: x + 6, y: y + 3 }, note));
     }

@@ -1,14 +1,17 @@
 // The page of one run.
 function legend() {
   const box = (colour, name) => el("span", {}, el("i", { style: `background:var(--${colour})` }), name);
-  return el("div", { class: "legend" },
+  const processes = el("div", { class: "legend" },
     box("up", "up"), box("paused", "paused, no lease"), box("starting", "starting"), box("frozen", "frozen"),
     box("failed", "failed"), box("retired", "retired"),
     el("span", {}, el("i", { class: "dots" }), "down"),
     el("span", {}, el("i", { class: "line", style: "background:var(--lead)" }), "leads"),
     el("span", {}, el("i", { class: "tri" }), "restored"),
-    el("span", {}, "faults: "), box("network", "network"), box("crash", "crash"), box("disk", "disk"),
-    box("clock", "clock"), box("other", "other"));
+    el("span", {}, el("i", { class: "tri hollow" }), "began again in its process"));
+  const kinds = el("div", { class: "legend" }, el("span", {}, "faults of the"), box("network", "network"),
+    box("crash", "machines"), box("disk", "disks"), box("clock", "clocks"), box("other", "other"),
+    el("span", {}, "calls"), box("ok", "answered"), box("not", "not executed"), box("unknown", "nobody knows"));
+  return el("div", { class: "legends" }, processes, kinds);
 }
 
 const line = data.timeline;
@@ -20,7 +23,7 @@ const tools = el("span", {});
 const axis = new Axis(Math.max(1, line.end_ms), () => redraw());
 
 function redraw() {
-  const width = figureBox.clientWidth;
+  const width = Math.floor(figureBox.clientWidth);
   if (width < 1) return;
   const held = document.activeElement && document.activeElement.closest(".plot");
   figureBox.replaceChildren(plot(width));
@@ -35,20 +38,20 @@ function redraw() {
 /** Where each row is, from top to bottom. */
 function layout() {
   const rows = [], older = line.peers.map((peer) => peer.older.length > 0);
-  let y = 44;
+  let y = 60;
   const group = (name) => { rows.push({ group: name, y }); y += 6; };
   const deep = Math.max(1, ...onAll.map((placed) => placed.lane + 1));
   rows.push({ name: "all peers", label: y + 8, faults: onAll, y, step: 6 });
-  y += deep * 6 + 14;
+  y += deep * 6 + 24;
   group("peers");
   line.peers.forEach((peer, at) => {
     rows.push({ name: peer.name, label: y + 10, peer, y, older: older[at], faults: onPeer[at], step: 4 });
-    y += BAND + (older[at] ? 6 : 0) + 15;
+    y += BAND + (older[at] ? 6 : 0) + 17;
   });
-  y += 10;
+  y += 16;
   group("actors");
   line.actors.forEach((row) => { rows.push({ name: row.name, label: y + 10, actor: row, y }); y += 17; });
-  y += 14;
+  y += 20;
   group("calls per second");
   rows.push({ calls: line.calls, y: y + 6 });
   return { rows, bottom: y + 76, high: y + 100 };
@@ -61,19 +64,22 @@ function plot(width) {
   const figure = svg("svg", { class: "plot", viewBox: `0 0 ${width} ${high}`, height: high, tabindex: 0, role: "img",
     "aria-label": "Timeline of peers, faults, actors and calls", onkeydown: (event) => axis.key(event) });
   for (const ms of ticks(axis.from, axis.to, axis.width / 90)) {
-    figure.append(svg("line", { class: "grid", x1: axis.x(ms), x2: axis.x(ms), y1: 34, y2: bottom }),
+    figure.append(svg("line", { class: "grid", x1: axis.x(ms), x2: axis.x(ms), y1: 50, y2: bottom }),
       svg("text", { x: axis.x(ms), y: bottom + 17, "text-anchor": "middle" }, `${fixed(ms / 1000, 3)} s`));
   }
   phases(figure, bottom);
   for (const row of rows) {
     if (row.group) figure.append(svg("text", { class: "group", x: 0, y: row.y - 4 }, row.group));
-    if (row.name) figure.append(svg("text", { class: "name", x: axis.left - 8, y: row.label, "text-anchor": "end" }, row.name));
+    if (row.name) {
+      figure.append(svg("text", { class: "name", x: axis.left - 8, y: row.label, "text-anchor": "end" }, row.name));
+    }
     if (row.peer) {
       bands(figure, axis, row.name, row.peer.bands, row.y, BAND, false);
       leads(figure, axis, row.peer, row.y);
       bands(figure, axis, row.name, row.peer.older, row.y + BAND + 1, 4, true);
     }
-    if (row.faults) faults(figure, axis, row.faults, names, row.y + (row.peer ? BAND + (row.older ? 7 : 2) : 0), row.step);
+    const below = row.peer ? BAND + (row.older ? 7 : 2) : 0;
+    if (row.faults) faults(figure, axis, row.faults, names, row.y + below, row.step);
     if (row.actor) actor(figure, axis, row.actor, names, row.y);
     if (row.calls) calls(figure, axis, row.calls, row.y, 64);
   }
@@ -89,10 +95,10 @@ function phases(figure, bottom) {
     const toLeft = x + long > axis.left + axis.width;
     const end = toLeft ? x : x + long;
     level = end > right ? level + 1 : 0;
-    figure.append(svg("line", { class: "phase", x1: x, x2: x, y1: 34, y2: bottom }));
-    if (level < 3) {
-      figure.append(svg("text", { x: toLeft ? x - 3 : x + 3, y: 30 - level * 12, "text-anchor": toLeft ? "end" : "start" },
-        phase.name));
+    figure.append(svg("line", { class: "phase", x1: x, x2: x, y1: 50, y2: bottom }));
+    if (level < 4) {
+      const place = { x: toLeft ? x - 3 : x + 3, y: 46 - level * 12, "text-anchor": toLeft ? "end" : "start" };
+      figure.append(svg("text", place, phase.name));
       right = toLeft ? x - long : x;
     }
   }
@@ -100,7 +106,7 @@ function phases(figure, bottom) {
 
 let pointAt = () => {};
 function cursor(figure, bottom) {
-  const mark = svg("line", { class: "cursor", y1: 34, y2: bottom, visibility: "hidden" });
+  const mark = svg("line", { class: "cursor", y1: 50, y2: bottom, visibility: "hidden" });
   const text = svg("text", { class: "name", y: bottom + 17, "text-anchor": "middle", visibility: "hidden" });
   const back = svg("rect", { y: bottom + 6, height: 15, width: 64, fill: "var(--bg)", visibility: "hidden" });
   figure.append(mark, back, text);
@@ -123,34 +129,38 @@ function cursor(figure, bottom) {
 
 function slowest() {
   const all = line.actors.flatMap((row) => row.restores.map((restore) => ({ ...restore, actor: row.name })));
-  const top = all.filter((one) => one.gap_ms !== null).sort((a, b) => b.gap_ms - a.gap_ms).slice(0, 6);
+  const top = all.filter((one) => one.gap_ms !== null && !one.in_place).sort((a, b) => b.gap_ms - a.gap_ms).slice(0, 6);
   const show = (one) => () => {
     axis.show(one.at_ms - one.gap_ms * 1.3 - 200, one.at_ms + one.gap_ms * 0.3 + 200);
     figureBox.scrollIntoView({ behavior: "smooth", block: "center" });
   };
-  const head = el("tr", {}, el("th", {}, "slowest"), el("th", { class: "num" }, "away"), el("th", { class: "num" }, "checkpoint"),
-    el("th", { class: "num" }, "restored at"), el("th", {}));
+  const numbers = ["away", "checkpoint", "restored at"].map((name) => el("th", { class: "num" }, name));
+  const head = el("tr", {}, el("th", {}, "slowest"), numbers, el("th", {}));
   return top.length ? el("div", { class: "scroll" }, el("table", {}, head, top.map((one) => el("tr", {},
     el("td", {}, one.actor), el("td", { class: "num" }, span(one.gap_ms)), el("td", { class: "num" }, one.from_seq),
-    el("td", { class: "num" }, moment(one.at_ms)), el("td", {}, el("button", { onclick: show(one) }, "show")))))) : null;
+    el("td", { class: "num" }, moment(one.at_ms)),
+    el("td", {}, el("button", { onclick: show(one) }, "show")))))) : null;
 }
 
 function families() {
   const sums = new Map();
   line.faults.forEach((fault) => sums.set(fault.family, (sums.get(fault.family) || 0) + 1));
   const rows = [...sums].sort((a, b) => b[1] - a[1]);
-  return bars(rows.map(([name, number]) => ({ name, number, colour: colourOf(name), tip: [`${number} of kind ${name}`] })), "faults");
+  const bar = ([name, number]) => ({ name, number, colour: colourOf(name), tip: [`${number} of kind ${name}`] });
+  return bars(rows.map(bar), "faults");
 }
 
 function verdicts() {
   const shown = { kept: ["good", "● kept"], broken: ["bad", "✕ broken"], open: ["soft", "○ open"] };
   return el("div", { class: "scroll" }, el("table", {}, data.verdicts.map((verdict) => el("tr", {},
-    el("td", { class: shown[verdict.held][0] }, shown[verdict.held][1]), el("td", {}, el("code", {}, verdict.invariant)),
+    el("td", { class: shown[verdict.held][0] }, shown[verdict.held][1]),
+    el("td", {}, el("code", {}, verdict.invariant)),
     el("td", {}, verdict.says, verdict.what ? el("div", { class: "soft" }, verdict.what) : null)))));
 }
 
 const trace = el("div", { class: "trace", tabindex: 0, onpointerleave: () => pointAt(null) });
-const wanted = el("input", { type: "search", placeholder: "search the trace", "aria-label": "search the trace", oninput: () => filterTrace() });
+const wanted = el("input", { type: "search", placeholder: "search the trace", "aria-label": "search the trace",
+  oninput: () => filterTrace() });
 const inView = el("input", { type: "checkbox", onchange: () => filterTrace() });
 const found = el("span", { class: "soft" });
 function filterTrace() {
@@ -177,17 +187,18 @@ function filterTrace() {
 const broken = data.verdicts.find((verdict) => verdict.held === "broken");
 page.append(
   el("header", {}, el("div", {}, el("h1", {}, data.title), el("p", { class: "soft" }, data.subtitle)),
-    el("div", { class: `verdict ${broken ? "bad" : "good"}` }, broken ? "a promise was broken" : "every promise was kept")),
+    el("div", { class: `verdict ${broken ? "bad" : "good"}` },
+      broken ? "a promise was broken" : "every promise was kept")),
   broken ? el("div", { class: "alarm" }, el("code", {}, broken.invariant), el("div", {}, broken.what)) : "",
   el("div", { class: "figures" }, [...data.figures, ["recoveries", count(data.recoveries.count)]].map(([name, value]) =>
     el("div", {}, el("span", {}, name), el("b", {}, value)))),
-  section("What happened", "Above each other: faults, every peer's process with the faults that strike it below, where every "
-    + "actor ran, and how calls ended. Drag to zoom, double-click for the whole run; arrows, + and − work too; "
-    + "with Ctrl the wheel zooms, with Shift it moves.",
+  section("What happened", "From top to bottom: faults that strike all, every peer's process and below it the "
+    + "faults that strike it, where every actor ran, and how calls ended. Drag to zoom, double-click for the whole run; arrows, "
+    + "+ and − work too; the wheel zooms with Ctrl and moves with Shift.",
     el("div", { class: "tools" }, legend(), tools), figureBox),
   el("div", { class: "pair" },
-    section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a checkpoint. "
-      + "This holds the time in which there was no majority or no machine.",
+    section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a "
+      + "checkpoint. This holds the time in which there was no majority or no machine.",
       histogram(data.recoveries, span, "recoveries"), slowest()),
     section("Which faults struck", null, families())),
   section("What was promised", null, verdicts()),
@@ -196,7 +207,7 @@ page.append(
   section("Trace", null, el("div", { class: "tools" }, wanted,
     el("label", { class: "soft" }, inView, " only what is in view above"), found), trace),
   el("footer", {}, data.version));
-new ResizeObserver(() => {
+resized(figureBox, (width) => {
   const seen = figureBox.firstChild && figureBox.firstChild.viewBox.baseVal.width;
-  if (Math.abs((seen || 0) - figureBox.clientWidth) > 0.5) redraw();
-}).observe(figureBox);
+  if (seen !== width) redraw();
+});
