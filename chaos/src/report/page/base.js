@@ -110,7 +110,8 @@ function histogram(spread, show, what) {
       const level = [0, 1, 2].find((level) => (ends[level] || 0) <= (turned ? at - long : at));
       ends[level] = turned ? at : at + long;
       figure.append(svg("line", { class: "cursor", x1: at, x2: at, y1: level * 13 + 2, y2: top + high }),
-        svg("text", { x: turned ? at - 4 : at + 4, y: level * 13 + 11, "text-anchor": turned ? "end" : "start" }, text));
+        svg("text", { x: turned ? at - 4 : at + 4, y: level * 13 + 11, "text-anchor": turned ? "end" : "start" },
+          text));
     });
     return figure;
   });

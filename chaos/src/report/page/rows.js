@@ -75,7 +75,8 @@ function actor(figure, axis, row, names, y) {
   const shown = row.restores.filter((restore) => axis.shows(restore.at_ms, restore.at_ms));
   shown.forEach((restore, at) => {
     const x = axis.x(restore.at_ms);
-    const away = restore.gap_ms === null ? "it did not run after that" : `away for ${span(restore.gap_ms)}, from run to run`;
+    const away = restore.gap_ms === null ? "it did not run after that"
+      : `away for ${span(restore.gap_ms)}, from run to run`;
     const tip = [`${row.name} ${restore.in_place ? "began again" : "restored"} on ${names[restore.peer]}`,
       `at ${moment(restore.at_ms)}`, `from checkpoint ${restore.from_seq}`,
       restore.in_place ? "in the same process, as after a panic" : away,

@@ -193,8 +193,8 @@ page.append(
   el("div", { class: "figures" }, [...data.figures, ["recoveries", count(data.recoveries.count)]].map(([name, value]) =>
     el("div", {}, el("span", {}, name), el("b", {}, value)))),
   section("What happened", "From top to bottom: faults that strike all, every peer's process and below it the "
-    + "faults that strike it, where every actor ran, and how calls ended. Drag to zoom, double-click for the whole run; arrows, "
-    + "+ and − work too; the wheel zooms with Ctrl and moves with Shift.",
+    + "faults that strike it, where every actor ran, and how calls ended. Drag to zoom, double-click for the whole run; "
+    + "arrows, + and − work too; the wheel zooms with Ctrl and moves with Shift.",
     el("div", { class: "tools" }, legend(), tools), figureBox),
   el("div", { class: "pair" },
     section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a "
