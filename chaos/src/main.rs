@@ -78,6 +78,7 @@ enum What {
     },
     /// Makes the faults of a seed that breaks a promise fewer, as long as it breaks the same one.
     Shrink {
+        /// Which seed.
         seed: u64,
         #[arg(long)]
         nodes: Option<usize>,
@@ -102,8 +103,17 @@ enum What {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// A page about a run with real processes, from what it left in its directory.
+    Report {
+        /// It holds events.jsonl, and history.jsonl if there were clients.
+        dir: PathBuf,
+        /// Writes the page there, as HTML.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// One seed again, with all that happened in it.
     Replay {
+        /// Which seed.
         #[arg(required_unless_present = "plan")]
         seed: Option<u64>,
         /// A plan as JSON instead of a seed, as `shrink` writes it; `-` is standard input.
@@ -163,6 +173,7 @@ fn main() -> ExitCode {
             let wall = Duration::from_secs(wall_minutes * 60);
             shrink::shrink(seed, &terms, shrink::Bounds { jobs, tries, wall }, out)
         }
+        What::Report { dir, out } => replay::page_of(&dir, &out),
         What::Replay { seed, plan, nodes, minutes, mistake, json, history, profile, report } => {
             let (plan, command) = match plan {
                 Some(path) => match plan_file::read(&path) {

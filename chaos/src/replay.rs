@@ -63,6 +63,27 @@ pub fn write(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// Writes the page of a run with real processes, from the directory that it left.
+pub fn page_of(dir: &Path, out: &Path) -> ExitCode {
+    let read = |name: &str| {
+        let path = dir.join(name);
+        std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let written = read("events.jsonl").and_then(|events| {
+        // A run without clients has no such file.
+        let calls = read("history.jsonl").unwrap_or_default();
+        let run = report::run_of_events("A run of real processes under faults", &events, &calls);
+        write(out, &run.map_err(|e| format!("events.jsonl, {e}"))?.html())
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// A call, and what kind of actor it went to.
 #[derive(Serialize)]
 struct Line<'a, T> {

@@ -4,6 +4,7 @@ mod actors;
 mod builder;
 mod calls;
 mod campaign;
+mod events;
 mod happening;
 mod html;
 mod lives;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use builder::build;
 pub use campaign::Campaign;
+pub use events::run as run_of_events;
 pub use happening::{Answer, Entry, Happening};
 pub use run::{Held, Run, Verdict};
 pub use spread::Spread;

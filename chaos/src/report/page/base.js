@@ -121,7 +121,7 @@ function histogram(spread, show, what) {
 function bars(rows, what) {
   if (!rows.length) return el("p", { class: "soft" }, `no ${what}`);
   return drawn((width) => {
-    const left = 84, step = 20, most = Math.max(...rows.map((row) => row.number));
+    const left = 130, step = 20, most = Math.max(...rows.map((row) => row.number));
     const figure = svg("svg", { viewBox: `0 0 ${width} ${rows.length * step}`, height: rows.length * step });
     rows.forEach(({ name, number, colour, tip }, at) => {
       const long = Math.max(1, (number / most) * (width - left - 60));
@@ -140,7 +140,13 @@ const GROUPS = {
   disk: ["Rot", "BadDisk"],
   clock: ["Freeze", "Drift"],
 };
-const groupOf = (family) => Object.keys(GROUPS).find((group) => GROUPS[group].includes(family)) || "other";
+// Other worlds have other names for their faults.
+const WORDS = {
+  disk: /disk|rot|copies/i, network: /link|part|isolat|cut off|split|ring|storm|loss|weather|address/i,
+  crash: /death|kill|power|usurp|replace|restart|second|name/i, clock: /clock|freez|frozen|drift|pause/i,
+};
+const groupOf = (family) => Object.keys(GROUPS).find((group) => GROUPS[group].includes(family))
+  || Object.keys(WORDS).find((group) => WORDS[group].test(family)) || "other";
 const colourOf = (family) => `var(--${groupOf(family)})`;
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");

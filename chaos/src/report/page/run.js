@@ -151,6 +151,7 @@ function families() {
 }
 
 function verdicts() {
+  if (!data.verdicts.length) return el("p", { class: "soft" }, "No promise was broken, as far as its events tell.");
   const shown = { kept: ["good", "● kept"], broken: ["bad", "✕ broken"], open: ["soft", "○ open"] };
   return el("div", { class: "scroll" }, el("table", {}, data.verdicts.map((verdict) => el("tr", {},
     el("td", { class: shown[verdict.held][0] }, shown[verdict.held][1]),
@@ -180,7 +181,8 @@ function filterTrace() {
       from = at + text.length;
     }
     parts.push(row.slice(from));
-    return el("div", { class: kind, onpointerenter: () => pointAt(parseFloat(row) * 1000) }, ...parts);
+    const colour = kind === "fault" ? `color:${colourOf(row.trim().split(" ")[1])}` : null;
+    return el("div", { class: kind, style: colour, onpointerenter: () => pointAt(parseFloat(row) * 1000) }, ...parts);
   }));
 }
 
@@ -188,7 +190,7 @@ const broken = data.verdicts.find((verdict) => verdict.held === "broken");
 page.append(
   el("header", {}, el("div", {}, el("h1", {}, data.title), el("p", { class: "soft" }, data.subtitle)),
     el("div", { class: `verdict ${broken ? "bad" : "good"}` },
-      broken ? "a promise was broken" : "every promise was kept")),
+      broken ? "a promise was broken" : data.verdicts.length ? "every promise was kept" : "no promise was broken")),
   broken ? el("div", { class: "alarm" }, el("code", {}, broken.invariant), el("div", {}, broken.what)) : "",
   el("div", { class: "figures" }, [...data.figures, ["recoveries", count(data.recoveries.count)]].map(([name, value]) =>
     el("div", {}, el("span", {}, name), el("b", {}, value)))),
@@ -202,7 +204,7 @@ page.append(
       histogram(data.recoveries, span, "recoveries"), slowest()),
     section("Which faults struck", null, families())),
   section("What was promised", null, verdicts()),
-  section("Run it again", "The same version makes the same run, to the last byte of its trace.",
+  !data.replay.length ? "" : section("Run it again", "The same version makes the same run, to the last byte of its trace.",
     data.replay.map((command) => el("pre", { class: "command" }, command))),
   section("Trace", null, el("div", { class: "tools" }, wanted,
     el("label", { class: "soft" }, inView, " only what is in view above"), found), trace),
