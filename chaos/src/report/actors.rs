@@ -89,6 +89,13 @@ impl Actors {
             now.row.spans.retain(|span| span.from_ms < span.to_ms);
             now.row
         };
-        self.0.into_values().map(row).collect()
+        let mut rows: Vec<Actor> = self.0.into_values().map(row).collect();
+        // By kind, and then as people count: 2 before 10.
+        let order = |row: &Actor| {
+            let kind = row.name.split('/').next().unwrap_or_default().to_owned();
+            (kind, row.name.len(), row.name.clone())
+        };
+        rows.sort_by_cached_key(order);
+        rows
     }
 }

@@ -58,8 +58,8 @@ impl Builder {
                 self.leads(at, *peer, *life, None);
                 self.live(at, *peer, *life);
             }
-            Happening::Froze { peer } => self.freeze(at, *peer, true),
-            Happening::Thawed { peer } => self.freeze(at, *peer, false),
+            Happening::Froze { peer, life } => self.freeze(at, *peer, *life, true),
+            Happening::Thawed { peer, life } => self.freeze(at, *peer, *life, false),
             Happening::Told { peer, life, event } if self.lives.knows(*peer) => {
                 self.told(at, *peer, *life, event)
             }
@@ -100,11 +100,9 @@ impl Builder {
         }
     }
 
-    fn freeze(&mut self, at: u64, peer: usize, frozen: bool) {
-        if let Some(life) = self.lives.newest(peer) {
-            self.lives.change(at, life, |process| process.frozen = frozen);
-            self.live(at, peer, life);
-        }
+    fn freeze(&mut self, at: u64, peer: usize, life: u64, frozen: bool) {
+        self.lives.change(at, life, |process| process.frozen = frozen);
+        self.live(at, peer, life);
     }
 
     /// Lets the actors of a process run, or not, as it is now.

@@ -136,8 +136,8 @@ impl Reader {
                         self.note(at_ms, Happening::Started { peer, life, lease: false, leads: None })
                     }
                     "killed" => self.note(at_ms, Happening::Ended { peer, life }),
-                    "frozen" => self.note(at_ms, Happening::Froze { peer }),
-                    "thawed" => self.note(at_ms, Happening::Thawed { peer }),
+                    "frozen" => self.note(at_ms, Happening::Froze { peer, life }),
+                    "thawed" => self.note(at_ms, Happening::Thawed { peer, life }),
                     _ => {}
                 }
             }

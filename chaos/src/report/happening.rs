@@ -39,9 +39,11 @@ pub enum Happening {
     /// A process stopped where it was, and went on.
     Froze {
         peer: usize,
+        life: u64,
     },
     Thawed {
         peer: usize,
+        life: u64,
     },
     /// What a process said.
     Told {

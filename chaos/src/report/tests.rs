@@ -42,8 +42,8 @@ fn a_peer_is_in_one_state_at_every_moment() {
         at(0, started(0, 1, true)),
         at(100, told(0, 1, Event::LeasePaused)),
         at(150, told(0, 1, Event::LeaseResumed)),
-        at(200, Happening::Froze { peer: 0 }),
-        at(250, Happening::Thawed { peer: 0 }),
+        at(200, Happening::Froze { peer: 0, life: 1 }),
+        at(250, Happening::Thawed { peer: 0, life: 1 }),
         at(300, Happening::Ended { peer: 0, life: 1 }),
         at(300, Happening::Ended { peer: 0, life: 1 }),
         at(500, started(0, 2, false)),
@@ -170,7 +170,7 @@ fn entries_of_peers_that_nobody_knows_do_no_harm() {
         at(0, started(7, 1, true)),
         at(1, told(7, 1, Event::LeasePaused)),
         at(2, Happening::Ended { peer: 7, life: 1 }),
-        at(3, Happening::Froze { peer: 9 }),
+        at(3, Happening::Froze { peer: 9, life: 9 }),
         at(4, Happening::Placed { actor: "register/r0".into(), peer: 9 }),
     ]);
     assert_eq!(line.peers.len(), 2);

@@ -49,11 +49,15 @@ impl Notes {
     }
 
     pub(super) fn froze(&self, peer: usize) {
-        self.trace.note(Happening::Froze { peer });
+        if let Some(life) = self.newest.get(&peer).copied() {
+            self.trace.note(Happening::Froze { peer, life });
+        }
     }
 
     pub(super) fn thawed(&self, peer: usize) {
-        self.trace.note(Happening::Thawed { peer });
+        if let Some(life) = self.newest.get(&peer).copied() {
+            self.trace.note(Happening::Thawed { peer, life });
+        }
     }
 
     pub(super) fn struck(&mut self, fault: u64, what: &Fault) {

@@ -59,7 +59,8 @@ function layout() {
 
 function plot(width) {
   const { rows, bottom, high } = layout();
-  axis.left = 92;
+  const longest = Math.max(9, ...names.map((name) => name.length), ...line.actors.map((row) => row.name.length));
+  axis.left = Math.min(180, longest * 6.6 + 14);
   axis.width = Math.max(50, width - axis.left - 10);
   const figure = svg("svg", { class: "plot", viewBox: `0 0 ${width} ${high}`, height: high, tabindex: 0, role: "img",
     "aria-label": "Timeline of peers, faults, actors and calls", onkeydown: (event) => axis.key(event) });
@@ -195,8 +196,8 @@ page.append(
   el("div", { class: "figures" }, [...data.figures, ["recoveries", count(data.recoveries.count)]].map(([name, value]) =>
     el("div", {}, el("span", {}, name), el("b", {}, value)))),
   section("What happened", "From top to bottom: faults that strike all, every peer's process and below it the "
-    + "faults that strike it, where every actor ran, and how calls ended. Drag to zoom, double-click for the whole run; "
-    + "arrows, + and − work too; the wheel zooms with Ctrl and moves with Shift.",
+    + "faults that strike it, where every actor ran, and how calls ended. Drag to zoom, double-click for the whole "
+    + "run; arrows, + and − work too; the wheel zooms with Ctrl and moves with Shift.",
     el("div", { class: "tools" }, legend(), tools), figureBox),
   el("div", { class: "pair" },
     section("How long actors were away", "From the moment an actor last ran until it ran again, restored from a "
@@ -204,7 +205,8 @@ page.append(
       histogram(data.recoveries, span, "recoveries"), slowest()),
     section("Which faults struck", null, families())),
   section("What was promised", null, verdicts()),
-  !data.replay.length ? "" : section("Run it again", "The same version makes the same run, to the last byte of its trace.",
+  !data.replay.length ? "" : section("Run it again",
+    "The same version makes the same run, to the last byte of its trace.",
     data.replay.map((command) => el("pre", { class: "command" }, command))),
   section("Trace", null, el("div", { class: "tools" }, wanted,
     el("label", { class: "soft" }, inView, " only what is in view above"), found), trace),
