@@ -12,7 +12,8 @@ pub fn named(name: &str) -> Option<Mistake> {
 }
 
 /// Makes every mistake (or those named) until it is caught, and prints a table.
-pub fn catch_all(only: &[String], seeds: u64, minutes: u64, jobs: usize) -> ExitCode {
+pub fn catch_all(only: &[String], seeds: u64, terms: &Terms, jobs: usize) -> ExitCode {
+    let minutes = terms.minutes;
     println!("{:<30} {:<34} {:>6} {:>8}", "mistake", "caught by", "seeds", "minutes");
     let mut missed = 0;
     for mistake in Mistake::ALL {
@@ -20,7 +21,7 @@ pub fn catch_all(only: &[String], seeds: u64, minutes: u64, jobs: usize) -> Exit
         if !only.is_empty() && !only.contains(&name) {
             continue;
         }
-        let terms = Terms { minutes, nodes: None, mistake: Some(name.clone()) };
+        let terms = Terms { mistake: Some(name.clone()), ..terms.clone() };
         let caught = Mutex::new((0_u64, None::<Summary>));
         run_all(0..seeds, jobs, &terms, |run| {
             let Ok(mut caught) = caught.lock() else { return true };

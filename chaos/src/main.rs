@@ -1,20 +1,28 @@
 //! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time.
 
+mod campaign;
 mod canary;
 mod fate;
 mod fleet;
 mod plan;
+mod plan_file;
+mod profile;
+mod replay;
+mod report;
+mod shrink;
 mod sim;
 mod trace;
 mod work;
 
 use clap::{Parser, Subcommand};
 use std::ops::Range;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Mutex;
+use std::time::Duration;
 
-use fleet::{Summary, Terms};
+use fleet::Terms;
 use plan::Plan;
+use profile::Profile;
 
 #[derive(Parser)]
 #[command(about = "Runs clusters under faults, and checks what they promise.")]
@@ -45,6 +53,12 @@ enum What {
         /// Go on after a broken promise.
         #[arg(long)]
         keep_going: bool,
+        /// What faults there are.
+        #[arg(long, default_value = "default")]
+        profile: Profile,
+        /// Writes a page about all runs there, as HTML.
+        #[arg(long)]
+        report: Option<PathBuf>,
     },
     /// Makes one known mistake after another, each until a check notices it.
     Canary {
@@ -58,10 +72,53 @@ enum What {
         minutes: u64,
         #[arg(long, default_value_t = 2)]
         jobs: usize,
+        /// What faults there are.
+        #[arg(long, default_value = "default")]
+        profile: Profile,
+    },
+    /// Makes the faults of a seed that breaks a promise fewer, as long as it breaks the same one.
+    Shrink {
+        /// Which seed.
+        seed: u64,
+        #[arg(long)]
+        nodes: Option<usize>,
+        #[arg(long, default_value_t = 2)]
+        minutes: u64,
+        /// With this mistake in the protocol; see `canary`.
+        #[arg(long)]
+        mistake: Option<String>,
+        /// What faults there are.
+        #[arg(long, default_value = "default")]
+        profile: Profile,
+        /// How many at once.
+        #[arg(long, default_value_t = 2)]
+        jobs: usize,
+        /// No more runs than about so many.
+        #[arg(long, default_value_t = 500)]
+        tries: usize,
+        /// Begin no more runs after so many minutes.
+        #[arg(long, default_value_t = 15)]
+        wall_minutes: u64,
+        /// Writes what is left there, for `replay --plan`; without it, to plan-SEED.json.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// A page about a run with real processes, from what it left in its directory.
+    Report {
+        /// It holds events.jsonl, and history.jsonl if there were clients.
+        dir: PathBuf,
+        /// Writes the page there, as HTML.
+        #[arg(long)]
+        out: PathBuf,
     },
     /// One seed again, with all that happened in it.
     Replay {
-        seed: u64,
+        /// Which seed.
+        #[arg(required_unless_present = "plan")]
+        seed: Option<u64>,
+        /// A plan as JSON instead of a seed, as `shrink` writes it; `-` is standard input.
+        #[arg(long, conflicts_with_all = ["seed", "nodes", "minutes", "profile"])]
+        plan: Option<PathBuf>,
         #[arg(long)]
         nodes: Option<usize>,
         #[arg(long, default_value_t = 2)]
@@ -74,7 +131,13 @@ enum What {
         json: bool,
         /// Writes the clients' calls there, one JSON object a line.
         #[arg(long)]
-        history: Option<std::path::PathBuf>,
+        history: Option<PathBuf>,
+        /// What faults there are.
+        #[arg(long, default_value = "default")]
+        profile: Profile,
+        /// Writes a page about the run there, as HTML.
+        #[arg(long)]
+        report: Option<PathBuf>,
     },
 }
 
@@ -97,93 +160,36 @@ fn main() -> ExitCode {
             .try_init(),
     );
     match Cli::parse().what {
-        What::Sim { seeds, jobs, nodes, minutes, wall_minutes, keep_going } => {
-            let terms = Terms { minutes, nodes, mistake: None };
-            campaign(seeds, jobs, &terms, wall_minutes, keep_going)
+        What::Sim { seeds, jobs, nodes, minutes, wall_minutes, keep_going, profile, report } => {
+            let terms = Terms { minutes, nodes, mistake: None, profile };
+            let wanted = campaign::Wanted { seeds, jobs, wall_minutes, keep_going, report };
+            campaign::campaign(wanted, &terms)
         }
-        What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
-        What::Replay { seed, nodes, minutes, mistake, json, history } => {
-            let mistake = match mistake.as_deref().map(|name| canary::named(name).ok_or(name)) {
-                None => None,
-                Some(Ok(mistake)) => Some(mistake),
-                Some(Err(name)) => {
-                    eprintln!(
-                        "there is no mistake {name}; those there are: {:?}",
-                        standin::canary::Mistake::ALL
-                    );
-                    return ExitCode::from(2);
+        What::Canary { only, seeds, minutes, jobs, profile } => {
+            canary::catch_all(&only, seeds, &Terms { minutes, profile, ..Terms::default() }, jobs)
+        }
+        What::Shrink { seed, nodes, minutes, mistake, profile, jobs, tries, wall_minutes, out } => {
+            let terms = Terms { minutes, nodes, mistake, profile };
+            let wall = Duration::from_secs(wall_minutes * 60);
+            shrink::shrink(seed, &terms, shrink::Bounds { jobs, tries, wall }, out)
+        }
+        What::Report { dir, out } => replay::page_of(&dir, &out),
+        What::Replay { seed, plan, nodes, minutes, mistake, json, history, profile, report } => {
+            let (plan, command) = match plan {
+                Some(path) => match plan_file::read(&path) {
+                    Ok(plan) => (plan, shrink::command(&path, mistake.as_deref())),
+                    Err(why) => {
+                        eprintln!("{why}");
+                        return ExitCode::from(2);
+                    }
+                },
+                None => {
+                    let seed = seed.unwrap_or_default();
+                    let terms = Terms { minutes, nodes, mistake: mistake.clone(), profile };
+                    (Plan::draw(seed, nodes, minutes * 60, profile), terms.command(seed))
                 }
             };
-            let report = sim::run(&Plan::draw(seed, nodes, minutes * 60), mistake);
-            if json {
-                println!("{}", serde_json::to_string(&Summary::of(&report)).unwrap_or_default());
-            } else {
-                report.lines.iter().for_each(|line| println!("{line}"));
-            }
-            if let Some(path) = history {
-                drop(std::fs::write(path, serde_json::to_string(&report.history).unwrap_or_default()));
-            }
-            ExitCode::from(u8::from(report.violation.is_some()))
+            replay::replay(&plan, &replay::Wanted { mistake, json, history, report, command })
         }
     }
-}
-
-/// Sums over a campaign.
-#[derive(Default)]
-struct Sums {
-    runs: u64,
-    bad: u64,
-    faults: u64,
-    calls: usize,
-    simulated_s: f64,
-    took_s: f64,
-}
-
-fn campaign(
-    seeds: Range<u64>,
-    jobs: usize,
-    terms: &Terms,
-    wall_minutes: Option<u64>,
-    keep_going: bool,
-) -> ExitCode {
-    // Tokio's clock: a wall clock may jump.
-    let begun = tokio::time::Instant::now();
-    let late = || wall_minutes.is_some_and(|minutes| begun.elapsed().as_secs() >= minutes * 60);
-    let sums = Mutex::new(Sums::default());
-    fleet::run_all(seeds, jobs, terms, |run| {
-        let Ok(mut sums) = sums.lock() else { return true };
-        sums.runs += 1;
-        sums.faults += run.faults;
-        sums.calls += run.calls;
-        sums.simulated_s += run.simulated_s;
-        sums.took_s += run.took_s;
-        println!(
-            "seed {}: {} peers, {} faults, {} calls, {:.0} s in {:.1} s ({:.0}x)",
-            run.seed,
-            run.peers,
-            run.faults,
-            run.calls,
-            run.simulated_s,
-            run.took_s,
-            run.simulated_s / run.took_s
-        );
-        if let Some(violation) = &run.violation {
-            sums.bad += 1;
-            run.last.iter().for_each(|line| println!("  {line}"));
-            println!("  VIOLATION {}: {}", violation.invariant, violation.what);
-            println!("  replay: cargo run -p chaos -- {}", terms.arguments(run.seed).join(" "));
-        }
-        late() || (run.violation.is_some() && !keep_going)
-    });
-    let sums = sums.into_inner().unwrap_or_default();
-    println!(
-        "{} runs, {} broken promises; {:.1} simulated hours, {} faults, {} calls; {:.0} times as fast as time",
-        sums.runs,
-        sums.bad,
-        sums.simulated_s / 3600.0,
-        sums.faults,
-        sums.calls,
-        sums.simulated_s / sums.took_s
-    );
-    ExitCode::from(u8::from(sums.bad > 0))
 }

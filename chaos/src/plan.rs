@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 use standin::store::{Moment, WriteKind};
 use standin::testing::Prng;
 
+use crate::profile::Profile;
+
 /// One run. As data, so that it can be printed, kept, and made smaller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Where everything in the run comes from.
     pub seed: u64,
@@ -169,7 +172,7 @@ impl Blow {
 pub const MAX_DRIFT_PPM: u64 = 5000;
 
 /// And where they need not hold, by up to this many.
-const WILD_DRIFT_PPM: u64 = 400_000;
+pub const WILD_DRIFT_PPM: u64 = 400_000;
 
 struct Draw {
     random: Prng,
@@ -280,7 +283,7 @@ const FAMILIES: u64 = 21;
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
     /// all runs (Groce and others: Swarm Testing, 2012).
-    pub fn draw(seed: u64, peers: Option<usize>, seconds: u64) -> Self {
+    pub fn draw(seed: u64, peers: Option<usize>, seconds: u64, profile: Profile) -> Self {
         let mut draw = Draw { random: Prng::new(seed), max_drift_ppm: MAX_DRIFT_PPM };
         let wild_clocks = draw.random.chance(3);
         if wild_clocks {
@@ -291,17 +294,18 @@ impl Plan {
             80..=96 => draw.between(6, 11),
             _ => 21,
         };
-        let peers = peers.unwrap_or(size as usize);
+        let peers = peers.or(profile.peers()).unwrap_or(size as usize);
         let wide = draw.random.chance(15);
         let scale = if wide { 4 } else { 1 };
         let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.random.chance(30)).collect();
         if families.is_empty() {
             families.push(0);
         }
+        let families = profile.narrow(families);
         let most_gap = *draw.random.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
         let mut steps = vec![];
         let mut at_ms = draw.between(0, most_gap);
-        while at_ms < seconds * 1000 {
+        while at_ms < seconds * 1000 && !families.is_empty() {
             let family = *draw.random.pick(&families);
             steps.push(Step { at_ms, fault: draw.fault(family, scale) });
             at_ms += draw.between(50, most_gap);

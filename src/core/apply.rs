@@ -215,8 +215,9 @@ impl State {
         for Create { actor, nonce } in items {
             answers.push(match self.actors.get(&actor) {
                 Some(a) if a.nonce == nonce && a.host == Some(by) => Ok(a.epoch),
-                Some(_) => Err(Refused::AlreadyExists),
-                None => {
+                Some(a) if a.checkpoint.is_some() => Err(Refused::AlreadyExists),
+                // Without a checkpoint it never was there for anybody: who began may never end.
+                _ => {
                     changes.actors.insert(actor.clone());
                     let epoch = Epoch(at.index);
                     let line = Actor {

@@ -37,8 +37,8 @@ impl Peer {
     /// [stopped](Peer::stop) by another call at once may then come into being a second time.
     ///
     /// # Errors
-    /// [`Reason::AlreadyExists`] if there is one of that name; executed, and [`Reason::Stopped`], if another call
-    /// stopped it before its first checkpoint; others as [`CallError`] says.
+    /// [`Reason::AlreadyExists`] if there is one of that name, or another call creates it first;
+    /// [`Reason::Stopped`] if another call stops it before its first checkpoint; others as [`CallError`] says.
     pub async fn create<A: Actor>(
         &self,
         key: impl AsRef<str>,
@@ -197,16 +197,20 @@ impl Shared {
         self.queue_save(save);
         match wait.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(SaveError::Fenced)) if !self.is_of(&order) => Err(CallError::executed(Reason::Stopped)),
+            Ok(Err(SaveError::Fenced)) => Err(CallError::unknown(self.why_fenced(&order))),
             Ok(Err(e)) => Err(CallError::unknown(Reason::Unavailable(e.to_string()))),
             Err(_) => Err(CallError::unknown(Reason::HostGone)),
         }
     }
 
-    /// Whether the actor of that name is the one that was ordered.
-    fn is_of(&self, order: &NewActor) -> bool {
-        let same = |s: &State| s.actors.get(&order.actor).is_some_and(|a| a.nonce == order.nonce);
-        self.state(same).unwrap_or(true)
+    /// Why a new actor's first checkpoint was refused.
+    fn why_fenced(&self, order: &NewActor) -> Reason {
+        let nonce = self.state(|s| s.actors.get(&order.actor).map(|a| a.nonce)).flatten();
+        match nonce {
+            None => Reason::Stopped,
+            Some(nonce) if nonce != order.nonce => Reason::AlreadyExists,
+            Some(_) => Reason::HostGone,
+        }
     }
 
     /// Waits until this peer has applied all that was decided before the call.

@@ -38,6 +38,7 @@ impl Stage {
         let mut random = Prng::new(draw);
         let some: Vec<usize> = (0..self.plan.peers).filter(|_| random.chance(50)).collect();
         for at in some {
+            self.notes.hit(at);
             self.later(random.below(for_ms / 2), Act::CutOff(at));
             let links = self.links_of(at);
             self.later(for_ms / 2 + random.below(for_ms / 2), Act::Hear(links));

@@ -3,18 +3,23 @@
 mod links;
 mod machines;
 mod moments;
+mod notes;
+mod promises;
 mod stage;
 mod strike;
 
 use serde::{Deserialize, Serialize};
+
 use standin::canary::Mistake;
 use standin::testing::Traffic;
 use std::time::{Duration, Instant};
 
 use crate::fate;
 use crate::plan::Plan;
+use crate::report::{self, Entry, Timeline};
 use crate::trace::{self, Trace};
 use crate::work::History;
+pub use promises::verdicts;
 
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +45,7 @@ pub struct Report {
     pub plan: Plan,
     pub violation: Option<Violation>,
     pub lines: Vec<String>,
+    pub entries: Vec<Entry>,
     pub history: History,
     /// Faults that struck.
     pub struck: u64,
@@ -87,5 +93,13 @@ fn simulate(plan: Plan, mistake: Option<Mistake>) -> Report {
         trace::elapsed()
     });
     let took = begun.elapsed();
-    Report { plan, violation, lines: trace.lines(), history, struck, simulated, took }
+    let (lines, entries) = (trace.lines(), trace.entries());
+    Report { plan, violation, lines, entries, history, struck, simulated, took }
+}
+
+/// A run as it is drawn.
+pub fn timeline(report: &Report) -> Timeline {
+    let names: Vec<String> = (1..=report.plan.peers).map(|number| format!("peer-{number}")).collect();
+    let end_ms = u64::try_from(report.simulated.as_millis()).unwrap_or(u64::MAX);
+    report::build(&report.entries, &names, end_ms)
 }

@@ -6,12 +6,15 @@ use standin::{PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Violation;
 use super::moments::Ambush;
+use super::notes::Notes;
+use super::{Violation, promises};
 use crate::plan::{Back, Fault, Plan};
+use crate::report::Happening;
 use crate::trace::Trace;
 use crate::work::bank::{self, Account};
 use crate::work::{Clients, Desk, Found, History, Ledger, Register, entries, judge, probe, register};
@@ -49,6 +52,7 @@ pub(super) struct Stage {
     pub(super) world: World,
     pub(super) cluster: Cluster,
     pub(super) trace: Trace,
+    pub(super) notes: Notes,
     pub(super) random: Prng,
     desk: Desk,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
@@ -99,6 +103,7 @@ pub(super) async fn play(
         world,
         cluster,
         trace: trace.clone(),
+        notes: Notes::new(trace.clone()),
         random: Prng::new(plan.seed.rotate_left(32)),
         desk: Desk::default(),
         agenda: BinaryHeap::new(),
@@ -130,6 +135,7 @@ impl Stage {
         self.create_actors().await?;
         self.cluster.everything_lives_again().await?;
         self.trace.say(format_args!("{} peers are well", self.plan.peers));
+        self.notes.phase(promises::FAULTS);
         let clients = Clients::start(&self.plan, &self.desk);
         let faults = self.faults().await;
         let progress = match faults {
@@ -159,6 +165,9 @@ impl Stage {
             let failed = |e| Violation::new("create", e);
             peer.create(format!("r{actor}"), Register::default(), home(0)).await.map_err(failed)?;
             peer.create(format!("l{actor}"), Ledger::default(), home(1)).await.map_err(failed)?;
+            let at = |shift: u32| (actor + shift) as usize % self.plan.peers;
+            self.notes.placed(format!("register/r{actor}"), at(0));
+            self.notes.placed(format!("ledger/l{actor}"), at(1));
         }
         for account in 0..=self.plan.actors {
             let peer = self.cluster.peer(0);
@@ -173,9 +182,19 @@ impl Stage {
         let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
         let (trace, mut events) = (self.trace.clone(), peer.events());
         let node = peer.node_id().clone();
+        let life = self.notes.started(at, &peer);
         tokio::spawn(async move {
-            while let Ok(event) = events.recv().await {
-                trace.say(format_args!("  {node} {event:?}"));
+            let ended = loop {
+                match events.recv().await {
+                    Ok(event) => {
+                        trace.say(format_args!("  {node} {event:?}"));
+                        trace.note(Happening::Told { peer: at, life, event });
+                    }
+                    Err(why) => break why,
+                }
+            };
+            if ended == RecvError::Closed {
+                trace.note(Happening::Ended { peer: at, life });
             }
         });
         self.running[at] = true;
@@ -192,6 +211,7 @@ impl Stage {
     /// Ends a peer's process.
     pub(super) fn kill(&mut self, at: usize) {
         self.conceal(at);
+        self.notes.ended(at);
         self.cluster.kill(at);
     }
 
@@ -199,6 +219,7 @@ impl Stage {
         self.number += 1;
         self.agenda.push(Reverse((Instant::now() + Duration::from_millis(wait_ms), self.number)));
         self.acts.insert(self.number, act);
+        self.notes.planned(self.number);
     }
 
     async fn faults(&mut self) -> Result<(), Violation> {
@@ -215,9 +236,11 @@ impl Stage {
                     if due >= end {
                         return self.cluster.nothing_was_violated().map_err(Violation::from);
                     }
-                    let next = self.agenda.pop().and_then(|Reverse((_, number))| self.acts.remove(&number));
-                    if let Some(act) = next {
+                    let number = self.agenda.pop().map(|Reverse((_, number))| number).unwrap_or_default();
+                    if let Some(act) = self.acts.remove(&number) {
+                        self.notes.begins(number);
                         self.act(act).await?;
+                        self.notes.done(number);
                     }
                 }
             }
@@ -247,6 +270,7 @@ impl Stage {
         let (mut healed, others) = (order[..size].to_vec(), order[size..].to_vec());
         healed.sort_unstable();
         self.trace.say(format_args!("healing {healed:?} only"));
+        self.notes.phase(promises::MAJORITY);
         for at in others {
             if self.running[at] {
                 self.kill(at);
@@ -274,6 +298,7 @@ impl Stage {
             }
         }
         self.trace.say("the majority goes on");
+        self.notes.phase(promises::GOES_ON);
         Ok(())
     }
 
@@ -308,14 +333,17 @@ impl Stage {
 
     async fn heal_everybody(&mut self) {
         let all: Vec<usize> = (0..self.plan.peers).collect();
+        self.notes.phase(promises::ALL);
         self.mend(&all).await;
     }
 
     /// Ends all faults of these peers, and those of the network.
     async fn mend(&mut self, some: &[usize]) {
         self.world.network().heal_all();
+        self.notes.all_mended();
         for at in some.iter().copied() {
             if self.running[at] {
+                self.notes.thawed(at);
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
                 self.world.disk(self.cluster.dir(at)).mend();
@@ -331,6 +359,7 @@ impl Stage {
     }
 
     async fn last_questions(&mut self, history: &mut History) -> Result<(), Violation> {
+        self.notes.phase(promises::QUESTIONS);
         let late = |e: String| Violation::new("everything_lives_again", e);
         let peer = self.cluster.peer(0);
         let mut found = Found::default();

@@ -16,6 +16,7 @@ impl Stage {
             Act::Thaw(at) => {
                 if self.running[at] {
                     self.trace.say(format_args!("peer-{} goes on", at + 1));
+                    self.notes.thawed(at);
                     self.cluster.process(at).thaw();
                 }
             }
@@ -51,7 +52,7 @@ impl Stage {
     pub(super) fn find(&self, who: Who) -> Option<usize> {
         let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
         let any = |number: u32| running.get(number as usize % running.len().max(1)).copied();
-        match who {
+        let found = match who {
             Who::Peer(number) => any(number),
             Who::Newest => Some(self.newest).filter(|at| self.running[*at]).or_else(|| any(0)),
             Who::Leader => self.leader(),
@@ -60,7 +61,8 @@ impl Stage {
                 let actor = number % self.plan.actors;
                 Some(actor as usize % self.plan.peers).filter(|at| self.running[*at])
             }
-        }
+        };
+        found.inspect(|at| self.notes.hit(*at))
     }
 
     /// Somebody who has a copy of a register's state.
@@ -76,6 +78,7 @@ impl Stage {
 
     pub(super) async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
         self.struck += 1;
+        self.notes.struck(self.struck, &fault);
         self.trace.say(format_args!("{fault:?}"));
         match fault {
             Fault::Kill { who, away_ms, back } => {
@@ -85,6 +88,7 @@ impl Stage {
             Fault::Freeze { who, for_ms } => {
                 let Some(at) = self.find(who) else { return Ok(()) };
                 self.trace.say(format_args!("peer-{} freezes", at + 1));
+                self.notes.froze(at);
                 self.cluster.process(at).freeze();
                 self.later(for_ms, Act::Thaw(at));
             }
@@ -110,6 +114,7 @@ impl Stage {
             }
             Fault::BadLink { from, to, loss, delay_ms, for_ms } => {
                 let (from, to) = (from as usize % self.plan.peers, to as usize % self.plan.peers);
+                [from, to].iter().for_each(|at| self.notes.hit(*at));
                 let delay = Duration::from_millis(delay_ms);
                 let weather = Weather { delay, loss, ..Weather::fair() };
                 let hosts = (self.cluster.host(from), self.cluster.host(to));

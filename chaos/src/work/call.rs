@@ -7,6 +7,7 @@ use tokio::task::JoinError;
 use super::bank::Transfer;
 use super::kinds::Access;
 use super::names::{NameCall, NameEnd};
+use crate::report::Answer;
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -24,11 +25,13 @@ pub type Asked<T> = Result<Result<T, CallError>, JoinError>;
 
 /// A task that was killed with its process before it had an answer cannot say.
 pub fn end_of<T>(asked: Asked<T>, value: impl FnOnce(T) -> u64) -> End {
-    match asked {
-        Ok(Ok(reply)) => End::Done(value(reply)),
-        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-        _ => End::Unknown,
-    }
+    let (end, answer) = match asked {
+        Ok(Ok(reply)) => (End::Done(value(reply)), Answer::Ok),
+        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => (End::Not, Answer::Not),
+        _ => (End::Unknown, Answer::Unknown),
+    };
+    crate::trace::answered(answer);
+    end
 }
 
 /// One request.

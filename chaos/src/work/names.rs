@@ -122,8 +122,6 @@ fn end_of(asked: Asked<NameEnd>) -> NameEnd {
             Reason::NoSuchActor => NameEnd::Absent,
             _ => NameEnd::Not,
         },
-        // It was created, and stopped by another call at once.
-        Ok(Err(CallError { outcome: Outcome::Executed, .. })) => NameEnd::Done,
         _ => NameEnd::Unknown,
     }
 }

@@ -1,0 +1,102 @@
+//! Named restrictions of what a seed draws, for whoever wants to look at one kind of trouble alone.
+
+use clap::ValueEnum;
+
+/// What a plan may be made of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Whatever the seed draws
+    #[default]
+    Default,
+    /// Partitions, storms and bad links only
+    Network,
+    /// Killed and stopped processes, power cuts and replaced machines only
+    Crash,
+    /// Rotten copies, flipped bits, and disks that fail or hang only
+    Disks,
+    /// Drifting clocks and frozen processes only
+    Clocks,
+    /// No faults: the clients' work alone
+    Calm,
+    /// Whatever the seed draws, with 21 peers
+    Large,
+}
+
+/// The numbers of families, as `Plan::draw` counts them.
+const NETWORK: [u64; 6] = [2, 3, 4, 5, 6, 7];
+const CRASH: [u64; 7] = [0, 8, 12, 14, 16, 18, 19];
+const DISKS: [u64; 4] = [10, 11, 13, 15];
+const CLOCKS: [u64; 2] = [1, 9];
+
+impl Profile {
+    /// As it is written on the command line.
+    pub fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// How many peers there are, if the seed has no say in it.
+    pub fn peers(self) -> Option<usize> {
+        (self == Self::Large).then_some(21)
+    }
+
+    fn families(self) -> Option<&'static [u64]> {
+        match self {
+            Self::Default | Self::Large => None,
+            Self::Network => Some(&NETWORK),
+            Self::Crash => Some(&CRASH),
+            Self::Disks => Some(&DISKS),
+            Self::Clocks => Some(&CLOCKS),
+            Self::Calm => Some(&[]),
+        }
+    }
+
+    /// Those of the families drawn that are allowed; all that are allowed, if the seed drew none of them.
+    pub fn narrow(self, drawn: Vec<u64>) -> Vec<u64> {
+        let Some(allowed) = self.families() else { return drawn };
+        let both: Vec<u64> = drawn.into_iter().filter(|family| allowed.contains(family)).collect();
+        if both.is_empty() { allowed.to_vec() } else { both }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use std::collections::BTreeSet;
+
+    /// The names of all faults that many seeds draw.
+    fn drawn(profile: Profile) -> BTreeSet<String> {
+        let plans = (0..60).map(|seed| Plan::draw(seed, None, 60, profile));
+        plans.flat_map(|plan| plan.steps).map(|step| step.fault.family()).collect()
+    }
+
+    fn names(of: &[&str]) -> BTreeSet<String> {
+        of.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_profile_draws_its_own_faults_only_and_all_of_them() {
+        assert_eq!(
+            drawn(Profile::Crash),
+            names(&["Kill", "PowerCut", "Usurp", "CrashAt", "Stop", "Overthrow", "When"])
+        );
+        let network = ["Isolate", "Split", "Ring", "Swizzle", "Storm", "BadLink"];
+        assert_eq!(drawn(Profile::Network), names(&network));
+        assert_eq!(drawn(Profile::Disks), names(&["Rot", "BadDisk", "Stall", "FlipBits"]));
+        assert_eq!(drawn(Profile::Clocks), names(&["Freeze", "Drift"]));
+        assert_eq!(drawn(Profile::Calm), names(&[]));
+        assert!(drawn(Profile::Default).len() >= 14);
+    }
+
+    #[test]
+    fn a_profile_leaves_the_rest_of_a_plan_alone() {
+        for seed in 0..40 {
+            let usual = Plan::draw(seed, None, 60, Profile::Default);
+            let crash = Plan::draw(seed, None, 60, Profile::Crash);
+            let large = Plan::draw(seed, None, 60, Profile::Large);
+            assert_eq!((usual.peers, usual.wide), (crash.peers, crash.wide));
+            assert_eq!((21, &usual.steps), (large.peers, &large.steps));
+            assert_eq!(Plan::draw(seed, Some(4), 60, Profile::Large).peers, 4, "--nodes wins");
+        }
+    }
+}
