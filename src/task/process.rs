@@ -94,6 +94,11 @@ impl Process {
         self.lock().frozen
     }
 
+    /// Whether it was killed.
+    pub fn is_killed(&self) -> bool {
+        self.lock().killed
+    }
+
     /// Ends all of its tasks where they stand.
     pub fn kill(&self) {
         let mut inner = self.lock();

@@ -90,7 +90,8 @@ impl Stage {
     /// state the loss of one, at a time: until all is well again.
     pub(super) fn may_lose_a_disk(&mut self) -> bool {
         if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
-            self.wiped.fill(false);
+            // Bits that flipped count as lost until the machine is replaced, though nobody may have noticed.
+            self.wiped.clone_from(&self.spoiled);
         }
         let most = if self.plan.peers >= 5 { 2 } else { 1 };
         self.wiped.iter().filter(|wiped| **wiped).count() < most

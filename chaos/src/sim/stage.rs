@@ -306,7 +306,8 @@ impl Stage {
     async fn ghosts_know(&mut self) -> Result<(), Violation> {
         let patience = self.patience();
         let mut known = Ok(());
-        for (peer, process) in self.cluster.ghosts() {
+        // One that ended at its moment can learn nothing.
+        for (peer, process) in self.cluster.ghosts().filter(|(_, process)| !process.is_killed()) {
             process.thaw();
             let told = peer.wait_until(|s| s.phase == PhaseStatus::Retired, patience).await;
             match told {
