@@ -134,14 +134,13 @@ mod tests {
     }
 
     fn plan() -> Plan {
-        Plan::draw(5, Some(7), 120, Profile::Crash)
+        let mut plans = (0..).map(|seed| Plan::draw(seed, Some(7), 120, Profile::Crash));
+        plans.find(|plan| breaks(plan).as_deref() == Some("this")).unwrap()
     }
 
     #[test]
     fn what_is_left_breaks_the_same_promise_and_is_small() {
-        let whole = plan();
-        assert_eq!(breaks(&whole).as_deref(), Some("this"), "a plan for this test");
-        let least = Search::new("this", FREE, &breaks, |_| {}).least(whole);
+        let least = Search::new("this", FREE, &breaks, |_| {}).least(plan());
         assert_eq!(breaks(&least).as_deref(), Some("this"));
         assert_eq!((least.steps.len(), least.clients, least.peers), (2, 1, 3));
     }

@@ -57,8 +57,8 @@ impl Handler<Statement> for Account {
 #[derive(Debug, Clone, Serialize)]
 pub struct Transfer {
     pub number: u64,
-    pub from: u32,
-    pub to: u32,
+    pub payer: u32,
+    pub payee: u32,
     pub amount: i64,
     /// Which bookings were acknowledged as durable: taking, and giving.
     pub done: [bool; 2],
@@ -67,7 +67,7 @@ pub struct Transfer {
 impl Transfer {
     /// One of its bookings.
     pub async fn book(&self, peer: &Peer, leg: usize, deadline: Duration) -> Result<(), CallError> {
-        let (account, amount) = if leg == 0 { (self.from, -self.amount) } else { (self.to, self.amount) };
+        let (account, amount) = if leg == 0 { (self.payer, -self.amount) } else { (self.payee, self.amount) };
         let to = ActorRef::<Account>::new(key(account))
             .map_err(|e| CallError::not_executed(standin::Reason::InvalidName(e.to_string())))?;
         peer.ask_durable(&to, Book(self.number, amount), deadline).await
@@ -114,7 +114,7 @@ pub async fn statements(peer: &Peer, accounts: u32, patience: Duration) -> Resul
 pub fn judge(transfers: &[Transfer], accounts: &[Account]) -> Result<(), (&'static str, String)> {
     let mut expected: BTreeMap<u32, Account> = BTreeMap::new();
     for transfer in transfers {
-        for (account, amount) in [(transfer.from, -transfer.amount), (transfer.to, transfer.amount)] {
+        for (account, amount) in [(transfer.payer, -transfer.amount), (transfer.payee, transfer.amount)] {
             let account = expected.entry(account).or_default();
             account.balance += amount;
             account.booked.insert(transfer.number);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn lost_and_doubled_money_is_noticed() {
-        let transfer = Transfer { number: 7, from: 0, to: 1, amount: 5, done: [true; 2] };
+        let transfer = Transfer { number: 7, payer: 0, payee: 1, amount: 5, done: [true; 2] };
         let account = |balance, booked: &[u64]| Account { balance, booked: booked.iter().copied().collect() };
         let judged = |a, b| judge(std::slice::from_ref(&transfer), &[a, b]).map_err(|(name, _)| name);
         assert_eq!(judged(account(-5, &[7]), account(5, &[7])), Ok(()));

@@ -86,9 +86,9 @@ impl Client {
                 70..85 => self.name(way).await,
                 _ => {
                     // It goes through others too, and a dead process must be let go of.
-                    let from = way.actor;
+                    let payer = way.actor;
                     drop(way);
-                    self.transfer(from).await;
+                    self.transfer(payer).await;
                 }
             }
         }
@@ -149,10 +149,11 @@ impl Client {
         lock(&self.history).orders.push(call);
     }
 
-    async fn transfer(&mut self, from: u32) {
-        let to = (from + 1 + self.random.below(u64::from(self.plan.actors)) as u32) % (self.plan.actors + 1);
+    async fn transfer(&mut self, payer: u32) {
+        let payee =
+            (payer + 1 + self.random.below(u64::from(self.plan.actors)) as u32) % (self.plan.actors + 1);
         let amount = 1 + self.random.below(1000) as i64;
-        let mut transfer = Transfer { number: self.number(), from, to, amount, done: [false; 2] };
+        let mut transfer = Transfer { number: self.number(), payer, payee, amount, done: [false; 2] };
         for leg in 0..transfer.done.len() {
             transfer.done[leg] = self.try_leg(&transfer, leg).await;
         }
