@@ -3,6 +3,7 @@
 mod canary;
 mod fate;
 mod fleet;
+mod model;
 mod plan;
 mod sim;
 mod trace;
@@ -59,6 +60,19 @@ enum What {
         #[arg(long, default_value_t = 2)]
         jobs: usize,
     },
+    /// Every state of a small cluster, on the library's own core.
+    Model {
+        #[command(flatten)]
+        bounds: model::Bounds,
+        #[arg(long)]
+        mistake: Option<String>,
+        #[arg(long)]
+        shortest: bool,
+        #[arg(long, default_value_t = 1)]
+        threads: usize,
+        #[arg(long, default_value_t = 20_000_000)]
+        max_states: usize,
+    },
     /// One seed again, with all that happened in it.
     Replay {
         seed: u64,
@@ -102,6 +116,24 @@ fn main() -> ExitCode {
             campaign(seeds, jobs, &terms, wall_minutes, keep_going)
         }
         What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
+        What::Model { bounds, mistake, shortest, threads, max_states } => {
+            let mistake = mistake.as_deref().and_then(canary::named);
+            let o =
+                model::explore(bounds, mistake, model::Limits { threads, max_states, is_shortest: shortest });
+            if let Some(o) = o {
+                println!(
+                    "{} states, {} unique, depth {}, {:?}, whole {}\n{}",
+                    o.states, o.unique, o.depth, o.took, o.is_whole, o.counts
+                );
+                for (name, path) in &o.broken {
+                    println!("BROKEN {name}");
+                    for p in path {
+                        println!("   {p}");
+                    }
+                }
+            }
+            ExitCode::SUCCESS
+        }
         What::Replay { seed, nodes, minutes, mistake, json, history } => {
             let mistake = match mistake.as_deref().map(|name| canary::named(name).ok_or(name)) {
                 None => None,
