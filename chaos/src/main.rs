@@ -63,7 +63,7 @@ enum What {
     /// Every state of a small cluster, on the library's own core.
     Model {
         #[command(flatten)]
-        bounds: model::Bounds,
+        changes: model::Changes,
         #[arg(long)]
         mistake: Option<String>,
         #[arg(long)]
@@ -116,10 +116,13 @@ fn main() -> ExitCode {
             campaign(seeds, jobs, &terms, wall_minutes, keep_going)
         }
         What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
-        What::Model { bounds, mistake, shortest, threads, max_states } => {
+        What::Model { changes, mistake, shortest, threads, max_states } => {
             let mistake = mistake.as_deref().and_then(canary::named);
-            let o =
-                model::explore(bounds, mistake, model::Limits { threads, max_states, is_shortest: shortest });
+            let o = model::explore(
+                changes.of(model::Bounds::NONE),
+                mistake,
+                model::Limits { threads, max_states, is_shortest: shortest },
+            );
             if let Some(o) = o {
                 println!(
                     "{} states, {} unique, depth {}, {:?}, whole {}\n{}",

@@ -11,27 +11,85 @@ use super::parts::{Message, Nr, World};
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     TimePasses,
-    Elected { who: Nr, majority: BTreeSet<RaftId>, leftover: Option<(Nr, usize)> },
-    LearnsOfNewerTerm { who: Nr },
-    Commits { who: Nr, lags: bool },
-    Applies { who: Nr },
-    Probes { who: Nr },
-    Answers { voter: RaftId, to: Nr, is_slow: bool },
-    Beats { who: Nr, leader: Nr, is_slow: bool },
-    BeatsSlowly { who: Nr },
-    Arrives { at: Nr, message: Message, is_late: bool },
-    LooksForLapses { who: Nr, is_late: bool },
-    HandsOver { who: Nr },
-    Replaced { node: Nr, leader: Nr, is_late: bool },
-    Restarts { who: Nr },
-    AsksToJoin { who: Nr, leader: Nr, is_late: bool },
-    LearnsItsPlace { who: Nr },
-    Saves { who: Nr, actor: Nr },
-    Panics { who: Nr, actor: Nr },
-    Leaves { who: Nr },
-    Repairs { leader: Nr, actor: Nr },
-    Recreated { actor: Nr, at: Nr },
-    Reconfigures { who: Nr },
+    Elected {
+        who: Nr,
+        majority: BTreeSet<RaftId>,
+        leftover: Option<(Nr, usize)>,
+    },
+    LearnsOfNewerTerm {
+        who: Nr,
+    },
+    /// `behind` do not apply it at once.
+    Commits {
+        who: Nr,
+        behind: BTreeSet<Nr>,
+    },
+    Applies {
+        who: Nr,
+    },
+    /// The answers come at once, or are under way.
+    Probes {
+        who: Nr,
+        is_answered: bool,
+    },
+    Beats {
+        who: Nr,
+        leader: Nr,
+        is_slow: bool,
+    },
+    BeatsSlowly {
+        who: Nr,
+    },
+    Arrives {
+        at: Nr,
+        message: Message,
+        is_late: bool,
+    },
+    LooksForLapses {
+        who: Nr,
+        is_late: bool,
+    },
+    HandsOver {
+        who: Nr,
+    },
+    Replaced {
+        node: Nr,
+        leader: Nr,
+        is_late: bool,
+    },
+    Restarts {
+        who: Nr,
+    },
+    AsksToJoin {
+        who: Nr,
+        leader: Nr,
+        is_late: bool,
+    },
+    LearnsItsPlace {
+        who: Nr,
+    },
+    Saves {
+        who: Nr,
+        actor: Nr,
+    },
+    Panics {
+        who: Nr,
+        actor: Nr,
+    },
+    Leaves {
+        who: Nr,
+    },
+    Repairs {
+        leader: Nr,
+        actor: Nr,
+    },
+    Recreated {
+        actor: Nr,
+        at: Nr,
+    },
+    Reconfigures {
+        who: Nr,
+    },
 }
 
 impl Cluster {
@@ -98,14 +156,15 @@ impl Cluster {
     fn by_leader(&self, world: &World, who: Nr, found: &mut Vec<Action>) {
         let left = &world.left;
         found.extend((left.elections > 0).then_some(Action::LearnsOfNewerTerm { who }));
-        found.push(Action::Commits { who, lags: false });
-        found.extend((left.lags > 0).then_some(Action::Commits { who, lags: true }));
-        found.extend((left.probes > 0).then_some(Action::Probes { who }));
+        let behind = self.laggards(world).into_iter();
+        found.extend(behind.map(|behind| Action::Commits { who, behind }));
+        if left.probes > 0 {
+            let answered = choices(left.delays).iter();
+            found.extend(answered.map(|is_slow| Action::Probes { who, is_answered: !is_slow }));
+        }
         found.extend((left.reconfigurations > 0).then_some(Action::Reconfigures { who }));
         for is_slow in choices(left.delays) {
             let is_slow = *is_slow;
-            let voters = self.probed(world, who).into_iter();
-            found.extend(voters.map(|voter| Action::Answers { voter, to: who, is_slow }));
             let beats = (0..).take(world.processes.len()).filter(|_| left.beats > 0);
             found.extend(beats.map(|beater| Action::Beats { who: beater, leader: who, is_slow }));
         }
@@ -133,10 +192,9 @@ impl Cluster {
             }
             Action::Elected { who, majority, leftover } => self.elect(world, *who, majority, *leftover),
             Action::LearnsOfNewerTerm { who } => self.depose(world, *who),
-            Action::Commits { who, lags } => self.commit(world, *who, *lags),
+            Action::Commits { who, behind } => self.commit(world, *who, behind),
             Action::Applies { who } => self.apply(world, *who),
-            Action::Probes { who } => self.probe(world, *who),
-            Action::Answers { voter, to, is_slow } => self.answer(world, *voter, *to, *is_slow),
+            Action::Probes { who, is_answered } => self.probe(world, *who, *is_answered),
             Action::Beats { who, leader, is_slow } => self.beat_to(world, *who, *leader, *is_slow),
             Action::BeatsSlowly { who } => self.beat_slowly(world, *who),
             Action::Arrives { at, message, is_late } => self.deliver(world, message, *at, *is_late),

@@ -1,60 +1,83 @@
 //! How large a model is: how often each thing may happen in it.
 
-/// The sizes. Everything that could happen without end has a budget, so the states are finite.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, clap::Args)]
-pub struct Bounds {
+use std::fmt;
+
+macro_rules! bounds {
+    ($($(#[doc = $doc:literal])* $name:ident),* $(,)?) => {
+        /// The sizes. Everything that could happen without end has a budget, so the states are finite.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct Bounds {
+            $($(#[doc = $doc])* pub $name: u8),*
+        }
+
+        impl Bounds {
+            /// A cluster of three in which nothing may happen.
+            pub const NONE: Self = Self { peers: 3, skews: 1, ..Self { $($name: 0),* } };
+        }
+
+        /// What is to be larger or smaller than in the chosen scope.
+        #[derive(Debug, Clone, Copy, Default, clap::Args)]
+        pub struct Changes {
+            $($(#[doc = $doc])* #[arg(long)] $name: Option<u8>),*
+        }
+
+        impl Changes {
+            pub fn of(self, mut bounds: Bounds) -> Bounds {
+                $(if let Some(count) = self.$name { bounds.$name = count; })*
+                bounds
+            }
+        }
+
+        impl fmt::Display for Bounds {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let all = [$((stringify!($name), self.$name)),*];
+                let parts: Vec<String> = all
+                    .iter()
+                    .filter(|(_, count)| *count > 0)
+                    .map(|(name, count)| format!("{name} {count}"))
+                    .collect();
+                write!(f, "{}", parts.join(", "))
+            }
+        }
+    };
+}
+
+bounds! {
     /// Node ids, each with one process to begin with; the first one leads.
-    #[arg(long, default_value_t = 3)]
-    pub peers: u8,
+    peers,
     /// Actors, at home on the second node, the third, and so on.
-    #[arg(long, default_value_t = 2)]
-    pub actors: u8,
-    /// New processes under an old node id: on an empty disk, beside the old process, or on its disk.
-    #[arg(long, default_value_t = 2)]
-    pub replacements: u8,
-    /// Steps of time, two to a lease.
-    #[arg(long, default_value_t = 3)]
-    pub ticks: u8,
+    actors,
     /// Assignments of fast and slow clocks that are tried: 1 or 2.
-    #[arg(long, default_value_t = 1)]
-    pub skews: u8,
+    skews,
+    /// New processes under an old node id: on an empty disk, beside the old process, or on its disk.
+    replacements,
+    /// Steps of time, three to a lease.
+    ticks,
     /// Elections after the first.
-    #[arg(long, default_value_t = 1)]
-    pub elections: u8,
+    elections,
     /// Rounds of probes.
-    #[arg(long, default_value_t = 2)]
-    pub probes: u8,
+    probes,
     /// Heartbeats; at most one by each process between two steps of time.
-    #[arg(long, default_value_t = 1)]
-    pub beats: u8,
-    /// Proposals that a process keeps for a while before it hands them to Raft.
-    #[arg(long, default_value_t = 0)]
-    pub late: u8,
-    /// Messages that do not arrive at once, but any time later, never, or often.
-    #[arg(long, default_value_t = 1)]
-    pub delays: u8,
-    /// Commits that the leader itself does not apply at once.
-    #[arg(long, default_value_t = 0)]
-    pub lags: u8,
+    beats,
+    /// Messages that do not arrive at once, but any time later, never, or often; the answers to a
+    /// round of probes count once.
+    delays,
+    /// Processes, the leader perhaps, that do not apply what is committed at once, but any time later.
+    lags,
+    /// Decisions that a leader keeps for a while before it hands them to Raft.
+    late,
     /// Checkpoints.
-    #[arg(long, default_value_t = 0)]
-    pub saves: u8,
+    saves,
     /// Panics in handlers.
-    #[arg(long, default_value_t = 0)]
-    pub panics: u8,
-    /// Wishes of processes that reach a leader: checkpoints, restarts, leaves, and so on, repeats included.
-    #[arg(long, default_value_t = 2)]
-    pub wishes: u8,
+    panics,
+    /// Wishes of processes that reach a leader (checkpoints, restarts, leaves and so on), repeats included.
+    wishes,
     /// Processes that leave in good order.
-    #[arg(long, default_value_t = 0)]
-    pub leaves: u8,
+    leaves,
     /// Steps of the voters towards what they should be.
-    #[arg(long, default_value_t = 0)]
-    pub reconfigurations: u8,
+    reconfigurations,
     /// Lost copies that are made again.
-    #[arg(long, default_value_t = 0)]
-    pub repairs: u8,
+    repairs,
     /// Actors that are ended, and made anew elsewhere.
-    #[arg(long, default_value_t = 0)]
-    pub recreations: u8,
+    recreations,
 }

@@ -20,7 +20,7 @@ impl Cluster {
     }
 
     /// A leader begins a round of probes, and answers it itself if its own vote still is its own.
-    pub fn probe(&self, world: &World, who: Nr) -> Option<World> {
+    pub fn probe(&self, world: &World, who: Nr, is_answered: bool) -> Option<World> {
         let process = &world.processes[usize::from(who)];
         let leading = process.leading.as_ref()?;
         if leading.probed == Some(world.tick) || process.granter.is_none() {
@@ -42,11 +42,15 @@ impl Cluster {
             leading.round = Some(n);
             leading.probed = Some(world.tick);
         }
+        next.left.delays = next.left.delays.checked_sub(u8::from(!is_answered))?;
+        for voter in self.probed(world, who) {
+            next = self.answer(&next, voter, who, is_answered).unwrap_or(next);
+        }
         Some(next)
     }
 
     /// A voter hears of a leader's newest round, and answers if its vote is that leader's.
-    pub fn answer(&self, world: &World, voter: RaftId, to: Nr, is_slow: bool) -> Option<World> {
+    fn answer(&self, world: &World, voter: RaftId, to: Nr, is_prompt: bool) -> Option<World> {
         let leading = world.processes[usize::from(to)].leading.as_ref()?;
         let (term, n) = (leading.term, leading.round?);
         let disk = world.disk_of(voter)?;
@@ -58,10 +62,11 @@ impl Cluster {
         let mut next = world.clone();
         next.disk(disk).vote = (term, to);
         let ack = Message::Ack { to, from: voter, term, n };
-        if is_slow {
-            return self.put_off(next, ack);
+        if is_prompt {
+            return self.deliver(&next, &ack, to, false);
         }
-        self.deliver(&next, &ack, to, false)
+        next.send(ack);
+        Some(next)
     }
 
     /// A message is under way, for a while or for ever.
@@ -220,7 +225,7 @@ impl Cluster {
     }
 
     /// The ids that a leader's probes go to.
-    pub fn probed(&self, world: &World, who: Nr) -> BTreeSet<RaftId> {
+    fn probed(&self, world: &World, who: Nr) -> BTreeSet<RaftId> {
         let leading = world.processes[usize::from(who)].leading.as_ref();
         leading.into_iter().flat_map(|leading| leading.config.voters.iter().flatten().copied()).collect()
     }

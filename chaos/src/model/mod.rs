@@ -21,7 +21,7 @@ use standin::id::{ActorId, NodeId};
 use stateright::{Model, Property};
 
 use action::Action;
-pub use bounds::Bounds;
+pub use bounds::{Bounds, Changes};
 use counts::Counts;
 use parts::{Nr, World};
 pub use report::{Limits, explore};

@@ -2,6 +2,7 @@
 //! committed and perhaps some of what was not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use standin::core::lease::{Flight, Granter, Input, MemberView};
 use standin::core::probe::is_quorum;
@@ -40,7 +41,7 @@ impl Cluster {
     /// All candidates, majorities and leftovers of older leaders.
     pub fn elections(&self, world: &World) -> Vec<(Nr, BTreeSet<RaftId>, Option<(Nr, usize)>)> {
         let mut found = vec![];
-        let leftovers = |(nr, process): (Nr, &std::sync::Arc<Process>)| {
+        let leftovers = |(nr, process): (Nr, &Arc<Process>)| {
             let leading = process.leading.as_ref().filter(|leading| leading.next == world.last_index() + 1);
             (1..=leading.map_or(0, |leading| leading.tail.len())).map(move |count| (nr, count))
         };
@@ -117,7 +118,7 @@ impl Cluster {
         process.is_alive && process.leading.as_ref().is_some_and(|leading| vote == (leading.term, who))
     }
 
-    pub fn commit(&self, world: &World, who: Nr, lags: bool) -> Option<World> {
+    pub fn commit(&self, world: &World, who: Nr, behind: &BTreeSet<Nr>) -> Option<World> {
         let leading = world.processes[usize::from(who)].leading.as_ref()?;
         // An entry of an older term commits only together with one of the leader's own.
         let own = leading.tail.iter().position(|(term, _)| *term == leading.term)?;
@@ -132,17 +133,17 @@ impl Cluster {
             return None;
         }
         let mut next = world.clone();
+        next.left.lags = next.left.lags.checked_sub(behind.len() as u8)?;
         let leading = next.process(who).leading.as_mut()?;
         let entries: Vec<(u64, Wish)> = leading.tail.drain(..=own).collect();
         leading.next += entries.len() as u64;
         for (term, wish) in entries {
             self.append(&mut next, term, &wish);
         }
-        if lags {
-            next.left.lags = next.left.lags.checked_sub(1)?;
-            return Some(next);
+        for nr in self.up_to_date(world, world.last_index()).difference(behind) {
+            self.catch_up(&mut next, *nr);
         }
-        self.apply(&next, who)
+        Some(next)
     }
 
     /// A decision reaches Raft, or turns out never to get there.
@@ -181,21 +182,42 @@ impl Cluster {
             return None;
         }
         let mut next = world.clone();
-        let now = self.now(world, who);
-        for table in world.log.tables.iter().filter(|table| table.index > process.applied) {
-            let (Some((node, what, term)), Some(granter)) = (table.ends, &mut next.process(who).granter)
-            else {
-                continue;
-            };
-            let node = self.nodes[usize::from(node)].clone();
-            granter.step(Input::End { node, what, term, at: Some(table.index) }, now);
-        }
-        next.process(who).applied = world.last_index();
-        self.tell(&mut next, who);
-        self.follow(&mut next, who);
-        let oldest = self.oldest_applied(&next);
-        std::sync::Arc::make_mut(&mut next.log).tables.retain(|table| table.index >= oldest);
+        self.catch_up(&mut next, who);
         Some(next)
+    }
+
+    fn catch_up(&self, world: &mut World, who: Nr) {
+        let (now, newest) = (self.now(world, who), world.last_index());
+        let log = world.log.clone();
+        let process = world.process(who);
+        let unseen = log.tables.iter().filter(|table| table.index > process.applied);
+        for (table, (node, what, term)) in unseen.filter_map(|table| Some((table, table.ends?))) {
+            let node = self.nodes[usize::from(node)].clone();
+            if let Some(granter) = &mut process.granter {
+                granter.step(Input::End { node, what, term, at: Some(table.index) }, now);
+            }
+        }
+        process.applied = newest;
+        self.tell(world, who);
+        self.follow(world, who);
+        let oldest = self.oldest_applied(world);
+        Arc::make_mut(&mut world.log).tables.retain(|table| table.index >= oldest);
+    }
+
+    fn up_to_date(&self, world: &World, index: u64) -> BTreeSet<Nr> {
+        let is = |process: &Process| process.is_alive && process.applied == index;
+        (0..).zip(&world.processes).filter(|(_, process)| is(process)).map(|(nr, _)| nr).collect()
+    }
+
+    /// Who may fall behind together when something is committed. Who is behind stays there, until it applies.
+    pub fn laggards(&self, world: &World) -> Vec<BTreeSet<Nr>> {
+        let mut found: Vec<BTreeSet<Nr>> = vec![BTreeSet::new()];
+        for nr in self.up_to_date(world, world.last_index()) {
+            let more = found.iter().filter(|set| set.len() < usize::from(world.left.lags));
+            let more: Vec<_> = more.map(|set| set.iter().copied().chain([nr]).collect()).collect();
+            found.extend(more);
+        }
+        found
     }
 
     /// Brings the lease core of a leader up to date with what consensus says.
