@@ -61,18 +61,7 @@ enum What {
         jobs: usize,
     },
     /// Every state of a small cluster, on the library's own core.
-    Model {
-        #[command(flatten)]
-        changes: model::Changes,
-        #[arg(long)]
-        mistake: Option<String>,
-        #[arg(long)]
-        shortest: bool,
-        #[arg(long, default_value_t = 1)]
-        threads: usize,
-        #[arg(long, default_value_t = 20_000_000)]
-        max_states: usize,
-    },
+    Model(model::Arguments),
     /// One seed again, with all that happened in it.
     Replay {
         seed: u64,
@@ -116,27 +105,7 @@ fn main() -> ExitCode {
             campaign(seeds, jobs, &terms, wall_minutes, keep_going)
         }
         What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
-        What::Model { changes, mistake, shortest, threads, max_states } => {
-            let mistake = mistake.as_deref().and_then(canary::named);
-            let o = model::explore(
-                changes.of(model::Bounds::NONE),
-                mistake,
-                model::Limits { threads, max_states, is_shortest: shortest },
-            );
-            if let Some(o) = o {
-                println!(
-                    "{} states, {} unique, depth {}, {:?}, whole {}\n{}",
-                    o.states, o.unique, o.depth, o.took, o.is_whole, o.counts
-                );
-                for (name, path) in &o.broken {
-                    println!("BROKEN {name}");
-                    for p in path {
-                        println!("   {p}");
-                    }
-                }
-            }
-            ExitCode::SUCCESS
-        }
+        What::Model(arguments) => model::run(arguments),
         What::Replay { seed, nodes, minutes, mistake, json, history } => {
             let mistake = match mistake.as_deref().map(|name| canary::named(name).ok_or(name)) {
                 None => None,

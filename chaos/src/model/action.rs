@@ -159,7 +159,7 @@ impl Cluster {
         let behind = self.laggards(world).into_iter();
         found.extend(behind.map(|behind| Action::Commits { who, behind }));
         if left.probes > 0 {
-            let answered = choices(left.delays).iter();
+            let answered = choices(left.slow).iter();
             found.extend(answered.map(|is_slow| Action::Probes { who, is_answered: !is_slow }));
         }
         found.extend((left.reconfigurations > 0).then_some(Action::Reconfigures { who }));

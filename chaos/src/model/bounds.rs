@@ -59,9 +59,10 @@ bounds! {
     probes,
     /// Heartbeats; at most one by each process between two steps of time.
     beats,
-    /// Messages that do not arrive at once, but any time later, never, or often; the answers to a
-    /// round of probes count once.
+    /// Heartbeats and grants that do not arrive at once, but any time later, never, or often.
     delays,
+    /// Rounds of probes whose answers do so.
+    slow,
     /// Processes, the leader perhaps, that do not apply what is committed at once, but any time later.
     lags,
     /// Decisions that a leader keeps for a while before it hands them to Raft.

@@ -50,6 +50,15 @@ impl Cluster {
         })
     }
 
+    /// A leader that has been replaced proves nothing by rounds that it began later.
+    fn is_proof(&self, world: &World) -> bool {
+        (0..).zip(&world.processes).all(|(nr, process)| {
+            let is_old = process.leading.as_ref().is_some_and(|leading| leading.term < world.term);
+            let later = self.clock(world.skew, nr, world.elected + 1);
+            !is_old || process.granter.as_ref().is_none_or(|granter| !granter.confirmed_since(later))
+        })
+    }
+
     fn is_on_its_holders(&self, world: &World) -> bool {
         let lines = self.actors.iter().zip(0..).filter_map(|(id, nr)| {
             let (epoch, checkpoint) = world.newest().state.actors.get(id)?.checkpoint.as_ref()?;
@@ -79,6 +88,7 @@ pub fn properties() -> Vec<Property<Cluster>> {
             !w.broken.contains(&Broken::TooFewCopies)
         }),
         always("5: a checkpoint is on its holders", Cluster::is_on_its_holders),
+        always("8: a round of probes proves who leads", Cluster::is_proof),
         always("5: no retired disk is a holder", |_, w| !w.broken.contains(&Broken::RetiredHolder)),
     ]
 }

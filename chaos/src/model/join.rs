@@ -51,7 +51,8 @@ impl Cluster {
     /// A process asks a leader for its node id.
     pub fn ask(&self, world: &World, who: Nr, leader: Nr, is_late: bool) -> Option<World> {
         let (asks, leads) = (&world.processes[usize::from(who)], &world.processes[usize::from(leader)]);
-        if !asks.is_alive || asks.offer.is_some() || asks.place.is_some() {
+        let is_moot = !is_late && !self.can_append(world, leader);
+        if is_moot || !asks.is_alive || asks.offer.is_some() || asks.place.is_some() {
             return None;
         }
         let leading = leads.leading.as_ref()?;

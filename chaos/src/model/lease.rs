@@ -42,7 +42,7 @@ impl Cluster {
             leading.round = Some(n);
             leading.probed = Some(world.tick);
         }
-        next.left.delays = next.left.delays.checked_sub(u8::from(!is_answered))?;
+        next.left.slow = next.left.slow.checked_sub(u8::from(!is_answered))?;
         for voter in self.probed(world, who) {
             next = self.answer(&next, voter, who, is_answered).unwrap_or(next);
         }
@@ -187,7 +187,9 @@ impl Cluster {
 
     /// A leader looks whose lease has ended.
     pub fn lapse(&self, world: &World, who: Nr, is_late: bool) -> Option<World> {
-        world.processes[usize::from(who)].leading.as_ref()?;
+        if !is_late && !self.can_append(world, who) {
+            return None; // nothing comes of it
+        }
         let mut granter = world.processes[usize::from(who)].granter.clone()?;
         let effects = granter.step(Input::Tick, self.now(world, who));
         if effects.is_empty() {

@@ -1,4 +1,29 @@
-//! placeholder
+//! Every state of a small cluster: who is a member, who leads, who holds a lease, which checkpoint counts.
+//!
+//! Simulation samples long histories of whole peers; this looks at *all* short ones. What decides is the
+//! library's own core: `apply` says what a committed entry does, `Granter` whom a leader grants, when it
+//! presumes a death and whom it admits, `PeerLease` what a process counts as its lease, `Probes` what proves
+//! leadership, `voters::desired` and `placement` who votes and who keeps copies. Around it stands a small
+//! replica of the shell, one file for each part: `raft`, `lease`, `join`, `jobs`.
+//!
+//! Modelled: several processes under one node id (an old one goes on beside its replacement, on an empty disk;
+//! one starts on a dead one's disk), stale leaders, entries of an old leader that commit late, processes that
+//! lag, heartbeats, grants, answers to probes and proposals that arrive late, twice or never (nothing that is
+//! under way is ever taken out), clocks that are off by 1% either way, decisions that reach Raft late, panics,
+//! leaves, repairs, changes of the voters. A frozen process is one that does nothing for a while; a killed one,
+//! one that does nothing more.
+//!
+//! Abstracted: Raft is taken as correct. A candidate wins in one step, with as few votes as can do, and then
+//! has all that was committed and perhaps a part of what an older leader had not committed. A leader commits
+//! while a majority votes for its term. Time stands still but for steps; within one, all happens at once, in
+//! any order. The shell's locks are taken as they are meant: applying an entry, stopping and starting actors
+//! and counting the lease is one step. A copy is made as soon as it is wanted, and collected as soon as it may
+//! be. A process is not told that it was retired: it must find out from the log.
+//!
+//! Not covered: calls and messages, what the disk loses in a power cut, bytes and digests, the transport,
+//! down policies and hand-backs (every actor waits for its home), progress of any kind, and whatever needs
+//! more of anything than the bounds allow. The lease core's own model (`src/core/lease/model.rs`) samples long
+//! histories with finer time.
 
 mod action;
 mod bounds;
@@ -11,7 +36,10 @@ mod log;
 mod parts;
 mod raft;
 mod report;
+mod scopes;
 mod start;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -21,10 +49,10 @@ use standin::id::{ActorId, NodeId};
 use stateright::{Model, Property};
 
 use action::Action;
-pub use bounds::{Bounds, Changes};
+use bounds::Bounds;
 use counts::Counts;
 use parts::{Nr, World};
-pub use report::{Limits, explore};
+pub use report::{Arguments, run};
 
 /// The lease that the leaders grant.
 const LEASE: Duration = Duration::from_secs(1);
@@ -52,11 +80,15 @@ pub struct Cluster {
 impl Cluster {
     /// What a process's clock reads.
     fn now(&self, world: &World, process: Nr) -> Mono {
-        let tick = usize::from(world.tick);
-        let (leases, moment) = ((tick / MOMENTS.len()) as u64, MOMENTS[tick % MOMENTS.len()]);
-        let rates = RATES[usize::from(world.skew) % RATES.len()];
+        self.clock(world.skew, process, world.tick)
+    }
+
+    fn clock(&self, skew: u8, process: Nr, tick: u8) -> Mono {
+        let tick = usize::from(tick);
+        let thousandths = (tick / MOMENTS.len()) as u64 * 1000 + MOMENTS[tick % MOMENTS.len()];
+        let rates = RATES[usize::from(skew) % RATES.len()];
         let rate = rates[usize::from(process) % rates.len()];
-        BEGIN + LEASE / 100_000 * u32::try_from((leases * 1000 + moment) * rate).unwrap_or(u32::MAX)
+        BEGIN + LEASE / 100_000 * u32::try_from(thousandths * rate).unwrap_or(u32::MAX)
     }
 }
 

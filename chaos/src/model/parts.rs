@@ -262,6 +262,8 @@ pub struct World {
     /// Which of the assignments of clock rates.
     pub skew: u8,
     pub term: u64,
+    /// At which step of time the newest leader was elected.
+    pub elected: u8,
     pub log: Arc<Log>,
     pub disks: Vec<Arc<Disk>>,
     pub processes: Vec<Arc<Process>>,

@@ -81,6 +81,7 @@ impl Cluster {
         let mut next = world.clone();
         next.left.elections = next.left.elections.checked_sub(1)?;
         next.term += 1;
+        next.elected = world.tick;
         let term = next.term;
         for disk in majority.iter().filter_map(|id| world.disk_of(*id)) {
             next.disk(disk).vote = (term, who);

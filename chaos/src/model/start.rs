@@ -35,6 +35,7 @@ impl Cluster {
             tick: 0,
             skew,
             term: 1,
+            elected: 0,
             log: Arc::new(log),
             disks: vec![],
             processes: vec![],
