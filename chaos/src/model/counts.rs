@@ -57,11 +57,6 @@ impl Counts {
             },
         });
     }
-
-    /// How often it happened.
-    pub fn of(&self, what: &str) -> u64 {
-        self.0.lock().ok().and_then(|counts| counts.get(what).copied()).unwrap_or(0)
-    }
 }
 
 impl fmt::Display for Counts {

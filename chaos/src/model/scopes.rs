@@ -37,7 +37,7 @@ pub const SMALL: &[Scope] = &[
     },
     Scope {
         name: "late heartbeats",
-        bounds: Bounds { ticks: 4, probes: 2, beats: 1, delays: 1, ..NONE },
+        bounds: Bounds { ticks: 4, probes: 3, beats: 1, delays: 1, ..NONE },
         mistakes: &[Mistake::LeaseFromReceipt, Mistake::GrantedDuringMarkDown],
     },
     Scope {
@@ -80,30 +80,75 @@ pub const SMALL: &[Scope] = &[
     },
 ];
 
-/// Some minutes, millions of states.
+/// Minutes, and millions of states.
 pub const LARGE: &[Scope] = &[
+    // Leases under an old leader and a new one.
     Scope {
         name: "changes of leader",
         bounds: Bounds { ticks: 4, elections: 1, probes: 3, slow: 1, beats: 1, ..NONE },
         mistakes: &[],
     },
+    // Leases under one leader.
+    Scope {
+        name: "late heartbeats",
+        bounds: Bounds { ticks: 4, probes: 2, beats: 2, delays: 1, ..NONE },
+        mistakes: &[],
+    },
+    // Old processes beside new ones, and actors that move.
     Scope {
         name: "two replacements",
         bounds: Bounds { actors: 2, replacements: 2, ticks: 4, probes: 2, beats: 1, lags: 1, ..NONE },
         mistakes: &[],
     },
+    // A leader admits what another one had granted.
     Scope {
-        name: "checkpoints of two lives",
+        name: "replacement and election",
+        bounds: Bounds { actors: 1, replacements: 1, ticks: 4, elections: 1, probes: 2, beats: 1, ..NONE },
+        mistakes: &[],
+    },
+    // A new disk takes the old one's vote.
+    Scope {
+        name: "voters",
         bounds: Bounds {
-            actors: 1,
+            replacements: 1,
+            ticks: 4,
+            elections: 1,
+            probes: 2,
+            beats: 1,
+            reconfigurations: 3,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // Checkpoints of several lives and activations.
+    Scope {
+        name: "checkpoints",
+        bounds: Bounds {
+            actors: 2,
             replacements: 1,
             probes: 1,
-            beats: 1,
+            beats: 2,
             lags: 1,
             saves: 2,
             panics: 1,
             leaves: 1,
             wishes: 3,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // Copies that are lost while checkpoints are under way.
+    Scope {
+        name: "repairs",
+        bounds: Bounds {
+            actors: 2,
+            replacements: 2,
+            ticks: 4,
+            probes: 2,
+            beats: 1,
+            saves: 1,
+            wishes: 2,
+            repairs: 1,
             ..NONE
         },
         mistakes: &[],
