@@ -100,12 +100,7 @@ impl Cluster {
             found.push(Action::TimePasses);
         }
         if left.elections > 0 {
-            let elections = self.elections(world).into_iter();
-            found.extend(elections.map(|(who, majority, leftover)| Action::Elected {
-                who,
-                majority,
-                leftover,
-            }));
+            found.extend(self.elections(world));
         }
         for who in (0..).take(world.processes.len()) {
             self.by_process(world, who, found);

@@ -4,7 +4,8 @@
 //! library's own core: `apply` says what a committed entry does, `Granter` whom a leader grants, when it
 //! presumes a death and whom it admits, `PeerLease` what a process counts as its lease, `Probes` what proves
 //! leadership, `voters::desired` and `placement` who votes and who keeps copies. Around it stands a small
-//! replica of the shell, one file for each part: `raft`, `lease`, `join`, `jobs`.
+//! replica of the shell, one file for each part: `raft`, `election`, `voters`,
+//! `lease`, `join`, `jobs`.
 //!
 //! Modelled: several processes under one node id (an old one goes on beside its replacement, on an empty disk;
 //! one starts on a dead one's disk), stale leaders, entries of an old leader that commit late, processes that
@@ -26,13 +27,13 @@
 //! `--recreations` the model finds that the old host, until it applies the end or its lease runs out, runs the
 //! old life of the actor beside the new one.
 //!
-//! The lease core's own model (`src/core/lease/model.rs`) samples long
-//! histories with finer time.
+//! The lease core's own model (`src/core/lease/model.rs`) samples long histories with finer time.
 
 mod action;
 mod bounds;
 mod check;
 mod counts;
+mod election;
 mod jobs;
 mod join;
 mod lease;
@@ -44,6 +45,8 @@ mod scopes;
 mod start;
 #[cfg(test)]
 mod tests;
+mod voters;
+mod words;
 
 use std::time::Duration;
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use standin::clock::Mono;
 use standin::core::command::Admission;
-use standin::core::lease::{Flight, Grant, Granter, PeerInput, PeerLease};
+use standin::core::lease::{Flight, Granter, PeerInput, PeerLease};
 use standin::core::state::State;
 use standin::id::{Epoch, Incarnation, RaftId};
 
 use super::bounds::Bounds;
+pub use super::words::{Message, Wish};
 
 /// A process, a disk, a node or an actor, by its place in the lists below.
 pub type Nr = u8;
@@ -30,81 +31,6 @@ pub struct Copy {
     pub epoch: Epoch,
     pub seq: u64,
     pub activation: u8,
-}
-
-/// What somebody wants in the log: the core's `Command` in short, and the entries of Raft itself.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Wish {
-    /// The first entry of a term.
-    Blank,
-    Voters(Config),
-    MarkDown {
-        node: Nr,
-        incarnation: Incarnation,
-        term: u64,
-    },
-    MarkUp {
-        node: Nr,
-        incarnation: Incarnation,
-        term: u64,
-    },
-    Admit {
-        process: Nr,
-        replaces: Option<Incarnation>,
-        disk: Option<RaftId>,
-        term: u64,
-    },
-    Leave {
-        node: Nr,
-        incarnation: Incarnation,
-    },
-    Create {
-        by: Incarnation,
-        actor: Nr,
-    },
-    Commit {
-        by: Incarnation,
-        copy: Copy,
-        holders: BTreeSet<RaftId>,
-        required: u8,
-    },
-    Restart {
-        by: Incarnation,
-        actor: Nr,
-        epoch: Epoch,
-    },
-    Stop {
-        actor: Nr,
-        life: u64,
-    },
-    Hold {
-        actor: Nr,
-        epoch: Epoch,
-        seq: u64,
-        holder: RaftId,
-    },
-}
-
-/// What is under way. It is never taken out again: it may arrive at any time, often, or never.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Message {
-    Beat {
-        from: Nr,
-        seq: u64,
-    },
-    Granted {
-        to: Nr,
-        seq: u64,
-        grant: Grant,
-    },
-    Ack {
-        to: Nr,
-        from: RaftId,
-        term: u64,
-        n: u64,
-    },
-    /// For whoever leads.
-    Wish(Wish),
 }
 
 /// The replicated state after one committed entry.
