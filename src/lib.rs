@@ -52,6 +52,10 @@ pub mod canary;
 mod canary;
 mod checkpoint;
 pub mod clock;
+#[cfg(feature = "canary")]
+#[doc(hidden)]
+pub mod core;
+#[cfg(not(feature = "canary"))]
 pub(crate) mod core;
 mod error;
 mod gather;

@@ -4,6 +4,7 @@ mod campaign;
 mod canary;
 mod fate;
 mod fleet;
+mod model;
 mod plan;
 mod plan_file;
 mod profile;
@@ -111,6 +112,8 @@ enum What {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Every state of a small cluster, on the library's own core.
+    Model(model::Arguments),
     /// One seed again, with all that happened in it.
     Replay {
         /// Which seed.
@@ -173,6 +176,7 @@ fn main() -> ExitCode {
             let wall = Duration::from_secs(wall_minutes * 60);
             shrink::shrink(seed, &terms, shrink::Bounds { jobs, tries, wall }, out)
         }
+        What::Model(arguments) => model::run(arguments),
         What::Report { dir, out } => replay::page_of(&dir, &out),
         What::Replay { seed, plan, nodes, minutes, mistake, json, history, profile, report } => {
             let (plan, command) = match plan {

@@ -35,7 +35,7 @@ pub enum Command {
 }
 
 /// Values that all peers of a cluster share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
     /// How long a granted lease lasts, in milliseconds.
     pub lease_ms: u64,
@@ -80,7 +80,7 @@ pub struct Commit {
 }
 
 /// A durable checkpoint.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Checkpoint {
     pub seq: u64,
     #[serde(with = "serde_bytes")]
@@ -115,7 +115,7 @@ pub enum Response {
 }
 
 /// A process's place in the cluster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Admission {
     pub incarnation: Incarnation,
     pub raft_id: RaftId,

@@ -23,7 +23,7 @@ pub fn is_quorum(voters: &[BTreeSet<RaftId>], acks: &BTreeSet<RaftId>) -> bool {
     !voters.is_empty() && voters.iter().all(|set| set.intersection(acks).count() * 2 > set.len())
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Round {
     n: u64,
     sent: Mono,
@@ -31,7 +31,7 @@ struct Round {
 }
 
 /// The probe rounds of one process. Numbers are never used twice, not even when a term is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Probes {
     term: u64,
     last: u64,

@@ -9,7 +9,7 @@ pub use super::lease::Status;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 
 /// What every peer agrees on. Changed by [`State::apply`](super::apply) only.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct State {
     /// None until the founding entry is applied.
     pub cluster: Option<(ClusterId, Settings)>,
@@ -18,7 +18,7 @@ pub struct State {
 }
 
 /// The newest process of a node id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Member {
     pub incarnation: Incarnation,
     pub raft_id: RaftId,
@@ -32,7 +32,7 @@ pub struct Member {
 }
 
 /// One actor's line in the directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
     /// The node it belongs to.
     pub home: NodeId,

@@ -151,7 +151,10 @@ impl Stage {
             return Back::Disk;
         }
         self.wiped[at] |= !keeps;
-        let others = self.running.iter().filter(|runs| **runs).count();
+        // Who waits to be let in knows its contacts only, and hears of nobody's move.
+        let hears =
+            |at: &usize| self.running[*at] && self.cluster.peer(*at).status().phase == PhaseStatus::Member;
+        let others = (0..self.plan.peers).filter(hears).count();
         if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::id::NodeId;
 
 /// A proposal that ends an incarnation's right to a lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Flight {
     /// It is presumed dead.
     MarkDown,
@@ -17,7 +17,7 @@ pub enum Flight {
     Leave,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Open {
     proposals: u32,
     /// The newest index at which one of them was applied.
@@ -26,7 +26,7 @@ struct Open {
 
 /// The proposals in flight of one term. Those of an older term need no entry here: a leader grants only
 /// after it applied an entry of its own term, and by then they are applied or can never be.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Flights(BTreeMap<(NodeId, Flight), Open>);
 
 impl Flights {

@@ -12,7 +12,7 @@ use crate::core::probe::{Probes, Voters, is_lone};
 use crate::id::{Incarnation, NodeId, RaftId};
 use crate::limits::{ADMISSION_RETRY, MAX_LEASE, MAX_MEMBERS};
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Seen {
     /// When it came up before this leader's eyes.
     up_since: Option<Mono>,
@@ -22,7 +22,7 @@ struct Seen {
 }
 
 /// What is known in one reign and dies with it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Reign {
     term: u64,
     since: Mono,
@@ -35,7 +35,7 @@ struct Reign {
 }
 
 /// The leader's side of all leases. It exists on every peer and idles where there is no leader.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Granter {
     own: RaftId,
     lease: Duration,

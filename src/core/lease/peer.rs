@@ -34,7 +34,7 @@ pub enum PeerInput {
 }
 
 /// The lease of one process of a peer.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct PeerLease {
     sent: VecDeque<(u64, Mono)>,
     highest_sent: Option<u64>,

@@ -22,7 +22,7 @@ pub enum Status {
 }
 
 /// What the lease code needs to know about one member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct MemberView {
     /// Its newest incarnation.
     pub incarnation: Incarnation,
@@ -77,7 +77,10 @@ pub enum Input {
     /// A proposal about `node` is about to be handed to Raft, under `term`. `MarkDown` and `Admit`
     /// need none: [`Effect::Lapsed`] and [`Granter::admit`](super::Granter::admit) begin theirs themselves.
     /// The command carries that term, and `apply` rejects it under another.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a leaver gives up its lease before it proposes"))]
+    #[cfg_attr(
+        not(any(test, feature = "canary")),
+        expect(dead_code, reason = "a leaver gives up its lease before it proposes")
+    )]
     Begin {
         /// Whom it is about.
         node: NodeId,
@@ -205,7 +208,7 @@ pub enum Admission {
 }
 
 /// What this leader last heard from a member's current incarnation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Heard {
     /// When.
     pub at: Mono,
