@@ -1,9 +1,10 @@
-//! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time.
+//! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time or as real processes.
 
 mod canary;
 mod fate;
 mod fleet;
 mod plan;
+mod run;
 mod sim;
 mod trace;
 mod work;
@@ -59,6 +60,11 @@ enum What {
         #[arg(long, default_value_t = 2)]
         jobs: usize,
     },
+    /// Real processes with real disks, killed, replaced, frozen and cut off; stops at the first broken promise.
+    Run(run::Options),
+    /// One peer of such a run.
+    #[command(hide = true)]
+    Peer,
     /// One seed again, with all that happened in it.
     Replay {
         seed: u64,
@@ -93,6 +99,7 @@ fn main() -> ExitCode {
             .with_env_filter(filter)
             .with_timer(trace::Elapsed)
             .with_ansi(false)
+            .log_internal_errors(false)
             .with_writer(std::io::stderr)
             .try_init(),
     );
@@ -102,6 +109,8 @@ fn main() -> ExitCode {
             campaign(seeds, jobs, &terms, wall_minutes, keep_going)
         }
         What::Canary { only, seeds, minutes, jobs } => canary::catch_all(&only, seeds, minutes, jobs),
+        What::Run(options) => run::run(&options),
+        What::Peer => run::peer(),
         What::Replay { seed, nodes, minutes, mistake, json, history } => {
             let mistake = match mistake.as_deref().map(|name| canary::named(name).ok_or(name)) {
                 None => None,

@@ -105,14 +105,33 @@ pub enum Fault {
 /// Clocks differ by at most this many parts per million where leases must hold.
 pub const MAX_DRIFT_PPM: u64 = 5000;
 
-struct Draw(Prng);
+/// Families of faults, by number.
+pub mod family {
+    pub const KILL: u64 = 0;
+    pub const FREEZE: u64 = 1;
+    pub const ISOLATE: u64 = 2;
+    pub const SPLIT: u64 = 3;
+    pub const RING: u64 = 4;
+    pub const SWIZZLE: u64 = 5;
+    pub const STORM: u64 = 6;
+    pub const BAD_LINK: u64 = 7;
+    pub const POWER_CUT: u64 = 8;
+    pub const DRIFT: u64 = 9;
+    pub const ROT: u64 = 10;
+    pub const BAD_DISK: u64 = 11;
+    pub const USURP: u64 = 12;
+    pub const NOISE: u64 = 13;
+}
+
+/// Where all that a seed decides is drawn from.
+pub struct Draw(pub Prng);
 
 impl Draw {
-    fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.0.below(most - least + 1)
     }
 
-    fn who(&mut self) -> Who {
+    pub fn who(&mut self) -> Who {
         match self.0.below(10) {
             0..=2 => Who::Leader,
             3..=5 => Who::Host(self.0.below(1000) as u32),
@@ -133,41 +152,41 @@ impl Draw {
     }
 
     /// One fault of a family.
-    fn fault(&mut self, family: u64, scale: u64) -> Fault {
+    pub fn fault(&mut self, of: u64, scale: u64) -> Fault {
         let for_ms = scale * self.between(1, 60) * self.between(1, 10) * 10;
         let draw = self.0.any();
-        match family {
-            0 => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
-            1 => Fault::Freeze { who: self.who(), for_ms },
-            2 => {
+        match of {
+            family::KILL => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
+            family::FREEZE => Fault::Freeze { who: self.who(), for_ms },
+            family::ISOLATE => {
                 let way = *self.0.pick(&[Way::Both, Way::In, Way::Out]);
                 Fault::Isolate { who: self.who(), way, for_ms }
             }
-            3 => Fault::Split { draw, for_ms },
-            4 => Fault::Ring { for_ms },
-            5 => Fault::Swizzle { draw, for_ms: for_ms + 1000 },
-            6 => Fault::Storm {
+            family::SPLIT => Fault::Split { draw, for_ms },
+            family::RING => Fault::Ring { for_ms },
+            family::SWIZZLE => Fault::Swizzle { draw, for_ms: for_ms + 1000 },
+            family::STORM => Fault::Storm {
                 loss: self.between(0, 150) as u32,
                 duplicated: self.between(0, 100) as u32,
                 delay_ms: self.between(0, 20) * scale,
                 jitter_ms: self.between(0, 30) * scale,
                 for_ms: for_ms * 2,
             },
-            7 => Fault::BadLink {
+            family::BAD_LINK => Fault::BadLink {
                 from: self.0.below(1000) as u32,
                 to: self.0.below(1000) as u32,
                 loss: self.between(0, 600) as u32,
                 delay_ms: self.between(0, 500),
                 for_ms: for_ms * 2,
             },
-            8 => Fault::PowerCut { away_ms: for_ms / 2 },
-            9 => {
+            family::POWER_CUT => Fault::PowerCut { away_ms: for_ms / 2 },
+            family::DRIFT => {
                 let size = self.between(0, MAX_DRIFT_PPM) as i64;
                 Fault::Drift { who: self.who(), ppm: if self.0.chance(50) { size } else { -size } }
             }
-            10 => Fault::Rot { who: self.who(), actor: self.0.below(1000) as u32 },
-            11 => Fault::BadDisk { who: self.who(), full: self.0.chance(50), away_ms: for_ms },
-            12 => {
+            family::ROT => Fault::Rot { who: self.who(), actor: self.0.below(1000) as u32 },
+            family::BAD_DISK => Fault::BadDisk { who: self.who(), full: self.0.chance(50), away_ms: for_ms },
+            family::USURP => {
                 let way = *self.0.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
                 Fault::Usurp { who: self.who(), way, for_ms: for_ms / 2 + 300 * scale }
             }
@@ -177,7 +196,7 @@ impl Draw {
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = 14;
+const FAMILIES: u64 = family::NOISE + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
@@ -194,14 +213,14 @@ impl Plan {
         let scale = if wide { 4 } else { 1 };
         let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.0.chance(40)).collect();
         if families.is_empty() {
-            families.push(0);
+            families.push(family::KILL);
         }
         let most_gap = *draw.0.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
         let mut steps = vec![];
         let mut at_ms = draw.between(0, most_gap);
         while at_ms < seconds * 1000 {
-            let family = *draw.0.pick(&families);
-            steps.push(Step { at_ms, fault: draw.fault(family, scale) });
+            let one = *draw.0.pick(&families);
+            steps.push(Step { at_ms, fault: draw.fault(one, scale) });
             at_ms += draw.between(50, most_gap);
         }
         Self {

@@ -12,12 +12,12 @@ thread_local! {
     static START: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// The simulated time since then.
+/// The simulated time since then; outside of a simulation, the time since the run with real processes began.
 pub fn elapsed() -> Duration {
-    START.get().map(|start| start.elapsed()).unwrap_or_default()
+    START.get().map_or_else(crate::run::elapsed, |start| start.elapsed())
 }
 
-/// The simulated time, for log lines.
+/// That time, for log lines.
 pub struct Elapsed;
 
 impl FormatTime for Elapsed {

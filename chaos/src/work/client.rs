@@ -1,19 +1,16 @@
 //! Clients: each asks one thing at a time, through whichever peer it comes to.
 
-use serde::Serialize;
-use standin::actor::ActorRef;
-use standin::testing::{Prng, Process};
-use standin::{CallError, Outcome, Peer};
+use serde::{Deserialize, Serialize};
+use standin::testing::Prng;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinError;
 
-use super::kinds::{Access, Enter, Ledger, Panic, Register};
-use crate::plan::Plan;
+use super::kinds::Access;
+use super::request::{Order, Request, Site};
 
 /// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// Answered: the value before, for an access.
     Done(u64),
@@ -21,15 +18,6 @@ pub enum End {
     Not,
     /// Nobody can say.
     Unknown,
-}
-
-/// A task that asked, and was killed with its process before it had an answer, cannot say.
-fn end_of<T>(asked: Result<Result<T, CallError>, JoinError>, value: impl FnOnce(T) -> u64) -> End {
-    match asked {
-        Ok(Ok(reply)) => End::Done(value(reply)),
-        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => End::Not,
-        _ => End::Unknown,
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -48,13 +36,6 @@ pub struct Call<T> {
     pub end: End,
 }
 
-/// An order to a ledger: its number, and whether its answer was to wait for a checkpoint.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Order {
-    pub number: u64,
-    pub durable: bool,
-}
-
 /// All requests of a run.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct History {
@@ -62,16 +43,24 @@ pub struct History {
     pub orders: Vec<Call<Order>>,
 }
 
-/// A running peer, and the process that it is.
-type Running = (Peer, Process);
-
 /// Where the running peers are to be found.
-#[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<Vec<Option<Running>>>>);
+pub struct Desk<S>(Arc<Mutex<Vec<Option<S>>>>);
 
-impl Desk {
+impl<S> Default for Desk<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Clone for Desk<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Site> Desk<S> {
     /// Says who runs now.
-    pub fn set(&self, at: usize, who: Option<Running>) {
+    pub fn set(&self, at: usize, who: Option<S>) {
         let mut desk = lock(&self.0);
         if desk.len() <= at {
             desk.resize_with(at + 1, || None);
@@ -79,11 +68,51 @@ impl Desk {
         desk[at] = who;
     }
 
-    fn any(&self, random: &mut Prng) -> Option<Running> {
+    fn any(&self, random: &mut Prng) -> Option<S> {
         let desk = lock(&self.0);
         let running: Vec<_> = desk.iter().flatten().collect();
         if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }
     }
+}
+
+/// Gives every call and every answer its moment: a number that only rises.
+#[derive(Clone)]
+pub struct Ticks {
+    last: Arc<AtomicU64>,
+    /// A clock that the moments keep up with; without one they are mere numbers.
+    now: fn() -> u64,
+}
+
+impl Ticks {
+    /// Ticks that follow a clock.
+    pub fn follow(now: fn() -> u64) -> Self {
+        Self { last: Arc::default(), now }
+    }
+
+    fn next(&self) -> u64 {
+        let now = (self.now)();
+        let later = |last: u64| now.max(last + 1);
+        let before = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last)));
+        before.map_or(now, later)
+    }
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        Self::follow(|| 0)
+    }
+}
+
+/// What clients do.
+#[derive(Debug, Clone)]
+pub struct Work {
+    pub seed: u64,
+    /// How many clients.
+    pub clients: u32,
+    /// The longest pause of each, in milliseconds.
+    pub pause_ms: u64,
+    /// The numbers of the actors.
+    pub actors: std::ops::Range<u32>,
 }
 
 /// Clients at work.
@@ -93,35 +122,33 @@ pub struct Clients {
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-struct Client {
+struct Client<S> {
     id: u32,
-    desk: Desk,
+    desk: Desk<S>,
     random: Prng,
-    clock: Arc<AtomicU64>,
+    ticks: Ticks,
     numbers: Arc<AtomicU64>,
     history: Arc<Mutex<History>>,
     stop: Arc<AtomicBool>,
-    actors: u32,
-    pause_ms: u64,
+    work: Work,
 }
 
 impl Clients {
     /// Starts them.
-    pub fn start(plan: &Plan, desk: &Desk) -> Self {
+    pub fn start<S: Site>(work: &Work, desk: &Desk<S>, ticks: &Ticks) -> Self {
         let (history, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let (clock, numbers) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(1)));
+        let numbers = Arc::new(AtomicU64::new(1));
         let client = |id| Client {
             id,
             desk: desk.clone(),
-            random: Prng::new(plan.seed ^ (u64::from(id) << 40)),
-            clock: Arc::clone(&clock),
+            random: Prng::new(work.seed ^ (u64::from(id) << 40)),
+            ticks: ticks.clone(),
             numbers: Arc::clone(&numbers),
             history: Arc::clone(&history),
             stop: Arc::clone(&stop),
-            actors: plan.actors,
-            pause_ms: plan.pause_ms,
+            work: work.clone(),
         };
-        let tasks = (0..plan.clients).map(|id| tokio::spawn(client(id).run())).collect();
+        let tasks = (0..work.clients).map(|id| tokio::spawn(client(id).run())).collect();
         Self { history, stop, tasks }
     }
 
@@ -133,60 +160,51 @@ impl Clients {
         }
         lock(&self.history).clone()
     }
+
+    /// All that has ended until now.
+    pub fn so_far(&self) -> History {
+        lock(&self.history).clone()
+    }
 }
 
-impl Client {
+impl<S: Site> Client<S> {
     async fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
-            let pause = self.random.below(self.pause_ms) + 1;
+            let pause = self.random.below(self.work.pause_ms) + 1;
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let Some((peer, process)) = self.desk.any(&mut self.random) else { continue };
-            let actor = self.random.below(u64::from(self.actors)) as u32;
-            let deadline = Duration::from_millis(500 + self.random.below(6000));
+            let Some(site) = self.desk.any(&mut self.random) else { continue };
+            let range = &self.work.actors;
+            let actor = range.start + self.random.below(u64::from(range.end - range.start)) as u32;
+            let deadline_ms = 500 + self.random.below(6000);
             if self.random.chance(1) {
-                let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { continue };
-                drop(process.spawn(async move { peer.ask_within(&to, Panic, deadline).await }).await);
+                site.ask(Request::Panic { actor, deadline_ms }).await;
             } else if self.random.chance(60) {
-                self.access(peer, &process, actor, deadline).await;
+                self.access(site, actor, deadline_ms).await;
             } else {
-                self.enter(peer, &process, actor, deadline).await;
+                self.enter(site, actor, deadline_ms).await;
             }
         }
     }
 
-    fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-
-    async fn access(&mut self, peer: Peer, process: &Process, actor: u32, deadline: Duration) {
+    async fn access(&mut self, site: S, actor: u32, deadline_ms: u64) {
         let fresh = self.numbers.fetch_add(1, Ordering::Relaxed);
         let what = match self.random.below(4) {
             0 => Access::Write(fresh),
             1 => Access::CompareAndSet(self.random.below(fresh), fresh),
             _ => Access::Read,
         };
-        let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return };
-        let called = self.tick();
-        // The client is a part of the process that it asks: it freezes and dies with it.
-        let asked = process.spawn(async move { peer.ask_durable(&to, what, deadline).await });
-        let end = end_of(asked.await, |before| before);
-        let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
+        let called = self.ticks.next();
+        let end = site.ask(Request::Access { actor, what, deadline_ms }).await;
+        let call = Call { client: self.id, actor, what, called, ended: self.ticks.next(), end };
         lock(&self.history).accesses.push(call);
     }
 
-    async fn enter(&mut self, peer: Peer, process: &Process, actor: u32, deadline: Duration) {
+    async fn enter(&mut self, site: S, actor: u32, deadline_ms: u64) {
         let what =
             Order { number: self.numbers.fetch_add(1, Ordering::Relaxed), durable: self.random.chance(50) };
-        let Ok(to) = ActorRef::<Ledger>::new(format!("l{actor}")) else { return };
-        let called = self.tick();
-        let asked = process.spawn(async move {
-            match what.durable {
-                true => peer.ask_durable(&to, Enter(what.number), deadline).await,
-                false => peer.ask_within(&to, Enter(what.number), deadline).await,
-            }
-        });
-        let end = end_of(asked.await, |()| 0);
-        let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
+        let called = self.ticks.next();
+        let end = site.ask(Request::Enter { actor, what, deadline_ms }).await;
+        let call = Call { client: self.id, actor, what, called, ended: self.ticks.next(), end };
         lock(&self.history).orders.push(call);
     }
 }

@@ -4,7 +4,9 @@ mod client;
 mod judge;
 mod kinds;
 mod linear;
+mod request;
 
-pub use client::{Clients, Desk, History};
+pub use client::{Call, Clients, Desk, End, History, Ticks, Work};
 pub use judge::judge;
 pub use kinds::{Ledger, Register, entries, probe, register};
+pub use request::{Request, Site, perform};
