@@ -14,8 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock::{self, DriftClock};
 use super::words::{Answer, MAX_LINE, Member, Order, Phase, Role, Said, Sight, Want};
-use crate::fate;
 use crate::work::{Ledger, Register, entries, perform, probe, register};
+use crate::{canary, fate};
 
 /// The peer, until the run is gone or lets go of it.
 pub fn main() -> ExitCode {
@@ -30,7 +30,10 @@ pub fn main() -> ExitCode {
     };
     clock::set_begun_us(role.begun_us);
     report_panics();
-    match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let mistake = role.mistake.as_deref().and_then(canary::named);
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.on_thread_start(move || standin::canary::make(mistake));
+    match threads.worker_threads(2).enable_all().build() {
         Ok(runtime) => serve(&runtime, role),
         Err(e) => {
             say(&Said::CouldNotStart(e.to_string()));

@@ -5,14 +5,15 @@ use standin::identity::DevAuthority;
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
-use super::clock;
 use super::process::{Name, Process};
 use super::record::Recorder;
 use super::relay::{Front, Host, Relay};
 use super::words::{Role, Sight};
+use super::{Options, clock};
 
 /// Peers `peer-1` to `peer-N`; `peer-1` founded the cluster. Indexes count from 0.
 pub struct Fleet {
+    mistake: Option<String>,
     authority: DevAuthority,
     out: PathBuf,
     pub relay: Relay,
@@ -56,7 +57,7 @@ fn pems(authority: &DevAuthority, node: &NodeId) -> Result<(String, String, Stri
 
 impl Fleet {
     /// Machines that do not run yet.
-    pub fn new(nodes: usize, out: &Path, relay: &Relay, recorder: &Recorder) -> Result<Self, String> {
+    pub fn new(options: &Options, out: &Path, relay: &Relay, recorder: &Recorder) -> Result<Self, String> {
         let authority = DevAuthority::create("chaos").map_err(|e| e.to_string())?;
         let seat = |number: usize| {
             let node = NodeId::new(format!("peer-{number}")).map_err(|e| e.to_string())?;
@@ -73,11 +74,12 @@ impl Fleet {
                 attic: None,
             })
         };
-        let seats = (1..=nodes).map(seat).collect::<Result<_, String>>()?;
+        let seats = (1..=options.nodes).map(seat).collect::<Result<_, String>>()?;
         std::fs::create_dir_all(out.join("disks")).map_err(|e| e.to_string())?;
         let (out, relay, recorder) = (out.to_owned(), relay.clone(), recorder.clone());
-        let last_host = nodes as Host;
-        Ok(Self { authority, out, relay, recorder, seats, ghosts: vec![], processes: 0, last_host })
+        let last_host = options.nodes as Host;
+        let mistake = options.mistake.clone();
+        Ok(Self { mistake, authority, out, relay, recorder, seats, ghosts: vec![], processes: 0, last_host })
     }
 
     pub fn size(&self) -> usize {
@@ -140,6 +142,7 @@ impl Fleet {
             contacts,
             bootstrap: at == 0,
             begun_us: clock::begun_us(),
+            mistake: self.mistake.clone(),
         };
         self.processes += 1;
         let name = Name { node: seat.node.clone(), number: self.processes, host };

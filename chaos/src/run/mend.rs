@@ -9,7 +9,11 @@ use crate::sim::Violation;
 impl Stage {
     pub async fn act(&mut self, id: u64, act: Act) -> Result<(), Violation> {
         match act {
-            Act::Begin(strike) => self.begin(id, strike).await,
+            Act::Begin(strike, waits) => {
+                if !self.is_put_off(id, strike, waits) {
+                    self.begin(id, strike).await;
+                }
+            }
             Act::Return(at, back) => self.bring_back(at, back).await,
             Act::Thaw(process) => process.thaw(),
             Act::Cut(links) => self.act_cut(&links),

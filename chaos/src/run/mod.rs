@@ -58,6 +58,9 @@ pub struct Options {
     /// Where disks, logs, calls and events are kept; a new directory.
     #[arg(long)]
     pub out: PathBuf,
+    /// With this mistake in the protocol, where actors run; see `canary`. Those made elsewhere have no effect here.
+    #[arg(long)]
+    pub mistake: Option<String>,
     /// Prints one JSON object at the end instead.
     #[arg(long)]
     pub json: bool,
@@ -67,6 +70,10 @@ pub struct Options {
 pub fn run(options: &Options) -> ExitCode {
     if !(3..=MAX_PEERS).contains(&options.nodes) {
         eprintln!("--nodes must be from 3 to {MAX_PEERS}");
+        return ExitCode::from(2);
+    }
+    if options.mistake.as_deref().is_some_and(|name| crate::canary::named(name).is_none()) {
+        eprintln!("there is no such mistake; those there are: {:?}", standin::canary::Mistake::ALL);
         return ExitCode::from(2);
     }
     let recorder = match Recorder::create(&options.out) {
@@ -104,7 +111,7 @@ async fn rounds(options: &Options, recorder: &Recorder) -> Result<(), String> {
     recorder.note("run", fields);
     let relay = Relay::start(options.seed)?;
     let out = std::path::absolute(&options.out).map_err(|e| e.to_string())?;
-    let fleet = Fleet::new(options.nodes, &out, &relay, recorder)?;
+    let fleet = Fleet::new(options, &out, &relay, recorder)?;
     let mut stage = Stage::new(fleet, options.seed);
     let all = Duration::from_secs_f64(options.minutes.clamp(0.0, 1e6) * 60.0);
     let mut ended = stage.open().await;

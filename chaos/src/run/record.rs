@@ -52,6 +52,7 @@ struct Inner {
     last: Mutex<VecDeque<String>>,
     sums: Mutex<Sums>,
     registry: Mutex<Registry>,
+    lives: Mutex<BTreeMap<NodeId, Life>>,
     violation: Mutex<Option<Violation>>,
 }
 
@@ -66,8 +67,10 @@ pub struct Sums {
     /// How long each healed majority, and then everybody, took to live again.
     pub majority_ms: Vec<u64>,
     pub everybody_ms: Vec<u64>,
-    /// How long actors were away when their host had died.
+    /// For each actor that a new process runs again: how long after the old one was killed that was, and how long
+    /// after the new one listened.
     pub downtimes_ms: Vec<u64>,
+    pub restores_ms: Vec<u64>,
     /// How often all was well, and a disk might be lost again.
     pub well_again: u64,
 }
@@ -78,6 +81,14 @@ pub struct Calls {
     pub done: u64,
     pub not_executed: u64,
     pub unknown: u64,
+}
+
+/// The process that a node has now: when it began to listen, and when the one before was killed.
+#[derive(Default)]
+struct Life {
+    process: u32,
+    began_us: u64,
+    killed_us: Option<u64>,
 }
 
 /// Who used which names: none may be used by two.
@@ -103,6 +114,7 @@ impl Recorder {
             last: Mutex::default(),
             sums: Mutex::default(),
             registry: Mutex::default(),
+            lives: Mutex::default(),
             violation: Mutex::default(),
         })))
     }
@@ -157,13 +169,31 @@ impl Recorder {
     pub fn process(&self, name: &Name, is: &str) {
         let fields = json!({ "node": name.node, "process": name.number, "host": name.host, "is": is });
         self.note("process", fields);
+        let mut lives = lock(&self.0.lives);
+        let life = lives.entry(name.node.clone()).or_default();
+        match is {
+            "started" => (life.process, life.began_us) = (name.number, clock::moment_us()),
+            "killed" if life.process == name.number => life.killed_us = Some(clock::moment_us()),
+            // It goes on while another has its place.
+            _ => {}
+        }
+    }
+
+    /// An actor runs again in a process.
+    fn recovered(&self, name: &Name, at_us: u64) {
+        let lives = lock(&self.0.lives);
+        let Some(life) = lives.get(&name.node).filter(|life| life.process == name.number) else { return };
+        let mut sums = self.sums();
+        sums.restores_ms.push(at_us.saturating_sub(life.began_us) / 1000);
+        let killed = life.killed_us.filter(|killed| *killed < life.began_us);
+        sums.downtimes_ms.extend(killed.map(|killed| at_us.saturating_sub(killed) / 1000));
     }
 
     pub fn event(&self, name: &Name, at_us: u64, event: &Event) {
         let fields = json!({ "node": name.node, "process": name.number, "event": event });
         self.write(at_us, "event", fields);
         match event {
-            Event::ActorRecovered { downtime_ms, .. } => self.sums().downtimes_ms.push(*downtime_ms),
+            Event::ActorRecovered { .. } => self.recovered(name, at_us),
             Event::ActorLost { actor } => self.violated("no_actor_is_lost", format!("{actor}")),
             _ => {}
         }

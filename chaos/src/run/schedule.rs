@@ -2,7 +2,7 @@
 
 use standin::testing::Prng;
 
-use crate::plan::{Draw, Fault, Who, family};
+use crate::plan::{Back, Draw, Fault, Who, family};
 
 /// One round: faults, then healing, then the judgement.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +41,18 @@ pub enum Strike {
         bytes_per_s: u64,
         for_ms: u64,
     },
+}
+
+impl Strike {
+    /// Whether a disk is lost by it.
+    pub fn takes_a_disk(&self) -> bool {
+        let loses = |back: &Back| matches!(back, Back::Empty | Back::EmptySamePort | Back::Backup);
+        match self {
+            Self::Fault(Fault::Kill { back, .. }) => loses(back),
+            Self::Fault(Fault::Usurp { .. }) => true,
+            _ => false,
+        }
+    }
 }
 
 const ROLLING: u64 = 100;
@@ -131,17 +143,11 @@ mod tests {
 
     #[test]
     fn an_hour_has_kills_replacements_and_partitions_enough() {
-        use crate::plan::Back;
         let rounds = (0..24).map(|number| Round::draw(1, number, 120));
         let strikes: Vec<_> = rounds.flat_map(|round| round.steps).map(|(_, strike)| strike).collect();
         let count = |which: fn(&Strike) -> bool| strikes.iter().filter(|strike| which(strike)).count();
         let kills = count(|s| matches!(s, Strike::Fault(Fault::Kill { .. })));
-        let empty = count(|s| {
-            matches!(
-                s,
-                Strike::Fault(Fault::Kill { back: Back::Empty | Back::EmptySamePort | Back::Backup, .. })
-            )
-        });
+        let empty = count(Strike::takes_a_disk);
         let partitions = count(|s| {
             matches!(s, Strike::Fault(Fault::Isolate { .. } | Fault::Split { .. } | Fault::Ring { .. }))
         });

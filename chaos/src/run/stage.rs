@@ -16,9 +16,14 @@ use crate::plan::{Back, Who};
 use crate::sim::Violation;
 use crate::work::Desk;
 
+/// How often a fault that takes a disk is put off, and for how long, until all is well enough for it.
+const MOST_WAITS: u32 = 10;
+const WAIT_MS: u64 = 400;
+
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
 pub enum Act {
-    Begin(Strike),
+    /// With how often it may be put off: it needs a disk that may be lost.
+    Begin(Strike, u32),
     Return(usize, Back),
     Thaw(Process),
     Cut(Vec<Link>),
@@ -85,7 +90,7 @@ impl Stage {
     pub async fn faults(&mut self) -> Result<(), Violation> {
         for (at_ms, strike) in self.round.steps.clone() {
             let id = self.number + 1;
-            self.later(at_ms, id, Act::Begin(strike));
+            self.later(at_ms, id, Act::Begin(strike, MOST_WAITS));
         }
         let end = Instant::now() + Duration::from_secs(self.round.seconds);
         while let Some(((due, _), (id, act))) = self.agenda.pop_first() {
@@ -157,6 +162,15 @@ impl Stage {
     pub fn is_broken(&self, at: usize) -> bool {
         let sight = self.fleet.seats[at].process.as_ref().and_then(Process::sight);
         sight.is_some_and(|sight| !matches!(sight.phase, Phase::Joining | Phase::Member))
+    }
+
+    /// Puts a fault off that would take one disk too many, unless it was put off too often.
+    pub fn is_put_off(&mut self, id: u64, strike: Strike, waits: u32) -> bool {
+        let off = strike.takes_a_disk() && waits > 0 && !self.may_lose_a_disk();
+        if off {
+            self.later(WAIT_MS, id, Act::Begin(strike, waits - 1));
+        }
+        off
     }
 
     /// Whether one more disk may be lost: no other is, or all has been well again since.

@@ -48,9 +48,11 @@ pub struct Summary {
     pub kills: u64,
     pub replacements: u64,
     pub partitions: u64,
+    /// Faults by kind, calls by outcome, and every single time.
     #[serde(flatten)]
     pub sums: Sums,
-    pub recoveries: Times,
+    pub downtimes: Times,
+    pub restores: Times,
     pub majority_lives: Times,
     pub everybody_lives: Times,
     pub violation: Option<Violation>,
@@ -98,7 +100,7 @@ impl Summary {
         let sums = recorder.sums().clone();
         let count = |some: &[&str]| some.iter().filter_map(|kind| sums.faults.get(*kind)).sum();
         let violation = recorder.violation();
-        let Options { minutes, seed, nodes, .. } = options;
+        let Options { minutes, seed, nodes, mistake, .. } = options;
         Self {
             seed: *seed,
             nodes: *nodes,
@@ -113,13 +115,15 @@ impl Summary {
                 "usurper",
             ]),
             partitions: count(&["isolation", "one-way isolation", "split", "ring", "swizzle"]),
-            recoveries: Times::of(&sums.downtimes_ms),
+            downtimes: Times::of(&sums.downtimes_ms),
+            restores: Times::of(&sums.restores_ms),
             majority_lives: Times::of(&sums.majority_ms),
             everybody_lives: Times::of(&sums.everybody_ms),
             last: if violation.is_some() { recorder.last() } else { vec![] },
             violation,
             repeat: format!(
-                "cargo run -p chaos -- run --minutes {minutes} --seed {seed} --nodes {nodes} --out NEW_DIR"
+                "cargo run -p chaos -- run --minutes {minutes} --seed {seed} --nodes {nodes}{} --out NEW_DIR",
+                mistake.as_ref().map(|name| format!(" --mistake {name}")).unwrap_or_default()
             ),
             json: options.json,
             sums,
@@ -155,7 +159,8 @@ impl Summary {
             "{} calls answered, {} not executed, {} unknown",
             calls.done, calls.not_executed, calls.unknown
         );
-        println!("actors recovered {}", self.recoveries);
+        println!("actors ran again after a kill {}", self.downtimes);
+        println!("and after the new process listened {}", self.restores);
         println!("a healed majority lived {}; everybody {}", self.majority_lives, self.everybody_lives);
         println!("kept in {}: events.jsonl, history.jsonl, summary.json, logs/, disks/", self.out.display());
         if let Some(Violation { invariant, what }) = &self.violation {

@@ -26,6 +26,8 @@ pub struct Role {
     pub bootstrap: bool,
     /// When the run began, on the machine's monotonic clock.
     pub begun_us: u64,
+    /// A mistake that it makes where its actors run.
+    pub mistake: Option<String>,
 }
 
 /// What a run wants from a peer.
