@@ -22,7 +22,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use standin::Event;
 use standin::id::{Incarnation, NodeId, RaftId};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -96,6 +96,8 @@ struct Life {
 struct Registry {
     disks: BTreeMap<RaftId, PathBuf>,
     processes: BTreeMap<(NodeId, Incarnation), u32>,
+    /// Processes that took the place of another.
+    replaced: BTreeSet<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -193,7 +195,11 @@ impl Recorder {
         let fields = json!({ "node": name.node, "process": name.number, "event": event });
         self.write(at_us, "event", fields);
         match event {
-            Event::ActorRecovered { .. } => self.recovered(name, at_us),
+            Event::PeerReplaced { new, .. } => drop(lock(&self.0.registry).replaced.insert(new.0)),
+            // Another epoch is that of an actor that panicked, and was not away.
+            Event::ActorRecovered { epoch, .. } if lock(&self.0.registry).replaced.contains(&epoch.0) => {
+                self.recovered(name, at_us);
+            }
             Event::ActorLost { actor } => self.violated("no_actor_is_lost", format!("{actor}")),
             _ => {}
         }
