@@ -124,10 +124,8 @@ async fn rounds(options: &Options, recorder: &Recorder) -> Result<(), String> {
         // The last seconds of a schedule are cut off; what comes before is the same however long a run is.
         ended = stage.play(number, Round::draw(options.seed, number, seconds)).await;
     }
-    if let Err(Violation { invariant, what }) = ended {
-        if recorder.violation().is_none() {
-            recorder.violated(&invariant, what);
-        }
+    if let (Err(Violation { invariant, what }), None) = (ended, recorder.violation()) {
+        recorder.violated(&invariant, what);
     }
     Ok(())
 }

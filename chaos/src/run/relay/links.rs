@@ -71,20 +71,18 @@ impl Links {
 
     /// How they fare on one link.
     pub fn set_link(&mut self, link: Link, weather: Option<Weather>) {
-        match weather {
-            Some(weather) => drop(self.own.insert(link, weather)),
-            None => drop(self.own.remove(&link)),
+        self.own.remove(&link);
+        if let Some(weather) = weather {
+            self.own.insert(link, weather);
         }
     }
 
     /// How many bytes one link carries.
     pub fn set_rate(&mut self, link: Link, bytes_per_s: Option<u64>) {
-        match bytes_per_s {
-            Some(bytes_per_s) => {
-                let bytes_per_s = bytes_per_s.max(1);
-                drop(self.slow.insert(link, Slow { bytes_per_s, busy_until: Instant::now() }));
-            }
-            None => drop(self.slow.remove(&link)),
+        self.slow.remove(&link);
+        if let Some(bytes_per_s) = bytes_per_s {
+            let bytes_per_s = bytes_per_s.max(1);
+            self.slow.insert(link, Slow { bytes_per_s, busy_until: Instant::now() });
         }
     }
 
@@ -142,8 +140,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_link_delays_and_then_loses() {
-        let (mut links, now) = (Links::new(1), Instant::now());
+        let mut links = Links::new(1);
         links.set_rate((1, 2), Some(10_000));
+        let now = Instant::now();
         let arrived: Vec<_> = (0..10).map(|_| links.pass((1, 2), 1000, now)[0]).collect();
         assert_eq!(arrived[..2], [Some(Duration::from_millis(100)), Some(Duration::from_millis(200))]);
         assert_eq!(arrived[9], None);
