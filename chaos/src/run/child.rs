@@ -165,7 +165,7 @@ fn look(peer: &Peer) -> Sight {
     let status = peer.status();
     let members = status.members.into_iter().map(|(node, m)| {
         let up = m.standing == Standing::Up;
-        (node, Member { incarnation: m.incarnation, up, votes: m.votes })
+        (node, Member { incarnation: m.incarnation, addr: m.addr, up, votes: m.votes })
     });
     Sight {
         phase: match status.phase {

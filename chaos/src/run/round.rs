@@ -218,6 +218,8 @@ impl Stage {
                 let own = sight.members.get(&process.name().node).map(|m| m.incarnation);
                 let why = if own != sight.incarnation {
                     Some("is not its node's newest process".into())
+                } else if !self.all_pass_the_relay(&sight) {
+                    Some("was told to go around the relay".into())
                 } else if first.as_ref().is_some_and(|first| first.members != sight.members) {
                     Some("sees other members than others do".into())
                 } else {
@@ -237,6 +239,12 @@ impl Stage {
                 Some(_) => tokio::time::sleep(LOOK_EVERY).await,
             }
         }
+    }
+
+    /// Whether everybody is to be found where the relay is: faults of links would strike nobody otherwise.
+    fn all_pass_the_relay(&self, sight: &Sight) -> bool {
+        let front = |at: usize| (self.fleet.front_of(at), sight.members.get(&self.fleet.seats[at].node));
+        (0..self.fleet.size()).map(front).all(|(front, member)| front == member.map(|m| m.addr))
     }
 
     /// Who lost its name to another learns of it, and ends.

@@ -107,6 +107,8 @@ pub enum Phase {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     pub incarnation: Incarnation,
+    /// Where others find it.
+    pub addr: SocketAddr,
     pub up: bool,
     pub votes: bool,
 }
