@@ -10,6 +10,7 @@ use rustix::rand::GetRandomFlags;
 use rustix::time::{ClockId, clock_gettime as system_time};
 use standin::testing::Prng;
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 thread_local! {
     static CHANCE: RefCell<Option<Prng>> = const { RefCell::new(None) };
@@ -21,6 +22,14 @@ const WALL_CLOCK: i64 = 1_790_000_000;
 /// From now on, chance on this thread follows from a seed. Call it first on a new thread.
 pub fn follows(seed: u64) {
     CHANCE.set(Some(Prng::new(seed)));
+}
+
+/// How far this process's wall clock is off, in seconds: its machine's clock was set.
+static JUMPED: AtomicI64 = AtomicI64::new(0);
+
+/// Sets this process's wall clock forward, or back.
+pub fn wall_clock_jumps(seconds: i64) {
+    JUMPED.fetch_add(seconds, Ordering::Relaxed);
 }
 
 /// Fills the bytes, if this thread simulates.
@@ -83,7 +92,11 @@ pub unsafe extern "C" fn clock_gettime(clock: i32, moment: *mut Moment) -> i32 {
         _ => return -1,
     };
     let now = match clock.map(system_time) {
-        Some(now) => Moment { seconds: now.tv_sec, nanos: now.tv_nsec },
+        Some(now) => {
+            let walls = matches!(clock, Some(ClockId::Realtime | ClockId::RealtimeCoarse));
+            let jumped = if walls { JUMPED.load(Ordering::Relaxed) } else { 0 };
+            Moment { seconds: now.tv_sec.saturating_add(jumped), nanos: now.tv_nsec }
+        }
         None => Moment { seconds: WALL_CLOCK, nanos: 0 },
     };
     if !moment.is_null() {

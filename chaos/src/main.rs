@@ -1,4 +1,4 @@
-//! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time.
+//! Finds bugs before a user's ten-hour job does: whole clusters under faults, in simulated time or as real processes.
 
 mod campaign;
 mod canary;
@@ -10,6 +10,7 @@ mod plan_file;
 mod profile;
 mod replay;
 mod report;
+mod run;
 mod shrink;
 mod sim;
 mod trace;
@@ -114,6 +115,11 @@ enum What {
     },
     /// Every state of a small cluster, on the library's own core.
     Model(model::Arguments),
+    /// Real processes with real disks, killed, replaced, frozen and cut off; stops at the first broken promise.
+    Run(run::Options),
+    /// One peer of such a run.
+    #[command(hide = true)]
+    Peer,
     /// One seed again, with all that happened in it.
     Replay {
         /// Which seed.
@@ -159,6 +165,7 @@ fn main() -> ExitCode {
             .with_env_filter(filter)
             .with_timer(trace::Elapsed)
             .with_ansi(false)
+            .log_internal_errors(false)
             .with_writer(std::io::stderr)
             .try_init(),
     );
@@ -177,6 +184,8 @@ fn main() -> ExitCode {
             shrink::shrink(seed, &terms, shrink::Bounds { jobs, tries, wall }, out)
         }
         What::Model(arguments) => model::run(arguments),
+        What::Run(options) => run::run(&options),
+        What::Peer => run::peer(),
         What::Report { dir, out } => replay::page_of(&dir, &out),
         What::Replay { seed, plan, nodes, minutes, mistake, json, history, profile, report } => {
             let (plan, command) = match plan {

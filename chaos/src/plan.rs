@@ -174,17 +174,48 @@ pub const MAX_DRIFT_PPM: u64 = 5000;
 /// And where they need not hold, by up to this many.
 pub const WILD_DRIFT_PPM: u64 = 400_000;
 
-struct Draw {
-    random: Prng,
+/// Families of faults, by number.
+pub mod family {
+    pub const KILL: u64 = 0;
+    pub const FREEZE: u64 = 1;
+    pub const ISOLATE: u64 = 2;
+    pub const SPLIT: u64 = 3;
+    pub const RING: u64 = 4;
+    pub const SWIZZLE: u64 = 5;
+    pub const STORM: u64 = 6;
+    pub const BAD_LINK: u64 = 7;
+    pub const POWER_CUT: u64 = 8;
+    pub const DRIFT: u64 = 9;
+    pub const ROT: u64 = 10;
+    pub const BAD_DISK: u64 = 11;
+    pub const USURP: u64 = 12;
+    pub const STALL: u64 = 13;
+    pub const CRASH_AT: u64 = 14;
+    pub const FLIP_BITS: u64 = 15;
+    pub const STOP: u64 = 16;
+    pub const HAND_OVER: u64 = 17;
+    pub const OVERTHROW: u64 = 18;
+    pub const WHEN: u64 = 19;
+    pub const NOISE: u64 = 20;
+}
+
+/// Where all that a seed decides is drawn from.
+pub struct Draw {
+    pub random: Prng,
     max_drift_ppm: u64,
 }
 
 impl Draw {
-    fn between(&mut self, least: u64, most: u64) -> u64 {
+    /// Draws from a seed, with clocks that drift as leases allow for.
+    pub fn new(seed: u64) -> Self {
+        Self { random: Prng::new(seed), max_drift_ppm: MAX_DRIFT_PPM }
+    }
+
+    pub fn between(&mut self, least: u64, most: u64) -> u64 {
         least + self.random.below(most - least + 1)
     }
 
-    fn who(&mut self) -> Who {
+    pub fn who(&mut self) -> Who {
         match self.random.below(12) {
             0..=2 => Who::Leader,
             3..=5 => Who::Host(self.random.below(1000) as u32),
@@ -206,59 +237,63 @@ impl Draw {
     }
 
     /// One fault of a family.
-    fn fault(&mut self, family: u64, scale: u64) -> Fault {
+    pub fn fault(&mut self, of: u64, scale: u64) -> Fault {
         let for_ms = scale * self.between(1, 60) * self.between(1, 10) * 10;
         let draw = self.random.any();
-        match family {
-            0 => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
-            1 => Fault::Freeze { who: self.who(), for_ms },
-            2 => {
+        match of {
+            family::KILL => Fault::Kill { who: self.who(), away_ms: for_ms, back: self.back() },
+            family::FREEZE => Fault::Freeze { who: self.who(), for_ms },
+            family::ISOLATE => {
                 let way = *self.random.pick(&[Way::Both, Way::In, Way::Out]);
                 Fault::Isolate { who: self.who(), way, for_ms }
             }
-            3 => Fault::Split { draw, for_ms },
-            4 => Fault::Ring { for_ms },
-            5 => Fault::Swizzle { draw, for_ms: for_ms + 1000 },
-            6 => Fault::Storm {
+            family::SPLIT => Fault::Split { draw, for_ms },
+            family::RING => Fault::Ring { for_ms },
+            family::SWIZZLE => Fault::Swizzle { draw, for_ms: for_ms + 1000 },
+            family::STORM => Fault::Storm {
                 loss: self.between(0, 150) as u32,
                 duplicated: self.between(0, 100) as u32,
                 delay_ms: self.between(0, 20) * scale,
                 jitter_ms: self.between(0, 30) * scale,
                 for_ms: for_ms * 2,
             },
-            7 => Fault::BadLink {
+            family::BAD_LINK => Fault::BadLink {
                 from: self.random.below(1000) as u32,
                 to: self.random.below(1000) as u32,
                 loss: self.between(0, 600) as u32,
                 delay_ms: self.between(0, 500),
                 for_ms: for_ms * 2,
             },
-            8 => Fault::PowerCut { away_ms: for_ms / 2 },
-            9 => {
+            family::POWER_CUT => Fault::PowerCut { away_ms: for_ms / 2 },
+            family::DRIFT => {
                 let size = self.between(0, self.max_drift_ppm) as i64;
                 Fault::Drift { who: self.who(), ppm: if self.random.chance(50) { size } else { -size } }
             }
-            10 => Fault::Rot { who: self.who(), actor: self.random.below(1000) as u32 },
-            11 => Fault::BadDisk { who: self.who(), full: self.random.chance(50), away_ms: for_ms },
-            12 => {
+            family::ROT => Fault::Rot { who: self.who(), actor: self.random.below(1000) as u32 },
+            family::BAD_DISK => {
+                Fault::BadDisk { who: self.who(), full: self.random.chance(50), away_ms: for_ms }
+            }
+            family::USURP => {
                 let way = *self.random.pick(&[Way::Both, Way::Both, Way::In, Way::Out]);
                 Fault::Usurp { who: self.who(), way, for_ms: for_ms / 2 + 300 * scale }
             }
-            13 => Fault::Stall { who: self.who(), for_ms },
-            14 => Fault::CrashAt {
+            family::STALL => Fault::Stall { who: self.who(), for_ms },
+            family::CRASH_AT => Fault::CrashAt {
                 who: self.who(),
                 write: *self.random.pick(WriteKind::ALL),
                 moment: *self.random.pick(Moment::ALL),
                 away_ms: for_ms / 2,
             },
-            15 => {
+            family::FLIP_BITS => {
                 let what = [WriteKind::Append, WriteKind::Append, WriteKind::Vote, WriteKind::Snapshot];
                 Fault::FlipBits { who: self.who(), what: *self.random.pick(&what), draw, away_ms: for_ms }
             }
-            16 => Fault::Stop { who: self.who(), away_ms: for_ms / 2 },
-            17 => Fault::HandOver { to: self.random.below(1000) as u32 },
-            18 => Fault::Overthrow { who: self.who(), to: self.random.below(1000) as u32, for_ms },
-            19 => self.when(for_ms),
+            family::STOP => Fault::Stop { who: self.who(), away_ms: for_ms / 2 },
+            family::HAND_OVER => Fault::HandOver { to: self.random.below(1000) as u32 },
+            family::OVERTHROW => {
+                Fault::Overthrow { who: self.who(), to: self.random.below(1000) as u32, for_ms }
+            }
+            family::WHEN => self.when(for_ms),
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
@@ -278,13 +313,13 @@ impl Draw {
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = 21;
+const FAMILIES: u64 = family::NOISE + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
     /// all runs (Groce and others: Swarm Testing, 2012).
     pub fn draw(seed: u64, peers: Option<usize>, seconds: u64, profile: Profile) -> Self {
-        let mut draw = Draw { random: Prng::new(seed), max_drift_ppm: MAX_DRIFT_PPM };
+        let mut draw = Draw::new(seed);
         let wild_clocks = draw.random.chance(3);
         if wild_clocks {
             draw.max_drift_ppm = WILD_DRIFT_PPM;
@@ -299,15 +334,15 @@ impl Plan {
         let scale = if wide { 4 } else { 1 };
         let mut families: Vec<u64> = (0..FAMILIES).filter(|_| draw.random.chance(30)).collect();
         if families.is_empty() {
-            families.push(0);
+            families.push(family::KILL);
         }
         let families = profile.narrow(families);
         let most_gap = *draw.random.pick(&[1_500, 4_000, 10_000, 25_000]) * scale;
         let mut steps = vec![];
         let mut at_ms = draw.between(0, most_gap);
         while at_ms < seconds * 1000 && !families.is_empty() {
-            let family = *draw.random.pick(&families);
-            steps.push(Step { at_ms, fault: draw.fault(family, scale) });
+            let one = *draw.random.pick(&families);
+            steps.push(Step { at_ms, fault: draw.fault(one, scale) });
             at_ms += draw.between(50, most_gap);
         }
         Self {

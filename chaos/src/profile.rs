@@ -2,6 +2,8 @@
 
 use clap::ValueEnum;
 
+use crate::plan::family;
+
 /// What a plan may be made of.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
@@ -22,11 +24,19 @@ pub enum Profile {
     Large,
 }
 
-/// The numbers of families, as `Plan::draw` counts them.
-const NETWORK: [u64; 6] = [2, 3, 4, 5, 6, 7];
-const CRASH: [u64; 7] = [0, 8, 12, 14, 16, 18, 19];
-const DISKS: [u64; 4] = [10, 11, 13, 15];
-const CLOCKS: [u64; 2] = [1, 9];
+const NETWORK: [u64; 6] =
+    [family::ISOLATE, family::SPLIT, family::RING, family::SWIZZLE, family::STORM, family::BAD_LINK];
+const CRASH: [u64; 7] = [
+    family::KILL,
+    family::POWER_CUT,
+    family::USURP,
+    family::CRASH_AT,
+    family::STOP,
+    family::OVERTHROW,
+    family::WHEN,
+];
+const DISKS: [u64; 4] = [family::ROT, family::BAD_DISK, family::STALL, family::FLIP_BITS];
+const CLOCKS: [u64; 2] = [family::FREEZE, family::DRIFT];
 
 impl Profile {
     /// As it is written on the command line.

@@ -19,9 +19,9 @@ thread_local! {
 /// What is kept of a run for drawing: more is not drawn.
 const MOST_ENTRIES: usize = 2_000_000;
 
-/// The simulated time since then.
+/// The simulated time since then; outside of a simulation, the time since the run with real processes began.
 pub fn elapsed() -> Duration {
-    START.get().map(|start| start.elapsed()).unwrap_or_default()
+    START.get().map_or_else(crate::run::elapsed, |start| start.elapsed())
 }
 
 fn now_ms() -> u64 {
@@ -37,7 +37,7 @@ pub fn answered(answer: Answer) {
     });
 }
 
-/// The simulated time, for log lines.
+/// That time, for log lines.
 pub struct Elapsed;
 
 impl FormatTime for Elapsed {

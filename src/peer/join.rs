@@ -35,7 +35,7 @@ impl Shared {
     fn join_request(&self, disk: Option<&Disk>) -> Join {
         Join {
             node: self.node.clone(),
-            addr: self.transport().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |t| t.local_addr()),
+            addr: self.transport().map_or(SocketAddr::from(([0, 0, 0, 0], 0)), |t| t.advertised_addr()),
             disk: disk.map(Disk::claim),
             nonce: self.nonce,
             kinds: self.own_kinds(),
@@ -72,7 +72,7 @@ impl Shared {
     }
 
     pub(super) fn whom_to_ask(&self) -> Vec<Dest> {
-        let own = self.transport().map(|t| t.local_addr());
+        let own = self.transport().map(|t| t.advertised_addr());
         let mut addrs = self.contacts.clone();
         addrs.extend(
             self.state(|s| s.members.values().map(|m| m.addr).collect::<Vec<_>>()).unwrap_or_default(),

@@ -33,7 +33,7 @@ pub enum PhaseStatus {
 pub struct Status {
     /// This peer's node id.
     pub node: NodeId,
-    /// Where it accepts connections.
+    /// Where others find it: the address that it advertises, or else the one that it listens on.
     pub addr: Option<SocketAddr>,
     /// Where this process is on its way.
     pub phase: PhaseStatus,
@@ -133,7 +133,7 @@ impl Peer {
         let place = shared.admission();
         let mut status = Status {
             node: shared.node.clone(),
-            addr: shared.transport().map(|t| t.local_addr()),
+            addr: shared.transport().map(|t| t.advertised_addr()),
             phase: match shared.phase.borrow().clone() {
                 Phase::Joining => PhaseStatus::Joining,
                 Phase::Member => PhaseStatus::Member,

@@ -83,6 +83,7 @@ pub(super) struct Shared {
     pub(super) first_backoff: Duration,
     pub(super) longest_backoff: Duration,
     local: SocketAddr,
+    advertised: SocketAddr,
     hello: Mutex<(Hello, u64)>,
     complaints: LogLimit,
     closed: AtomicBool,
@@ -165,9 +166,9 @@ impl Transport {
             None => Network::udp(config.listen).map_err(unbound)?,
         };
         let local = network.socket.local_addr().map_err(unbound)?;
-        let listen = config.advertise.unwrap_or(local);
-        if listen.ip().is_unspecified() {
-            return Err(TransportError::Unreachable(listen));
+        let advertised = config.advertise.unwrap_or(local);
+        if advertised.ip().is_unspecified() {
+            return Err(TransportError::Unreachable(advertised));
         }
         let counters = Arc::<Counters>::default();
         let socket = Arc::new(WatchedSocket {
@@ -193,7 +194,8 @@ impl Transport {
             first_backoff: config.first_backoff,
             longest_backoff: config.longest_backoff,
             local,
-            hello: Mutex::new((first_hello(&config, listen), 0)),
+            advertised,
+            hello: Mutex::new((first_hello(&config, advertised), 0)),
             complaints: LogLimit::default(),
             closed: AtomicBool::new(false),
             #[cfg(any(test, feature = "testing"))]
@@ -210,6 +212,11 @@ impl Transport {
     /// The address that is bound.
     pub fn local_addr(&self) -> SocketAddr {
         self.shared().local
+    }
+
+    /// The address that others are told: the one that is bound, unless another is advertised.
+    pub fn advertised_addr(&self) -> SocketAddr {
+        self.shared().advertised
     }
 
     /// What this peer says about itself to whom it meets from now on. Connections that it dialed under its earlier name

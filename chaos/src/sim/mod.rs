@@ -29,7 +29,7 @@ pub struct Violation {
 }
 
 impl Violation {
-    fn new(invariant: impl Into<String>, what: impl std::fmt::Display) -> Self {
+    pub fn new(invariant: impl Into<String>, what: impl std::fmt::Display) -> Self {
         Self { invariant: invariant.into(), what: what.to_string() }
     }
 }

@@ -1,8 +1,8 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
 use standin::id::Incarnation;
-use standin::testing::{Cluster, Prng, World};
-use standin::{PhaseStatus, Placement, Timing, WaitError};
+use standin::testing::{Cluster, Prng, Process, World};
+use standin::{Peer, PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
@@ -17,7 +17,9 @@ use crate::plan::{Back, Fault, Plan};
 use crate::report::Happening;
 use crate::trace::Trace;
 use crate::work::bank::{self, Account};
-use crate::work::{Clients, Desk, Found, History, Ledger, Register, entries, judge, probe, register};
+use crate::work::{
+    Clients, Desk, Found, History, Ledger, Register, Ticks, Work, entries, judge, probe, register,
+};
 
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
 #[derive(Debug, Clone)]
@@ -54,7 +56,7 @@ pub(super) struct Stage {
     pub(super) trace: Trace,
     pub(super) notes: Notes,
     pub(super) random: Prng,
-    desk: Desk,
+    desk: Desk<(Peer, Process)>,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
     acts: BTreeMap<u64, Act>,
     number: u64,
@@ -136,7 +138,7 @@ impl Stage {
         self.cluster.everything_lives_again().await?;
         self.trace.say(format_args!("{} peers are well", self.plan.peers));
         self.notes.phase(promises::FAULTS);
-        let clients = Clients::start(&self.plan, &self.desk);
+        let clients = Clients::start(&self.work(), &self.desk, &Ticks::default());
         let faults = self.faults().await;
         let progress = match faults {
             Ok(()) => self.heal_a_majority().await,
@@ -153,6 +155,11 @@ impl Stage {
             other => other?,
         }
         self.last_questions(history).await
+    }
+
+    fn work(&self) -> Work {
+        let Plan { seed, clients, pause_ms, actors, panics, .. } = self.plan;
+        Work { seed, clients, pause_ms, actors: 0..actors, panics, everything: true }
     }
 
     async fn create_actors(&mut self) -> Result<(), Violation> {

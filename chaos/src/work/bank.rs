@@ -54,7 +54,7 @@ impl Handler<Statement> for Account {
 }
 
 /// Money that goes from one account to another, in two bookings.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Transfer {
     pub number: u64,
     pub payer: u32,
@@ -66,7 +66,7 @@ pub struct Transfer {
 
 impl Transfer {
     /// One of its bookings.
-    pub async fn book(&self, peer: &Peer, leg: usize, deadline: Duration) -> Result<(), CallError> {
+    pub async fn book(self, peer: &Peer, leg: usize, deadline: Duration) -> Result<(), CallError> {
         let (account, amount) = if leg == 0 { (self.payer, -self.amount) } else { (self.payee, self.amount) };
         let to = ActorRef::<Account>::new(key(account))
             .map_err(|e| CallError::not_executed(standin::Reason::InvalidName(e.to_string())))?;

@@ -1,56 +1,37 @@
 //! What clients asked, and what they were told.
 
-use serde::Serialize;
-use standin::{CallError, Outcome};
-use tokio::task::JoinError;
+use serde::{Deserialize, Serialize};
 
 use super::bank::Transfer;
 use super::kinds::Access;
-use super::names::{NameCall, NameEnd};
-use crate::report::Answer;
+use super::names::NameCall;
+use super::request::Order;
 
 /// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum End {
-    /// Answered: the value before, for an access.
+    /// Answered: the value before, for an access; who made it, for a name that was found.
     Done(u64),
+    /// Not executed: there is such an actor already.
+    Exists,
+    /// Not executed: there is no such actor.
+    Absent,
     /// Not executed, it was said.
     Not,
     /// Nobody can say.
     Unknown,
 }
 
-/// What a task came to that asked as a part of a process that may have been killed meanwhile.
-pub type Asked<T> = Result<Result<T, CallError>, JoinError>;
-
-/// A task that was killed with its process before it had an answer cannot say.
-pub fn end_of<T>(asked: Asked<T>, value: impl FnOnce(T) -> u64) -> End {
-    let (end, answer) = match asked {
-        Ok(Ok(reply)) => (End::Done(value(reply)), Answer::Ok),
-        Ok(Err(e)) if e.outcome == Outcome::NotExecuted => (End::Not, Answer::Not),
-        _ => (End::Unknown, Answer::Unknown),
-    };
-    crate::trace::answered(answer);
-    end
-}
-
 /// One request.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub struct Call<T, E = End> {
+pub struct Call<T> {
     pub client: u32,
     pub actor: u32,
     pub what: T,
     /// Moments, as numbers that only rise; they order all calls and answers of a run.
     pub called: u64,
     pub ended: u64,
-    pub end: E,
-}
-
-/// An order to a ledger: its number, and whether its answer was to wait for a checkpoint.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Order {
-    pub number: u64,
-    pub durable: bool,
+    pub end: End,
 }
 
 /// All requests of a run.
@@ -58,7 +39,7 @@ pub struct Order {
 pub struct History {
     pub accesses: Vec<Call<Access>>,
     pub orders: Vec<Call<Order>>,
-    pub names: Vec<Call<NameCall, NameEnd>>,
+    pub names: Vec<Call<NameCall>>,
     pub transfers: Vec<Transfer>,
 }
 

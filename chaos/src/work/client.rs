@@ -1,18 +1,34 @@
 //! Clients: each asks one thing at a time, through whichever peer it comes to.
 
-use standin::Peer;
-use standin::actor::ActorRef;
-use standin::testing::{Prng, Process};
+use standin::testing::Prng;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::bank::Transfer;
-use super::call::{Call, History, Order, end_of};
-use super::desk::Desk;
-use super::kinds::{Access, Enter, Ledger, Panic, Register};
+use super::call::{Call, End, History};
+use super::desk::{Desk, Ticks};
+use super::kinds::Access;
 use super::lock;
-use crate::plan::Plan;
+use super::names::{NameAct, NameCall};
+use super::request::{Order, Request, Site, What};
+use crate::report::Answer;
+
+/// What clients do.
+#[derive(Debug, Clone)]
+pub struct Work {
+    pub seed: u64,
+    /// How many clients.
+    pub clients: u32,
+    /// The longest pause of each, in milliseconds.
+    pub pause_ms: u64,
+    /// The numbers of the actors.
+    pub actors: std::ops::Range<u32>,
+    /// How many requests of a hundred let a handler panic.
+    pub panics: u64,
+    /// Whether there are names and accounts, beside registers and ledgers.
+    pub everything: bool,
+}
 
 /// Clients at work.
 pub struct Clients {
@@ -21,43 +37,33 @@ pub struct Clients {
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-/// What one of them has.
-pub(super) struct Client {
-    pub(super) id: u32,
-    desk: Desk,
-    pub(super) random: Prng,
-    clock: Arc<AtomicU64>,
+struct Client<S> {
+    id: u32,
+    desk: Desk<S>,
+    random: Prng,
+    ticks: Ticks,
     numbers: Arc<AtomicU64>,
-    pub(super) history: Arc<Mutex<History>>,
+    history: Arc<Mutex<History>>,
     stop: Arc<AtomicBool>,
-    plan: Plan,
-}
-
-/// Through whom a request goes, to which actor, and how long it may take. The client is a part of the
-/// process that it asks: it freezes and dies with it.
-pub(super) struct Way {
-    pub(super) peer: Peer,
-    pub(super) process: Process,
-    pub(super) actor: u32,
-    pub(super) deadline: Duration,
+    work: Work,
 }
 
 impl Clients {
     /// Starts them.
-    pub fn start(plan: &Plan, desk: &Desk) -> Self {
+    pub fn start<S: Site>(work: &Work, desk: &Desk<S>, ticks: &Ticks) -> Self {
         let (history, stop) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let (clock, numbers) = (Arc::new(AtomicU64::new(1)), Arc::new(AtomicU64::new(1)));
+        let numbers = Arc::new(AtomicU64::new(1));
         let client = |id| Client {
             id,
             desk: desk.clone(),
-            random: Prng::new(plan.seed ^ (u64::from(id) << 40)),
-            clock: Arc::clone(&clock),
+            random: Prng::new(work.seed ^ (u64::from(id) << 40)),
+            ticks: ticks.clone(),
             numbers: Arc::clone(&numbers),
             history: Arc::clone(&history),
             stop: Arc::clone(&stop),
-            plan: plan.clone(),
+            work: work.clone(),
         };
-        let tasks = (0..plan.clients).map(|id| tokio::spawn(client(id).run())).collect();
+        let tasks = (0..work.clients).map(|id| tokio::spawn(client(id).run())).collect();
         Self { history, stop, tasks }
     }
 
@@ -69,105 +75,108 @@ impl Clients {
         }
         lock(&self.history).clone()
     }
+
+    /// All that has ended until now.
+    pub fn so_far(&self) -> History {
+        lock(&self.history).clone()
+    }
 }
 
-impl Client {
+impl<S: Site> Client<S> {
     async fn run(mut self) {
         while !self.stop.load(Ordering::Relaxed) {
             self.pause().await;
-            let Some(way) = self.way() else { continue };
-            if self.random.chance(self.plan.panics) {
-                self.panic(way).await;
+            let range = &self.work.actors;
+            let actor = range.start + self.random.below(u64::from(range.end - range.start)) as u32;
+            if self.random.chance(self.work.panics) {
+                self.ask(actor, What::Panic).await;
                 continue;
             }
-            match self.random.below(100) {
-                0..45 => self.access(way).await,
-                45..70 => self.enter(way).await,
-                70..85 => self.name(way).await,
-                _ => {
-                    // It goes through others too, and a dead process must be let go of.
-                    let payer = way.actor;
-                    drop(way);
-                    self.transfer(payer).await;
-                }
+            let kinds = if self.work.everything { 100 } else { 70 };
+            match self.random.below(kinds) {
+                0..45 => self.access(actor).await,
+                45..70 => self.enter(actor).await,
+                70..85 => self.name(actor).await,
+                _ => self.transfer(actor).await,
             }
         }
     }
 
-    pub(super) async fn pause(&mut self) {
-        let pause = self.random.below(self.plan.pause_ms) + 1;
+    async fn pause(&mut self) {
+        let pause = self.random.below(self.work.pause_ms) + 1;
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
 
-    pub(super) fn way(&mut self) -> Option<Way> {
-        let (peer, process) = self.desk.any(&mut self.random)?;
-        let actor = self.random.below(u64::from(self.plan.actors)) as u32;
-        let deadline = Duration::from_millis(500 + self.random.below(6000));
-        Some(Way { peer, process, actor, deadline })
-    }
-
-    pub(super) fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed)
-    }
-
-    pub(super) fn number(&self) -> u64 {
+    fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
-    async fn panic(&self, Way { peer, process, actor, deadline }: Way) {
-        let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return };
-        drop(process.spawn(async move { peer.ask_within(&to, Panic, deadline).await }).await);
+    /// Asks through any peer that runs. None if none does.
+    async fn ask(&mut self, actor: u32, what: What) -> Option<(u64, u64, End)> {
+        let site = self.desk.any(&mut self.random)?;
+        let deadline_ms = 500 + self.random.below(6000);
+        let called = self.ticks.next();
+        let end = site.ask(Request { actor, what, deadline_ms }).await;
+        crate::trace::answered(match end {
+            End::Done(_) => Answer::Ok,
+            End::Unknown => Answer::Unknown,
+            _ => Answer::Not,
+        });
+        Some((called, self.ticks.next(), end))
     }
 
-    async fn access(&mut self, Way { peer, process, actor, deadline }: Way) {
+    async fn access(&mut self, actor: u32) {
         let fresh = self.number();
         let what = match self.random.below(4) {
             0 => Access::Write(fresh),
             1 => Access::CompareAndSet(self.random.below(fresh), fresh),
             _ => Access::Read,
         };
-        let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return };
-        let called = self.tick();
-        let asked = process.spawn(async move { peer.ask_durable(&to, what, deadline).await });
-        let end = end_of(asked.await, |before| before);
-        let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
+        let Some((called, ended, end)) = self.ask(actor, What::Access(what)).await else { return };
+        let call = Call { client: self.id, actor, what, called, ended, end };
         lock(&self.history).accesses.push(call);
     }
 
-    async fn enter(&mut self, Way { peer, process, actor, deadline }: Way) {
+    async fn enter(&mut self, actor: u32) {
         let what = Order { number: self.number(), durable: self.random.chance(50) };
-        let Ok(to) = ActorRef::<Ledger>::new(format!("l{actor}")) else { return };
-        let called = self.tick();
-        let asked = process.spawn(async move {
-            match what.durable {
-                true => peer.ask_durable(&to, Enter(what.number), deadline).await,
-                false => peer.ask_within(&to, Enter(what.number), deadline).await,
-            }
-        });
-        let end = end_of(asked.await, |()| 0);
-        let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
+        let Some((called, ended, end)) = self.ask(actor, What::Enter(what)).await else { return };
+        let call = Call { client: self.id, actor, what, called, ended, end };
         lock(&self.history).orders.push(call);
     }
 
+    async fn name(&mut self, actor: u32) {
+        let act = *self.random.pick(&[
+            NameAct::Create,
+            NameAct::Create,
+            NameAct::Stop,
+            NameAct::Find,
+            NameAct::Find,
+        ]);
+        let generation = NameCall::generation(lock(&self.history).names.len());
+        let what =
+            NameCall { act, generation, number: self.number(), home: self.random.below(1000) as usize };
+        let Some((called, ended, end)) = self.ask(actor, What::Name(what)).await else { return };
+        let call = Call { client: self.id, actor, what, called, ended, end };
+        lock(&self.history).names.push(call);
+    }
+
     async fn transfer(&mut self, payer: u32) {
-        let payee =
-            (payer + 1 + self.random.below(u64::from(self.plan.actors)) as u32) % (self.plan.actors + 1);
+        let accounts = self.work.actors.end + 1;
+        let payee = (payer + 1 + self.random.below(u64::from(accounts - 1)) as u32) % accounts;
         let amount = 1 + self.random.below(1000) as i64;
         let mut transfer = Transfer { number: self.number(), payer, payee, amount, done: [false; 2] };
         for leg in 0..transfer.done.len() {
-            transfer.done[leg] = self.try_leg(&transfer, leg).await;
+            transfer.done[leg] = self.try_leg(transfer, leg).await;
         }
         lock(&self.history).transfers.push(transfer);
     }
 
     /// Some attempts at one half of a transfer, each through another peer. What is left is done at the end.
-    async fn try_leg(&mut self, transfer: &Transfer, leg: usize) -> bool {
+    async fn try_leg(&mut self, transfer: Transfer, leg: usize) -> bool {
         const ATTEMPTS: u32 = 3;
         for _ in 0..ATTEMPTS {
-            let Some(Way { peer, process, deadline, .. }) = self.way() else { return false };
-            let order = transfer.clone();
-            let asked = process.spawn(async move { order.book(&peer, leg, deadline).await });
-            if matches!(asked.await, Ok(Ok(()))) {
+            let asked = self.ask(transfer.payer, What::Book(transfer, leg)).await;
+            if asked.is_some_and(|(_, _, end)| matches!(end, End::Done(_))) {
                 return true;
             }
             self.pause().await;

@@ -1,21 +1,30 @@
-//! Where clients find the peers that run.
+//! Where clients find the peers that run, and the moments of what they do.
 
-use standin::Peer;
-use standin::testing::{Prng, Process};
+use standin::testing::Prng;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::lock;
-
-/// A running peer, and the process that it is.
-pub type Running = (Peer, Process);
+use super::request::Site;
 
 /// Where the running peers are to be found.
-#[derive(Clone, Default)]
-pub struct Desk(Arc<Mutex<Vec<Option<Running>>>>);
+pub struct Desk<S>(Arc<Mutex<Vec<Option<S>>>>);
 
-impl Desk {
+impl<S> Default for Desk<S> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<S> Clone for Desk<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S: Site> Desk<S> {
     /// Says who runs now.
-    pub fn set(&self, at: usize, who: Option<Running>) {
+    pub fn set(&self, at: usize, who: Option<S>) {
         let mut desk = lock(&self.0);
         if desk.len() <= at {
             desk.resize_with(at + 1, || None);
@@ -24,9 +33,38 @@ impl Desk {
     }
 
     /// One of them.
-    pub fn any(&self, random: &mut Prng) -> Option<Running> {
+    pub fn any(&self, random: &mut Prng) -> Option<S> {
         let desk = lock(&self.0);
         let running: Vec<_> = desk.iter().flatten().collect();
         if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }
+    }
+}
+
+/// Gives every call and every answer its moment: a number that only rises.
+#[derive(Clone)]
+pub struct Ticks {
+    last: Arc<AtomicU64>,
+    /// A clock that the moments keep up with; without one they are mere numbers.
+    now: fn() -> u64,
+}
+
+impl Ticks {
+    /// Ticks that follow a clock.
+    pub fn follow(now: fn() -> u64) -> Self {
+        Self { last: Arc::default(), now }
+    }
+
+    /// The next one.
+    pub fn next(&self) -> u64 {
+        let now = (self.now)();
+        let later = |last: u64| now.max(last + 1);
+        let before = self.last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(later(last)));
+        before.map_or(now, later)
+    }
+}
+
+impl Default for Ticks {
+    fn default() -> Self {
+        Self::follow(|| 0)
     }
 }

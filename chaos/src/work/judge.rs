@@ -41,7 +41,7 @@ fn orders(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Verdict {
                     let what = format!("l{actor} lost order {}, acknowledged as durable", call.what.number);
                     return Err(("acknowledged_is_kept", what));
                 }
-                End::Not if there => {
+                End::Not | End::Absent | End::Exists if there => {
                     let what =
                         format!("l{actor} executed order {}, reported as not executed", call.what.number);
                     return Err(("outcomes_are_true", what));

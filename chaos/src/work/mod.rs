@@ -8,12 +8,14 @@ mod judge;
 mod kinds;
 mod linear;
 mod names;
+mod request;
 
-pub use call::History;
-pub use client::Clients;
-pub use desk::Desk;
+pub use call::{Call, End, History};
+pub use client::{Clients, Work};
+pub use desk::{Desk, Ticks};
 pub use judge::{Found, judge};
 pub use kinds::{Ledger, Register, entries, probe, register};
+pub use request::{Request, Site, perform};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

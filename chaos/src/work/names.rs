@@ -3,13 +3,13 @@
 use porcupine_rs::{Model, Operation};
 use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, When};
-use standin::{CallError, Outcome, Peer, Placement, Reason};
+use standin::id::NodeId;
+use standin::{Peer, Placement};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::call::{Asked, Call};
-use super::client::{Client, Way};
-use super::lock;
+use super::call::{Call, End};
+use super::request::end_of;
 
 /// Remembers who created it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,93 +40,51 @@ impl Handler<WhoMadeYou> for Name {
 }
 
 /// What can be done with a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NameAct {
     Create,
     Stop,
     Find,
 }
 
-/// One such request: the name's generation, so that no history becomes long, and a number of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+/// One such request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NameCall {
     pub act: NameAct,
+    /// The name's generation, so that no history becomes long.
     pub generation: u64,
     pub number: u64,
+    /// Where it is to live, among the members, by number.
+    pub home: usize,
 }
 
-/// What came of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub enum NameEnd {
-    /// Created, stopped.
-    Done,
-    /// There was one already.
-    Exists,
-    /// There was none.
-    Absent,
-    /// Found; made by this one.
-    Found(u64),
-    /// It was not done, or not even asked.
-    Not,
-    /// Nobody can say.
-    Unknown,
-}
+/// Calls to one generation of all names.
+const GENERATION: usize = 40;
 
-/// Calls to one generation of a name.
-const GENERATION: u64 = 40;
+impl NameCall {
+    /// The generation of the next call after so many.
+    pub fn generation(calls: usize) -> u64 {
+        (calls / GENERATION) as u64
+    }
 
-impl Client {
-    pub(super) async fn name(&mut self, Way { peer, process, actor, deadline }: Way) {
-        let act = match self.random.below(5) {
-            0 | 1 => NameAct::Create,
-            2 => NameAct::Stop,
-            _ => NameAct::Find,
-        };
-        let generation = lock(&self.history).names.len() as u64 / GENERATION;
-        let what = NameCall { act, generation, number: self.number() };
-        let members: Vec<_> = peer.status().members.into_keys().collect();
-        if members.is_empty() {
-            return;
+    /// Carries it out.
+    pub async fn perform(self, peer: &Peer, actor: u32, deadline: Duration) -> End {
+        let key = format!("n{actor}-{}", self.generation);
+        let Ok(name) = ActorRef::<Name>::new(&key) else { return End::Not };
+        match self.act {
+            NameAct::Create => {
+                let members: Vec<NodeId> = peer.status().members.into_keys().collect();
+                let home = members.get(self.home % members.len().max(1));
+                let Some(home) = home.cloned().map(Placement::On) else { return End::Not };
+                end_of(peer.create(key, Name { by: self.number }, home).await, |_| 0)
+            }
+            NameAct::Stop => end_of(peer.stop(&name).await, |()| 0),
+            NameAct::Find => end_of(peer.ask_durable(&name, WhoMadeYou, deadline).await, |by| by),
         }
-        let home = Placement::On(self.random.pick(&members).clone());
-        let called = self.tick();
-        let key = format!("n{actor}-{generation}");
-        let asked = process.spawn(async move { ask(&peer, &key, what, home, deadline).await });
-        let end = end_of(asked.await);
-        let call = Call { client: self.id, actor, what, called, ended: self.tick(), end };
-        lock(&self.history).names.push(call);
     }
 }
 
-async fn ask(
-    peer: &Peer,
-    key: &str,
-    what: NameCall,
-    home: Placement,
-    deadline: Duration,
-) -> Result<NameEnd, CallError> {
-    let name = ActorRef::<Name>::new(key)
-        .map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
-    match what.act {
-        NameAct::Create => peer.create(key, Name { by: what.number }, home).await.map(|_| NameEnd::Done),
-        NameAct::Stop => peer.stop(&name).await.map(|()| NameEnd::Done),
-        NameAct::Find => peer.ask_durable(&name, WhoMadeYou, deadline).await.map(NameEnd::Found),
-    }
-}
-
-fn end_of(asked: Asked<NameEnd>) -> NameEnd {
-    match asked {
-        Ok(Ok(end)) => end,
-        Ok(Err(CallError { outcome: Outcome::NotExecuted, reason })) => match reason {
-            Reason::AlreadyExists => NameEnd::Exists,
-            Reason::NoSuchActor => NameEnd::Absent,
-            _ => NameEnd::Not,
-        },
-        _ => NameEnd::Unknown,
-    }
-}
-
-type Seen = (NameCall, NameEnd);
+type Seen = (NameCall, End);
 
 /// Who made the actor that has the name.
 #[derive(Debug, Clone)]
@@ -143,10 +101,10 @@ impl Model for OneName {
 
     fn step(state: &Option<u64>, (call, end): &Seen) -> (bool, Option<u64>) {
         match (call.act, end) {
-            (_, NameEnd::Exists) => (state.is_some(), *state),
-            (_, NameEnd::Absent) => (state.is_none(), *state),
-            (NameAct::Find, NameEnd::Found(by)) => (*state == Some(*by), *state),
-            (NameAct::Create, NameEnd::Done) => (state.is_none(), Some(call.number)),
+            (_, End::Exists) => (state.is_some(), *state),
+            (_, End::Absent) => (state.is_none(), *state),
+            (NameAct::Find, End::Done(by)) => (*state == Some(*by), *state),
+            (NameAct::Create, End::Done(_)) => (state.is_none(), Some(call.number)),
             // It may have lost against another one.
             (NameAct::Create, _) => (true, state.or(Some(call.number))),
             // It may have found that somebody else stopped it meanwhile.
@@ -160,15 +118,15 @@ impl Model for OneName {
 ///
 /// # Errors
 /// The invariant that is broken, and how.
-pub fn judge(calls: &[Call<NameCall, NameEnd>]) -> Result<(), (&'static str, String)> {
+pub fn judge(calls: &[Call<NameCall>]) -> Result<(), (&'static str, String)> {
     let mut names: BTreeMap<(u32, u64), Vec<Operation<OneName>>> = BTreeMap::new();
     for call in calls {
-        let says_nothing = call.what.act == NameAct::Find && call.end == NameEnd::Unknown;
-        if call.end == NameEnd::Not || says_nothing {
+        let says_nothing = call.what.act == NameAct::Find && call.end == End::Unknown;
+        if call.end == End::Not || says_nothing {
             continue;
         }
         // Whose outcome nobody knows may take effect at any later time, or never: after all others.
-        let ended = if call.end == NameEnd::Unknown { i64::MAX } else { call.ended as i64 };
+        let ended = if call.end == End::Unknown { i64::MAX } else { call.ended as i64 };
         let name = names.entry((call.actor, call.what.generation)).or_default();
         let mut told = |end| {
             name.push(Operation {
@@ -181,8 +139,8 @@ pub fn judge(calls: &[Call<NameCall, NameEnd>]) -> Result<(), (&'static str, Str
         };
         told(call.end);
         // One that had to be asked for again may have come into being twice, if it was stopped between.
-        if (call.what.act, call.end) == (NameAct::Create, NameEnd::Done) {
-            told(NameEnd::Unknown);
+        if matches!((call.what.act, call.end), (NameAct::Create, End::Done(_))) {
+            told(End::Unknown);
         }
     }
     for ((actor, generation), calls) in names {
@@ -198,11 +156,11 @@ pub fn judge(calls: &[Call<NameCall, NameEnd>]) -> Result<(), (&'static str, Str
 mod tests {
     use super::*;
 
-    fn history(calls: &[(NameAct, u64, u64, NameEnd)]) -> bool {
+    fn history(calls: &[(NameAct, u64, u64, End)]) -> bool {
         let call = |(number, (act, called, ended, end)): (usize, &_)| Call {
             client: number as u32,
             actor: 0,
-            what: NameCall { act: *act, generation: 0, number: number as u64 },
+            what: NameCall { act: *act, generation: 0, number: number as u64, home: 0 },
             called: *called,
             ended: *ended,
             end: *end,
@@ -212,15 +170,17 @@ mod tests {
 
     #[test]
     fn a_directory_that_lies_is_noticed() {
+        use End::{Absent, Exists, Unknown};
         use NameAct::{Create, Find, Stop};
-        use NameEnd::{Absent, Done, Exists, Found, Unknown};
-        assert!(history(&[(Create, 1, 2, Done), (Find, 3, 4, Found(0)), (Stop, 5, 6, Done)]));
-        assert!(!history(&[(Create, 1, 2, Done), (Create, 3, 4, Done)]), "two have the name");
-        assert!(!history(&[(Create, 1, 2, Done), (Find, 3, 4, Absent)]), "it is forgotten");
-        assert!(!history(&[(Create, 1, 2, Done), (Stop, 3, 4, Done), (Find, 5, 6, Found(0))]), "it lives on");
+        const MADE: End = End::Done(0);
+        let found = End::Done;
+        assert!(history(&[(Create, 1, 2, MADE), (Find, 3, 4, found(0)), (Stop, 5, 6, MADE)]));
+        assert!(!history(&[(Create, 1, 2, MADE), (Create, 3, 4, MADE)]), "two have the name");
+        assert!(!history(&[(Create, 1, 2, MADE), (Find, 3, 4, Absent)]), "it is forgotten");
+        assert!(!history(&[(Create, 1, 2, MADE), (Stop, 3, 4, MADE), (Find, 5, 6, found(0))]), "it lives on");
         let maybe = |end| [(Create, 1, 2, Unknown), (Find, 3, 4, end)];
-        assert!(history(&maybe(Absent)) && history(&maybe(Found(0))));
-        assert!(!history(&[(Create, 1, 2, Unknown), (Find, 3, 4, Found(0)), (Find, 5, 6, Absent)]));
+        assert!(history(&maybe(Absent)) && history(&maybe(found(0))));
+        assert!(!history(&[(Create, 1, 2, Unknown), (Find, 3, 4, found(0)), (Find, 5, 6, Absent)]));
         assert!(history(&[(Create, 1, 2, Unknown), (Create, 3, 4, Exists)]));
         assert!(!history(&[(Stop, 1, 2, Unknown), (Create, 3, 4, Exists)]), "nobody made it");
     }

@@ -1,6 +1,9 @@
 //! Coming, leaving, and two of one name.
 
-use standin::{Event, PhaseStatus};
+use standin::id::NodeId;
+use standin::identity::DevAuthority;
+use standin::{Event, Peer, PhaseStatus};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use crate::support::{PATIENCE, add, cluster, counter, event, sum, until};
@@ -66,4 +69,35 @@ async fn a_second_living_peer_under_a_node_id_in_use_is_told_so_and_waits_for_it
     cluster.replace(used).await.unwrap();
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_listen_on_every_address_are_found_at_the_one_they_advertise() {
+    let (authority, root) = (DevAuthority::create("test").unwrap(), tempfile::tempdir().unwrap());
+    let mut peers: Vec<Peer> = vec![];
+    for name in ["peer-1", "peer-2"] {
+        let node = NodeId::new(name).unwrap();
+        let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let builder = Peer::builder(node.clone())
+            .identity(authority.issue(&node).unwrap())
+            .data_dir(root.path().join(name))
+            .listen(SocketAddr::from(([0, 0, 0, 0], port)))
+            .advertise(SocketAddr::from(([127, 0, 0, 1], port)))
+            .contacts(peers.iter().filter_map(|peer| peer.status().addr))
+            .bootstrap(peers.is_empty());
+        let peer = builder.start().await.unwrap();
+        peer.joined(PATIENCE).await.unwrap();
+        peers.push(peer);
+    }
+    for peer in &peers {
+        peer.wait_until(|s| s.members.len() == 2, PATIENCE).await.unwrap();
+        let members = peer.status().members;
+        for other in &peers {
+            assert_eq!(Some(members[other.node_id()].addr), other.status().addr);
+            assert!(members[other.node_id()].addr.ip().is_loopback(), "{members:?}");
+        }
+    }
+    for peer in peers {
+        peer.shutdown().await;
+    }
 }

@@ -1,0 +1,292 @@
+//! One round: new actors, clients and faults; then a healed majority, everybody, and the judgement.
+
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+use super::clock;
+use super::process::Process;
+use super::schedule::Round;
+use super::stage::Stage;
+use super::words::{Answer, Phase, Sight, Want};
+use crate::plan::Back;
+use crate::sim::Violation;
+use crate::work::{Clients, Found, History, Ticks, Work, judge};
+
+/// How long well machines may need to get going.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+fn took_ms(since: Instant) -> u64 {
+    since.elapsed().as_millis() as u64
+}
+
+impl Stage {
+    /// Starts all machines for the first time.
+    pub async fn open(&mut self) -> Result<(), Violation> {
+        for at in 0..self.fleet.size() {
+            self.launch(at, false).await;
+            self.nothing_was_violated()?;
+        }
+        self.all_live().await
+    }
+
+    /// Plays a round to its end.
+    pub async fn play(&mut self, number: u64, round: Round) -> Result<(), Violation> {
+        self.round = round;
+        self.first_actor = number as u32 * 100;
+        self.phase(number, "begins", None);
+        self.create_actors().await?;
+        let work = Work {
+            seed: self.random.any(),
+            clients: self.round.clients,
+            pause_ms: self.round.pause_ms,
+            actors: self.first_actor..self.first_actor + self.round.actors,
+            panics: 1,
+            everything: false,
+        };
+        let clients = Clients::start(&work, &self.desk, &Ticks::follow(clock::moment_us));
+        let faults = self.faults().await;
+        let healed = match faults {
+            Ok(()) => self.heal(number).await,
+            broken => broken,
+        };
+        if healed.is_err() {
+            // Nobody waits for what has failed; the calls so far tell enough.
+            self.recorder.keep_history(number, &clients.so_far());
+            return healed;
+        }
+        let history = clients.finish().await;
+        self.recorder.keep_history(number, &history);
+        self.nothing_was_violated()?;
+        self.last_questions(history).await?;
+        self.end_actors().await?;
+        self.phase(number, "kept", None);
+        self.recorder.sums().rounds += 1;
+        self.fleet.tidy();
+        Ok(())
+    }
+
+    fn phase(&self, number: u64, phase: &str, took: Option<u64>) {
+        self.recorder.note("round", json!({ "number": number, "phase": phase, "took_ms": took }));
+    }
+
+    fn actors(&self) -> std::ops::Range<u32> {
+        self.first_actor..self.first_actor + self.round.actors
+    }
+
+    /// Where an actor is at home.
+    fn home(&self, actor: u32) -> usize {
+        (actor - self.first_actor) as usize % self.fleet.size()
+    }
+
+    async fn create_actors(&mut self) -> Result<(), Violation> {
+        for actor in self.actors() {
+            let (register, ledger) = (self.home(actor), (self.home(actor) + 1) % self.fleet.size());
+            let node = |at: usize| self.fleet.seats[at].node.clone();
+            let (register, ledger) = (node(register), node(ledger));
+            let want = || Want::Create { actor, register: register.clone(), ledger: ledger.clone() };
+            self.until_done(want).await.map_err(|why| Violation::new("an_actor_is_created", why))?;
+        }
+        Ok(())
+    }
+
+    async fn end_actors(&mut self) -> Result<(), Violation> {
+        for actor in self.actors() {
+            let ended = self.until_done(|| Want::Stop { actor }).await;
+            ended.map_err(|why| Violation::new("an_actor_is_ended", why))?;
+        }
+        Ok(())
+    }
+
+    /// Asks the first peer, until it has done it.
+    async fn until_done(&self, want: impl Fn() -> Want) -> Result<(), String> {
+        let end = Instant::now() + PATIENCE;
+        let process = self.fleet.seats[0].process.clone().ok_or("peer-1 does not run")?;
+        loop {
+            let why = match tokio::time::timeout(PATIENCE, process.ask(want())).await {
+                Ok(Ok(Answer::Done(Ok(())))) => return Ok(()),
+                Ok(Ok(Answer::Done(Err(why)))) => why,
+                other => format!("{other:?}"),
+            };
+            if Instant::now() >= end {
+                return Err(why);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn heal(&mut self, number: u64) -> Result<(), Violation> {
+        self.drop_agenda();
+        self.phase(number, "heals_a_majority", None);
+        let since = Instant::now();
+        self.heal_a_majority().await?;
+        self.recorder.sums().majority_ms.push(took_ms(since));
+        self.phase(number, "majority_lives", Some(took_ms(since)));
+        self.phase(number, "heals_everybody", None);
+        let since = Instant::now();
+        let all: Vec<usize> = (0..self.fleet.size()).collect();
+        self.mend(&all).await;
+        self.all_live().await?;
+        self.recorder.sums().everybody_ms.push(took_ms(since));
+        self.phase(number, "all_live", Some(took_ms(since)));
+        self.ghosts_know().await
+    }
+
+    /// Mends the links, and the machines of a majority drawn by chance; these must get going without the others.
+    async fn heal_a_majority(&mut self) -> Result<(), Violation> {
+        self.fleet.end_ghosts(|fleet, ghost| !fleet.is_superseded(ghost)).await;
+        let size = self.fleet.size();
+        let mut order: Vec<usize> = (0..size).collect();
+        for at in (1..size).rev() {
+            order.swap(at, self.random.below(at as u64 + 1) as usize);
+        }
+        self.may_lose_a_disk();
+        // Of the voters before the last disks were lost, there must be a majority too.
+        let voters = self.voters();
+        let wiped: Vec<bool> = self.fleet.seats.iter().map(|seat| seat.wiped.is_some()).collect();
+        let intact = |at: &&usize| !wiped[**at] && voters.contains(at);
+        let enough = |some: &[usize]| some.iter().filter(intact).count() > voters.len() / 2;
+        let count = (size / 2 + 1..=size).find(|n| enough(&order[..*n])).unwrap_or(size);
+        let (healed, others) = (order[..count].to_vec(), order[count..].to_vec());
+        for at in others {
+            self.kill(at).await;
+        }
+        self.mend(&healed).await;
+        let end = Instant::now() + PATIENCE;
+        for actor in self.actors() {
+            let home = self.home(actor);
+            if !healed.contains(&home) || wiped[home] {
+                continue;
+            }
+            let from = healed[self.random.below(healed.len() as u64) as usize];
+            loop {
+                let want = Want::Probe { actor, deadline_ms: 5000 };
+                let Some(process) = self.fleet.seats[from].process.clone() else { break };
+                match tokio::time::timeout(PATIENCE, process.ask(want)).await {
+                    Ok(Ok(Answer::Done(Ok(())))) => break,
+                    other if Instant::now() >= end => {
+                        let sights: Vec<_> = self.fleet.sights().collect();
+                        let node = &self.fleet.seats[from].node;
+                        let what = format!("of {healed:?}, {node} asked r{actor}: {other:?}; {sights:?}");
+                        return Err(Violation::new("a_healed_majority_goes_on", what));
+                    }
+                    _ => tokio::time::sleep(LOOK_EVERY).await,
+                }
+            }
+        }
+        self.nothing_was_violated()
+    }
+
+    /// Who votes, as the running peer says that has applied most; everybody, if none runs.
+    fn voters(&self) -> Vec<usize> {
+        let newest = self.fleet.sights().max_by_key(|sight| sight.applied);
+        let votes = |at: &usize| {
+            let node = &self.fleet.seats[*at].node;
+            newest.as_ref().is_none_or(|sight| sight.members.get(node).is_some_and(|m| m.votes))
+        };
+        (0..self.fleet.size()).filter(votes).collect()
+    }
+
+    /// Ends all faults of these peers, and those of the network.
+    async fn mend(&mut self, some: &[usize]) {
+        self.relay.links().heal_all();
+        for at in some.iter().copied() {
+            if let Some(process) = self.fleet.seats[at].process.clone() {
+                process.thaw();
+                process.tell(Want::Drift(0));
+                if self.fleet.seats[at].sick || self.is_broken(at) {
+                    self.kill(at).await;
+                }
+            }
+            self.bring_back(at, Back::Disk).await;
+        }
+    }
+
+    /// Waits until every peer sees that nothing is amiss, and all see the same.
+    async fn all_live(&mut self) -> Result<(), Violation> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.nothing_was_violated()?;
+            let mut ailment = None;
+            let mut first: Option<Sight> = None;
+            for process in self.fleet.processes() {
+                let Some(sight) = process.look().await else {
+                    ailment = Some(format!("{} says nothing", process.name().node));
+                    break;
+                };
+                let own = sight.members.get(&process.name().node).map(|m| m.incarnation);
+                let why = if own != sight.incarnation {
+                    Some("is not its node's newest process".into())
+                } else if !self.all_pass_the_relay(&sight) {
+                    Some("was told to go around the relay".into())
+                } else if first.as_ref().is_some_and(|first| first.members != sight.members) {
+                    Some("sees other members than others do".into())
+                } else {
+                    sight.ailment()
+                };
+                if let Some(why) = why {
+                    ailment = Some(format!("{}: {why}; {sight:?}", process.name().node));
+                    break;
+                }
+                first.get_or_insert(sight);
+            }
+            match ailment {
+                None => return Ok(()),
+                Some(why) if Instant::now() >= end => {
+                    return Err(Violation::new("everything_lives_again", why));
+                }
+                Some(_) => tokio::time::sleep(LOOK_EVERY).await,
+            }
+        }
+    }
+
+    /// Whether everybody is to be found where the relay is: faults of links would strike nobody otherwise.
+    fn all_pass_the_relay(&self, sight: &Sight) -> bool {
+        let front = |at: usize| (self.fleet.front_of(at), sight.members.get(&self.fleet.seats[at].node));
+        (0..self.fleet.size()).map(front).all(|(front, member)| front == member.map(|m| m.addr))
+    }
+
+    /// Who lost its name to another learns of it, and ends.
+    async fn ghosts_know(&mut self) -> Result<(), Violation> {
+        let ghosts: Vec<Process> = self.fleet.ghosts.iter().map(|ghost| ghost.process.clone()).collect();
+        let end = Instant::now() + PATIENCE;
+        for ghost in ghosts {
+            ghost.thaw();
+            loop {
+                let sight = ghost.look().await;
+                // It may have failed before.
+                if matches!(&sight, Some(Sight { phase: Phase::Retired | Phase::Failed(_), .. })) {
+                    break;
+                }
+                if Instant::now() >= end {
+                    let what = format!("{:?}: {sight:?}", ghost.name());
+                    return Err(Violation::new("a_retired_process_learns_of_it", what));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        }
+        self.fleet.end_ghosts(|_, _| true).await;
+        Ok(())
+    }
+
+    async fn last_questions(&mut self, history: History) -> Result<(), Violation> {
+        let mut found = Found::default();
+        let Some(process) = self.fleet.seats[0].process.clone() else { return Ok(()) };
+        for actor in self.actors() {
+            let want = Want::Entries { actor, deadline_ms: PATIENCE.as_millis() as u64 };
+            match process.ask(want).await {
+                Ok(Answer::Entries(Ok(entries))) => drop(found.ledgers.insert(actor, entries)),
+                other => {
+                    return Err(Violation::new("everything_lives_again", format!("l{actor}: {other:?}")));
+                }
+            }
+        }
+        // The search may take a while, and the processes go on talking.
+        let judged = tokio::task::spawn_blocking(move || judge(&history, &found)).await;
+        judged
+            .map_err(|e| Violation::new("no_panic", e))?
+            .map_err(|(invariant, what)| Violation::new(invariant, what))
+    }
+}

@@ -1,0 +1,137 @@
+//! What a run and its peers' processes say to each other: one JSON value a line.
+
+use serde::{Deserialize, Serialize};
+use standin::Event;
+use standin::id::{Incarnation, NodeId, RaftId};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::work::{End, Request};
+
+/// Longest line, in bytes.
+pub const MAX_LINE: u64 = 4 << 20;
+
+/// The first line to a process: what it is to be.
+#[derive(Serialize, Deserialize)]
+pub struct Role {
+    pub node: NodeId,
+    /// The chain, the key and the roots, as PEM.
+    pub identity: (String, String, String),
+    pub dir: PathBuf,
+    pub listen: SocketAddr,
+    /// Where others find it: a relay's address.
+    pub advertise: SocketAddr,
+    pub contacts: Vec<SocketAddr>,
+    pub bootstrap: bool,
+    /// When the run began, on the machine's monotonic clock.
+    pub begun_us: u64,
+    /// A mistake that it makes where its actors run.
+    pub mistake: Option<String>,
+}
+
+/// What a run wants from a peer.
+#[derive(Serialize, Deserialize)]
+pub enum Want {
+    /// What a client asks for.
+    Request(Request),
+    /// A register and a ledger of this number, each with its home.
+    Create { actor: u32, register: NodeId, ledger: NodeId },
+    /// Their end.
+    Stop { actor: u32 },
+    /// Whether a register answers, and writes.
+    Probe { actor: u32, deadline_ms: u64 },
+    /// All that a ledger has written down.
+    Entries { actor: u32, deadline_ms: u64 },
+    /// What the peer sees.
+    Look,
+    /// The clock that leases are measured with runs fast or slow from now on, by parts per million.
+    Drift(i64),
+    /// The wall clock jumps by so many seconds.
+    Jump(i64),
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct Order {
+    pub id: u64,
+    pub want: Want,
+}
+
+/// What a process says.
+#[derive(Serialize, Deserialize)]
+pub enum Said {
+    Started,
+    CouldNotStart(String),
+    Happened { at_us: u64, event: Event },
+    Panicked(String),
+    Answered { id: u64, answer: Answer },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Answer {
+    End(End),
+    Done(Result<(), String>),
+    Entries(Result<Vec<u64>, String>),
+    Sight(Box<Sight>),
+}
+
+/// What a peer sees of the cluster and of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sight {
+    pub phase: Phase,
+    pub incarnation: Option<Incarnation>,
+    pub raft_id: Option<RaftId>,
+    pub holds_lease: bool,
+    pub leader: Option<NodeId>,
+    pub leads: bool,
+    pub applied: u64,
+    pub joint: bool,
+    pub members: BTreeMap<NodeId, Member>,
+    pub actors: usize,
+    pub hosted: usize,
+    pub lost: usize,
+    pub short_of_copies: usize,
+    /// The wall clock, in seconds since 1970.
+    pub wall_clock_s: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Phase {
+    Joining,
+    Member,
+    Retired,
+    Stopped,
+    Failed(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    pub incarnation: Incarnation,
+    /// Where others find it.
+    pub addr: SocketAddr,
+    pub up: bool,
+    pub votes: bool,
+}
+
+impl Sight {
+    /// Why the cluster is not as it should be, as far as this peer sees.
+    pub fn ailment(&self) -> Option<String> {
+        if self.phase != Phase::Member || !self.holds_lease || self.leader.is_none() {
+            return Some("is no member with a lease and a leader".into());
+        }
+        if self.joint {
+            return Some("the voters are being changed".into());
+        }
+        if let Some((node, _)) = self.members.iter().find(|(_, m)| !m.up || !m.votes) {
+            return Some(format!("{node} is not up, or does not vote"));
+        }
+        if self.lost > 0 {
+            return Some(format!("{} actors are lost", self.lost));
+        }
+        if self.hosted < self.actors {
+            return Some(format!("of {} actors only {} run", self.actors, self.hosted));
+        }
+        (self.short_of_copies > 0)
+            .then(|| format!("{} checkpoints are short of copies", self.short_of_copies))
+    }
+}
