@@ -27,9 +27,9 @@ pub fn follows(seed: u64) {
 /// How far this process's wall clock is off, in seconds: its machine's clock was set.
 static JUMPED: AtomicI64 = AtomicI64::new(0);
 
-/// Sets this process's wall clock forward, or back.
+/// Sets this process's wall clock so far ahead of its machine's, or behind.
 pub fn wall_clock_jumps(seconds: i64) {
-    JUMPED.fetch_add(seconds, Ordering::Relaxed);
+    JUMPED.store(seconds, Ordering::Relaxed);
 }
 
 /// Fills the bytes, if this thread simulates.

@@ -73,6 +73,8 @@ impl Trace {
     pub fn say(&self, text: impl std::fmt::Display) {
         let at = elapsed();
         let line = format!("{:>5}.{:03} {text}", at.as_secs(), at.subsec_millis());
+        // For a run that does not end.
+        tracing::info!("{text}");
         self.kept().lines.push(line);
     }
 

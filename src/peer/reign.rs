@@ -39,6 +39,10 @@ impl Shared {
                 }
             };
             let view = self.tell_granter(&consensus);
+            if !self.goes_by(&consensus) {
+                // Its log was discarded: another one takes its place.
+                return;
+            }
             if let Some(why) = &view.stopped {
                 return self.fail(format!("consensus has stopped: {why}"));
             }
@@ -57,6 +61,9 @@ impl Shared {
         // bring back voters, or a whole reign, that are over.
         let mut slot = lock(&self.granter);
         let view = consensus.view();
+        if !self.goes_by(consensus) {
+            return view;
+        }
         let now = self.now();
         let (lease, members, index, term) = consensus.applied().read_at(|s, index, term| {
             let lease = s.cluster.as_ref().map(|(_, settings)| Duration::from_millis(settings.lease_ms));

@@ -123,6 +123,11 @@ impl Shared {
         *lock(&self.granter) = None;
     }
 
+    /// Whether this is the consensus that the peer goes by: one whose log was discarded lives on for a moment.
+    pub(crate) fn goes_by(&self, consensus: &Consensus) -> bool {
+        self.consensus().is_some_and(|current| current.is(consensus))
+    }
+
     /// This process's place in the cluster, once it has one.
     pub(crate) fn admission(&self) -> Option<Admission> {
         *self.admission.read().unwrap_or_else(PoisonError::into_inner)

@@ -136,6 +136,11 @@ impl Consensus {
         self.raft.initialize(me).await.map_err(|e| StartError::Raft(e.to_string()))
     }
 
+    /// Whether both are the same running member.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.applied, &other.applied)
+    }
+
     /// The applied state.
     pub(crate) fn applied(&self) -> &Arc<Applied> {
         &self.applied

@@ -167,6 +167,8 @@ impl MemoryStore {
             state.failure.get_or_insert(Failure::new(&io::Error::other("the disk failed to sync")));
         }
         let failure = state.failure.clone();
+        // Nothing that was written later is there without what failed to be.
+        let count = if failure.is_some() { state.unsynced.len() } else { count };
         let (mut answers, mut sprung) = (Vec::new(), None);
         for _ in 0..count {
             let Some((write, done)) = state.unsynced.pop_front() else { break };

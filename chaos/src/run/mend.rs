@@ -2,6 +2,7 @@
 
 use tokio::time::Instant;
 
+use super::process::Process;
 use super::stage::{Act, Stage};
 use crate::plan::Back;
 use crate::sim::Violation;
@@ -18,6 +19,10 @@ impl Stage {
             Act::Thaw(process) => process.thaw(),
             Act::Cut(links) => self.act_cut(&links),
             Act::Hear(links) => links.iter().for_each(|link| self.relay.links().heal(*link)),
+            Act::Stop(first) => {
+                let is_first = |ghost: &Process| ghost.name().number == first.name().number;
+                self.fleet.end_ghosts(|fleet, ghost| is_first(ghost) && !fleet.is_superseded(ghost)).await;
+            }
             Act::Fair => self.relay.links().set_weather(None),
             Act::FairLink(link) => {
                 self.relay.links().set_link(link, None);

@@ -83,11 +83,13 @@ pub struct Calls {
     pub unknown: u64,
 }
 
-/// The process that a node has now: when it began to listen, and when the one before was killed.
+/// The process that a node has now: when it began to listen; when the one before was killed, if it was; and when
+/// this one was.
 #[derive(Default)]
 struct Life {
     process: u32,
     began_us: u64,
+    killed_before_us: Option<u64>,
     killed_us: Option<u64>,
 }
 
@@ -174,7 +176,10 @@ impl Recorder {
         let mut lives = lock(&self.0.lives);
         let life = lives.entry(name.node.clone()).or_default();
         match is {
-            "started" => (life.process, life.began_us) = (name.number, clock::moment_us()),
+            "started" => {
+                let (began_us, killed_before_us) = (clock::moment_us(), life.killed_us);
+                *life = Life { process: name.number, began_us, killed_before_us, killed_us: None };
+            }
             "killed" if life.process == name.number => life.killed_us = Some(clock::moment_us()),
             // It goes on while another has its place.
             _ => {}
@@ -185,10 +190,11 @@ impl Recorder {
     fn recovered(&self, name: &Name, at_us: u64) {
         let lives = lock(&self.0.lives);
         let Some(life) = lives.get(&name.node).filter(|life| life.process == name.number) else { return };
+        // Who takes a living process's name waits for the end of that one, which is no recovery.
+        let Some(killed_us) = life.killed_before_us else { return };
         let mut sums = self.sums();
         sums.restores_ms.push(at_us.saturating_sub(life.began_us) / 1000);
-        let killed = life.killed_us.filter(|killed| *killed < life.began_us);
-        sums.downtimes_ms.extend(killed.map(|killed| at_us.saturating_sub(killed) / 1000));
+        sums.downtimes_ms.push(at_us.saturating_sub(killed_us) / 1000);
     }
 
     pub fn event(&self, name: &Name, at_us: u64, event: &Event) {

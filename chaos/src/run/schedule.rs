@@ -1,5 +1,7 @@
 //! The faults of a round, drawn from a seed.
 
+use standin::limits::CERTIFICATE_BACKDATE;
+
 use crate::plan::{Back, Draw, Fault, Who, family};
 
 /// One round: faults, then healing, then the judgement.
@@ -40,6 +42,10 @@ pub enum Strike {
         for_ms: u64,
     },
 }
+
+/// How far off wall clocks get. They count for certificates alone, and those are valid from a day before they were
+/// made.
+const MOST_JUMP_S: u64 = CERTIFICATE_BACKDATE.as_secs() * 9 / 10;
 
 impl Strike {
     /// Whether a disk is lost by it.
@@ -89,7 +95,7 @@ fn strike(draw: &mut Draw, card: u64) -> Strike {
         ROLLING => Strike::Rolling,
         NEW_CERTIFICATE => Strike::NewCertificate { who: draw.who(), away_ms: draw.between(0, 500) },
         JUMP => {
-            let seconds = draw.between(1, 100_000) as i64;
+            let seconds = draw.between(1, MOST_JUMP_S) as i64;
             Strike::Jump { who: draw.who(), seconds: if draw.random.chance(50) { seconds } else { -seconds } }
         }
         SLOW_LINK => Strike::SlowLink {

@@ -17,7 +17,7 @@ use crate::sim::Violation;
 use crate::work::Desk;
 
 /// How often a fault that takes a disk is put off, and for how long, until all is well enough for it.
-const MOST_WAITS: u32 = 10;
+const MOST_WAITS: u32 = 20;
 const WAIT_MS: u64 = 400;
 
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
@@ -28,6 +28,9 @@ pub enum Act {
     Thaw(Process),
     Cut(Vec<Link>),
     Hear(Vec<Link>),
+    /// Of two machines of one name the operator stops the first, if it was not replaced by now: the other waits for
+    /// that, and nothing is well meanwhile.
+    Stop(Process),
     Fair,
     FairLink(Link),
     /// A disk that fails is noticed, and its machine restarted.

@@ -16,6 +16,9 @@ const ROLL_PATIENCE: Duration = Duration::from_secs(10);
 /// How much a file may still grow on a disk that gets full slowly.
 const LAST_ROOM: u64 = 64 << 10;
 
+/// How long two machines of one name go on.
+const STOP_AFTER_MS: u64 = 3_000;
+
 impl Stage {
     /// Begins a fault, if there is whom it can strike.
     pub async fn begin(&mut self, id: u64, strike: Strike) {
@@ -124,6 +127,9 @@ impl Stage {
         let links = self.links_of(at, way);
         self.act_cut(&links);
         self.later(for_ms, id, Act::Hear(links));
+        if let Some(process) = self.fleet.seats[at].process.clone() {
+            self.later(for_ms + STOP_AFTER_MS, id, Act::Stop(process));
+        }
         self.desk.set(at, None);
         self.fleet.let_go(at);
         self.fleet.seats[at].wiped = Some(Instant::now());

@@ -47,7 +47,7 @@ pub enum Want {
     Look,
     /// The clock that leases are measured with runs fast or slow from now on, by parts per million.
     Drift(i64),
-    /// The wall clock jumps by so many seconds.
+    /// The wall clock jumps, and is so many seconds off from then on.
     Jump(i64),
 }
 

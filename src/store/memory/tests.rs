@@ -78,3 +78,57 @@ async fn the_queue_of_unsynced_writes_is_bounded() {
     store.sync_now();
     store.put_unsynced(Slot::Vote, vec![]).unwrap();
 }
+
+#[tokio::test]
+async fn after_a_failed_sync_a_crash_leaves_no_write_without_those_before_it() {
+    let store = MemoryStore::new(NEVER);
+    store.log_append(entries(0..3, "a"), ack().0);
+    store.fail_next_sync();
+    let begun_with = store.unsynced();
+    store.log_append(entries(3..5, "b"), ack().0);
+    store.sync(begun_with);
+    let after = store.crash(usize::MAX);
+    assert_eq!(after.log_read(0..9, 1000).unwrap(), vec![]);
+    assert_eq!(after.log_bounds().unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_process_dies_at_the_moment_that_was_chosen() {
+    for (moment, is_kept, is_told) in [
+        (Moment::Before, false, false),
+        (Moment::Made, false, false),
+        (Moment::Durable, true, false),
+        (Moment::Told, true, true),
+    ] {
+        let store = MemoryStore::new(NEVER);
+        let died = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let dies = died.clone();
+        store
+            .crash_at(WriteKind::Vote, moment, move || dies.store(true, std::sync::atomic::Ordering::SeqCst));
+        store.put_unsynced(Slot::Committed, b"x".to_vec()).unwrap();
+        let (done, mut told) = ack();
+        store.put(Slot::Vote, b"v".to_vec(), done);
+        store.sync_now();
+        assert!(died.load(std::sync::atomic::Ordering::SeqCst), "{moment:?}");
+        assert_eq!(told.try_recv().is_ok_and(|result| result.is_ok()), is_told, "{moment:?}");
+        assert!(store.put_unsynced(Slot::Committed, vec![]).is_err(), "nothing is written afterwards");
+        assert_eq!(store.crash(0).get(Slot::Vote).unwrap().is_some(), is_kept, "{moment:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_rots_cannot_be_read_until_it_is_written_again() {
+    let store = MemoryStore::new(Duration::ZERO);
+    store.log_append(entries(0..3, "a"), ack().0);
+    store.put(Slot::Vote, b"v".to_vec(), ack().0);
+    store.sync_now();
+    assert!(!store.flip_bits(WriteKind::Snapshot, 0), "there is none");
+    assert!(store.flip_bits(WriteKind::Append, 7) && store.flip_bits(WriteKind::Vote, 0));
+    let store = store.crash(0);
+    assert!(store.log_read(0..1, 1000).is_ok());
+    assert_eq!(store.log_read(0..3, 1000).unwrap_err().kind(), std::io::ErrorKind::InvalidData);
+    assert!(store.get(Slot::Vote).is_err());
+    store.log_truncate(1).unwrap();
+    store.put(Slot::Vote, b"w".to_vec(), ack().0);
+    assert!(store.log_read(0..3, 1000).is_ok() && store.get(Slot::Vote).is_ok());
+}
