@@ -5,7 +5,7 @@ use standin::id::Incarnation;
 use standin::store::WriteKind;
 use std::time::Duration;
 
-use super::stage::{Act, Stage};
+use super::stage::{Act, RETRY, Stage};
 use crate::plan::{Back, Way, Who};
 
 /// How long an orderly end may take.
@@ -66,9 +66,9 @@ impl Stage {
         }
         let key = format!("r{}", actor % self.plan.actors);
         let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
-        if self.cluster.spoil_copies(at, register.id()).await.is_ok_and(|count| count > 0) {
-            self.wiped[at] = true;
-        }
+        // Written at once; a disk that hangs would be waited for until it does not.
+        let spoiled = tokio::time::timeout(RETRY, self.cluster.spoil_copies(at, register.id())).await;
+        self.wiped[at] |= spoiled.map_or(true, |count| count.is_ok_and(|count| count > 0));
     }
 
     /// Flips bits on the disk of a process that is away for a while.

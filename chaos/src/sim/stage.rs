@@ -46,7 +46,7 @@ pub(super) enum Act {
 pub(super) type Trapped = (usize, u64, u64);
 
 /// Between two attempts at what failed at once.
-const RETRY: Duration = Duration::from_millis(50);
+pub(super) const RETRY: Duration = Duration::from_millis(50);
 
 /// A cluster, and what is wrong with it at the moment.
 pub(super) struct Stage {
