@@ -83,6 +83,10 @@ impl Peer {
 
     /// Ends an actor, wherever it is. Its state is dropped; messages that wait are not executed.
     ///
+    /// A host that is behind may go on running it until it hears of this, or until its lease ends: for less than
+    /// one lease. Nothing that it does then becomes durable, but another actor created under the name
+    /// meanwhile, on another node, runs at the same time.
+    ///
     /// # Errors
     /// [`Reason::NoSuchActor`], or that the cluster could not decide.
     pub async fn stop<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
