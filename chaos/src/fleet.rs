@@ -23,6 +23,11 @@ pub struct Terms {
 }
 
 impl Terms {
+    /// The plan of one run.
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan::draw(seed, self.nodes, self.minutes * 60, self.profile)
+    }
+
     /// The arguments that make one run.
     pub fn arguments(&self, seed: u64) -> Vec<String> {
         let mut all = vec!["replay".into(), seed.to_string(), "--minutes".into(), self.minutes.to_string()];

@@ -23,7 +23,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use fleet::Terms;
-use plan::Plan;
 use profile::Profile;
 
 #[derive(Parser)]
@@ -43,21 +42,14 @@ enum What {
         /// How many at once.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
-        /// How many peers, instead of what the seed says.
-        #[arg(long)]
-        nodes: Option<usize>,
-        /// For how many simulated minutes faults strike.
-        #[arg(long, default_value_t = 2)]
-        minutes: u64,
+        #[command(flatten)]
+        drawn: Drawn,
         /// Begin no more runs after so many minutes.
         #[arg(long)]
         wall_minutes: Option<u64>,
         /// Go on after a broken promise.
         #[arg(long)]
         keep_going: bool,
-        /// What faults there are.
-        #[arg(long, default_value = "default")]
-        profile: Profile,
         /// Writes a page about all runs there, as HTML.
         #[arg(long)]
         report: Option<PathBuf>,
@@ -82,16 +74,11 @@ enum What {
     Shrink {
         /// Which seed.
         seed: u64,
-        #[arg(long)]
-        nodes: Option<usize>,
-        #[arg(long, default_value_t = 2)]
-        minutes: u64,
+        #[command(flatten)]
+        drawn: Drawn,
         /// With this mistake in the protocol; see `canary`.
         #[arg(long)]
         mistake: Option<String>,
-        /// What faults there are.
-        #[arg(long, default_value = "default")]
-        profile: Profile,
         /// How many at once.
         #[arg(long, default_value_t = 2)]
         jobs: usize,
@@ -128,10 +115,8 @@ enum What {
         /// A plan as JSON instead of a seed, as `shrink` writes it; `-` is standard input.
         #[arg(long, conflicts_with_all = ["seed", "nodes", "minutes", "profile"])]
         plan: Option<PathBuf>,
-        #[arg(long)]
-        nodes: Option<usize>,
-        #[arg(long, default_value_t = 2)]
-        minutes: u64,
+        #[command(flatten)]
+        drawn: Drawn,
         /// With this mistake in the protocol; see `canary`.
         #[arg(long)]
         mistake: Option<String>,
@@ -141,13 +126,30 @@ enum What {
         /// Writes the clients' calls there, one JSON object a line.
         #[arg(long)]
         history: Option<PathBuf>,
-        /// What faults there are.
-        #[arg(long, default_value = "default")]
-        profile: Profile,
         /// Writes a page about the run there, as HTML.
         #[arg(long)]
         report: Option<PathBuf>,
     },
+}
+
+/// What a seed's plan is drawn for.
+#[derive(clap::Args)]
+struct Drawn {
+    /// How many peers, instead of what the seed says.
+    #[arg(long)]
+    nodes: Option<usize>,
+    /// For how many simulated minutes faults strike.
+    #[arg(long, default_value_t = 2)]
+    minutes: u64,
+    /// What faults there are.
+    #[arg(long, default_value = "default")]
+    profile: Profile,
+}
+
+impl Drawn {
+    fn terms(self, mistake: Option<String>) -> Terms {
+        Terms { minutes: self.minutes, nodes: self.nodes, mistake, profile: self.profile }
+    }
 }
 
 fn seeds(text: &str) -> Result<Range<u64>, String> {
@@ -170,24 +172,22 @@ fn main() -> ExitCode {
             .try_init(),
     );
     match Cli::parse().what {
-        What::Sim { seeds, jobs, nodes, minutes, wall_minutes, keep_going, profile, report } => {
-            let terms = Terms { minutes, nodes, mistake: None, profile };
+        What::Sim { seeds, jobs, drawn, wall_minutes, keep_going, report } => {
             let wanted = campaign::Wanted { seeds, jobs, wall_minutes, keep_going, report };
-            campaign::campaign(wanted, &terms)
+            campaign::campaign(wanted, &drawn.terms(None))
         }
         What::Canary { only, seeds, minutes, jobs, profile } => {
             canary::catch_all(&only, seeds, &Terms { minutes, profile, ..Terms::default() }, jobs)
         }
-        What::Shrink { seed, nodes, minutes, mistake, profile, jobs, tries, wall_minutes, out } => {
-            let terms = Terms { minutes, nodes, mistake, profile };
+        What::Shrink { seed, drawn, mistake, jobs, tries, wall_minutes, out } => {
             let wall = Duration::from_secs(wall_minutes * 60);
-            shrink::shrink(seed, &terms, shrink::Bounds { jobs, tries, wall }, out)
+            shrink::shrink(seed, &drawn.terms(mistake), shrink::Bounds { jobs, tries, wall }, out)
         }
         What::Model(arguments) => model::run(arguments),
         What::Run(options) => run::run(&options),
         What::Peer => run::peer(),
         What::Report { dir, out } => replay::page_of(&dir, &out),
-        What::Replay { seed, plan, nodes, minutes, mistake, json, history, profile, report } => {
+        What::Replay { seed, plan, drawn, mistake, json, history, report } => {
             let (plan, command) = match plan {
                 Some(path) => match plan_file::read(&path) {
                     Ok(plan) => (plan, shrink::command(&path, mistake.as_deref())),
@@ -198,8 +198,8 @@ fn main() -> ExitCode {
                 },
                 None => {
                     let seed = seed.unwrap_or_default();
-                    let terms = Terms { minutes, nodes, mistake: mistake.clone(), profile };
-                    (Plan::draw(seed, nodes, minutes * 60, profile), terms.command(seed))
+                    let terms = drawn.terms(mistake.clone());
+                    (terms.plan(seed), terms.command(seed))
                 }
             };
             replay::replay(&plan, &replay::Wanted { mistake, json, history, report, command })

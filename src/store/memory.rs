@@ -16,8 +16,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::image::{Image, Part, Write, shared};
-use self::trap::Trap;
 pub use self::trap::{Moment, WriteKind};
+use self::trap::{Trap, crashed};
 use super::error::{Failure, backlog_full, corrupt};
 use super::{CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
@@ -63,7 +63,7 @@ impl MemoryStore {
         let mut state = lock(&self.state);
         let mut left = std::mem::take(&mut state.durable);
         let lost = std::mem::take(&mut state.unsynced);
-        state.failure.get_or_insert(Failure::new(&io::Error::other("the process has crashed")));
+        state.failure.get_or_insert(Failure::new(&crashed()));
         drop(state);
         for (write, _) in lost.into_iter().take(kept) {
             left.apply(write);
@@ -177,11 +177,10 @@ impl MemoryStore {
                 state.durable.apply(write);
             }
             sprung = state.caught(kind, Moment::Durable);
-            if sprung.is_some() {
-                break;
+            if sprung.is_none() {
+                answers.extend(done);
+                sprung = state.caught(kind, Moment::Told);
             }
-            answers.extend(done);
-            sprung = state.caught(kind, Moment::Told);
             if sprung.is_some() {
                 break;
             }

@@ -114,9 +114,8 @@ impl Watch {
             // Open when the first look ended and open now: both were, at one moment.
             let still: Vec<_> =
                 processes.iter().filter(|p| p.gate.is_open()).map(|p| p.incarnation()).collect();
-            let mut record = lock(&self.record);
-            if still.len() > 1 && !record.wild_clocks {
-                record.note(
+            if still.len() > 1 {
+                lock(&self.record).note_at_once(
                     "one_live_incarnation_per_node",
                     format!("{node}: {still:?} hold leases at the same time"),
                 );
@@ -151,6 +150,13 @@ impl Record {
         tracing::error!(invariant, what, "an invariant is violated");
         if self.violations.len() < MAX_VIOLATIONS {
             self.violations.push(Violation { invariant, what });
+        }
+    }
+
+    /// Notes that two acted at once, which only clocks within their bounds prevent.
+    fn note_at_once(&mut self, invariant: &'static str, what: String) {
+        if !self.wild_clocks {
+            self.note(invariant, what);
         }
     }
 
@@ -201,10 +207,10 @@ impl Record {
         turns.newest = newest.max(Some(epoch));
         // An older poll that cannot be interrupted may still run; it must not begin.
         if newest > Some(epoch) {
-            if self.wild_clocks {
-                return;
-            }
-            self.note("one_executing_host", format!("{actor} is polled under {epoch}, after {newest:?}"));
+            self.note_at_once(
+                "one_executing_host",
+                format!("{actor} is polled under {epoch}, after {newest:?}"),
+            );
         } else if !turns.running.insert(epoch) {
             self.note("one_executing_host", format!("{actor} is polled twice at once under {epoch}"));
         }

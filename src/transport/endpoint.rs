@@ -82,8 +82,6 @@ pub(super) struct Shared {
     pub(super) dial_timeout: Duration,
     pub(super) first_backoff: Duration,
     pub(super) longest_backoff: Duration,
-    local: SocketAddr,
-    advertised: SocketAddr,
     hello: Mutex<(Hello, u64)>,
     complaints: LogLimit,
     closed: AtomicBool,
@@ -193,8 +191,6 @@ impl Transport {
             dial_timeout: config.dial_timeout,
             first_backoff: config.first_backoff,
             longest_backoff: config.longest_backoff,
-            local,
-            advertised,
             hello: Mutex::new((first_hello(&config, advertised), 0)),
             complaints: LogLimit::default(),
             closed: AtomicBool::new(false),
@@ -209,14 +205,9 @@ impl Transport {
         &self.owner.shared
     }
 
-    /// The address that is bound.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.shared().local
-    }
-
     /// The address that others are told: the one that is bound, unless another is advertised.
     pub fn advertised_addr(&self) -> SocketAddr {
-        self.shared().advertised
+        lock(&self.shared().hello).0.listen
     }
 
     /// What this peer says about itself to whom it meets from now on. Connections that it dialed under its earlier name

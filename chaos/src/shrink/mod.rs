@@ -25,7 +25,7 @@ fn patience(whole: &Summary) -> Duration {
 
 /// Shrinks the plan of a seed, says how it goes, and writes what is left to a file.
 pub fn shrink(seed: u64, terms: &Terms, bounds: Bounds, out: Option<PathBuf>) -> ExitCode {
-    let whole = Plan::draw(seed, terms.nodes, terms.minutes * 60, terms.profile);
+    let whole = terms.plan(seed);
     let mistake = terms.mistake.as_deref();
     let run = fleet::run_plan(&whole, mistake, fleet::DEADLINE);
     let Some(broken) = run.violation.clone() else {

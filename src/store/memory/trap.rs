@@ -77,6 +77,11 @@ impl Moment {
     pub const ALL: &[Self] = &[Self::Before, Self::Made, Self::Durable, Self::Told];
 }
 
+/// What a dead process's writes end with.
+pub(super) fn crashed() -> io::Error {
+    io::Error::other("the process has crashed")
+}
+
 /// Ends a process at such a moment.
 pub(super) struct Trap {
     pub(super) kind: WriteKind,
@@ -88,7 +93,7 @@ impl Trap {
     /// Ends the process. Returns what its last write ends with.
     pub(super) fn spring(self) -> io::Error {
         (self.spring)();
-        io::Error::other("the process has crashed")
+        crashed()
     }
 }
 
@@ -96,7 +101,7 @@ impl State {
     /// The trap, if it is set for this. Nothing is written afterwards.
     pub(super) fn caught(&mut self, kind: WriteKind, moment: Moment) -> Option<Trap> {
         let trap = self.trap.take_if(|trap| trap.kind == kind && trap.moment == moment)?;
-        self.failure.get_or_insert(Failure::new(&io::Error::other("the process has crashed")));
+        self.failure.get_or_insert(Failure::new(&crashed()));
         Some(trap)
     }
 }

@@ -94,7 +94,7 @@ impl TestPeer {
     }
 
     pub(super) fn addr(&self) -> SocketAddr {
-        self.transport.local_addr()
+        self.transport.advertised_addr()
     }
 
     pub(super) fn dest(&self) -> Dest {
