@@ -246,8 +246,12 @@ impl State {
         let (_, host) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
         let own_disk = host.raft_id;
         let current: BTreeSet<RaftId> = self.members.values().map(|m| m.raft_id).collect();
+        // Nobody else may be living for a moment: a majority of processes is up, not yet admitted again. What would be
+        // acknowledged then must survive this disk all the same.
+        let least = u8::from(self.members.len() > 1);
         let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
         for Commit { actor, epoch, mut checkpoint, required } in items {
+            let required = required.max(least.min(checkpoint.copies));
             // A copy on a disk that was retired while this entry was under way does not count.
             checkpoint.holders.retain(|disk| current.contains(disk));
             let others = checkpoint.holders.iter().filter(|disk| **disk != own_disk).count();

@@ -75,7 +75,8 @@ pub struct Commit {
     pub actor: ActorId,
     pub epoch: Epoch,
     pub checkpoint: Checkpoint,
-    /// How many holders other than the host's own disk it must have.
+    /// How many holders other than the host's own disk it must have. At least one, whatever stands here, where the
+    /// cluster has other members and the kind wants copies at all.
     pub required: u8,
 }
 
