@@ -172,6 +172,9 @@ impl State {
         let member = member.ok_or(Refused::NoSuchMember)?;
         if member.standing == from {
             member.standing = to;
+            if let Event::PeerDown { silent_ms, .. } = &event {
+                member.silent_ms = *silent_ms;
+            }
             changes.members = true;
             changes.events.push(event);
         }

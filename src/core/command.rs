@@ -57,7 +57,7 @@ pub struct Admit {
     /// The incarnation whose lease the leader saw end; none for a node id never seen.
     pub replaces: Option<Incarnation>,
     pub term: u64,
-    /// Since when the leader had not heard of the incarnation that this one replaces.
+    /// For how long, at least, nothing was heard of the incarnation that this one replaces.
     pub silent_ms: u64,
 }
 

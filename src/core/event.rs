@@ -23,7 +23,7 @@ pub enum Event {
         node: NodeId,
         /// Its process.
         incarnation: Incarnation,
-        /// For how long the leader had not heard of it.
+        /// For how long, at least, no leader had heard of it: a new one counts from its election.
         silent_ms: u64,
     },
     /// A new process took over a node id.
@@ -36,7 +36,7 @@ pub enum Event {
         new: Incarnation,
         /// Whether it brought no usable disk.
         fresh_disk: bool,
-        /// For how long the leader had not heard of the old one.
+        /// For how long, at least, no leader had heard of the old one: a new one counts from its election.
         silent_ms: u64,
     },
     /// A node left in good order; its actors wait for its return.
@@ -59,7 +59,7 @@ pub enum Event {
         epoch: Epoch,
         /// The checkpoint whose state it has. What it did after that one is undone.
         from_seq: u64,
-        /// From the last sign of its host until now.
+        /// From the last sign of its host until now, at least.
         downtime_ms: u64,
     },
     /// No copy of an actor's checkpoint is left anywhere.

@@ -27,7 +27,7 @@ pub struct Member {
     pub kinds: BTreeSet<String>,
     pub labels: BTreeMap<String, String>,
     pub nonce: u128,
-    /// How long the node had been silent when this incarnation was admitted.
+    /// How long, at least, the node had been silent when this incarnation was admitted, or when it was marked down.
     pub silent_ms: u64,
 }
 

@@ -9,7 +9,7 @@ use super::shared::{Shared, lock, millis};
 use crate::canary::{Mistake, made};
 use crate::core::command::{Admission as Place, Admit, Command, Response};
 use crate::core::lease::{Admission, Flight, Input};
-use crate::core::state::State;
+use crate::core::state::{Member, State, Status};
 use crate::id::{ClusterId, Incarnation, RaftId};
 use crate::limits::{JOIN_DEADLINE, MAX_LABELS};
 use crate::raft::Consensus;
@@ -134,17 +134,21 @@ impl Shared {
         // Only a leader that a quorum follows *after* the question may answer it.
         self.confirm_leadership(JOIN_DEADLINE / 4).await.ok()?;
         let consensus = self.consensus()?;
-        let first = consensus.applied().read(|s| first_answer(s, &join));
+        let (first, known) = consensus.applied().read(|s| {
+            // A new leader knows from the log how long it was already silent when it was marked down.
+            let down_ms = |m: &Member| if m.standing == Status::Down { m.silent_ms } else { 0 };
+            (first_answer(s, &join), s.members.get(&join.node).map(down_ms))
+        });
         if first.is_some() {
             return first;
         }
         let now = self.now();
-        let (admission, heard) = {
+        let (admission, heard, silent) = {
             let mut granter = lock(&self.granter);
             let granter = granter.as_mut()?;
-            (granter.admit(&join.node, now), granter.heard(&join.node))
+            (granter.admit(&join.node, now), granter.heard(&join.node), granter.silent(&join.node, now))
         };
-        let silent_ms = heard.map_or(0, |heard| millis(now.since(heard.at)));
+        let silent_ms = known.map_or(0, |down_ms| down_ms.max(millis(silent)));
         match admission {
             Admission::Free { term } => self.propose_admission(join, term, silent_ms).await,
             Admission::Wait { retry_after, .. } => {

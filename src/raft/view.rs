@@ -26,7 +26,7 @@ pub(crate) struct Configuration {
     /// One set, or two while a change is under way (joint consensus).
     pub(crate) voters: Vec<BTreeSet<RaftId>>,
     pub(crate) learners: BTreeSet<RaftId>,
-    pub(super) since: Option<LogId>,
+    pub(crate) since: Option<LogId>,
 }
 
 impl View {

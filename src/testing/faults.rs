@@ -1,5 +1,6 @@
 //! What a test does to a running cluster's links and disks.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -116,13 +117,24 @@ impl Cluster {
         view.is_some_and(|view| view.committed == view.last_log)
     }
 
+    /// The sets of disks (as Raft ids) that must each have a majority for anything to be decided: of the newest Raft
+    /// configuration that a running peer knows, and of what the one goes by that has applied most.
+    #[doc(hidden)]
+    pub fn electorates(&self) -> Vec<BTreeSet<u64>> {
+        let views: Vec<_> = self.peers().filter_map(|p| p.shared.consensus().map(|c| c.view())).collect();
+        let newest = views.iter().max_by_key(|view| &view.configuration.since);
+        let surest = views.iter().max_by_key(|view| view.committed);
+        let sets = newest.into_iter().chain(surest).flat_map(|view| &view.configuration.voters);
+        sets.map(|set| set.iter().map(|id| id.0).collect()).collect()
+    }
+
     /// The Raft configuration that a running peer goes by: one set of voters, or two while it is joint,
     /// and the learners.
     #[doc(hidden)]
     pub fn configuration(&self, at: usize) -> (Vec<Vec<u64>>, Vec<u64>) {
         let Some(consensus) = self.peer(at).shared.consensus() else { return (vec![], vec![]) };
         let configuration = consensus.view().configuration;
-        let raw = |ids: &std::collections::BTreeSet<crate::id::RaftId>| ids.iter().map(|id| id.0).collect();
+        let raw = |ids: &BTreeSet<crate::id::RaftId>| ids.iter().map(|id| id.0).collect();
         (configuration.voters.iter().map(raw).collect(), raw(&configuration.learners))
     }
 }

@@ -4,7 +4,7 @@ use standin::id::Incarnation;
 use standin::testing::{Cluster, Prng, Process, World};
 use standin::{Peer, PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
@@ -269,10 +269,15 @@ impl Stage {
         for at in (1..peers).rev() {
             order.swap(at, self.random.below(at as u64 + 1) as usize);
         }
-        // Of the voters before the last disks were lost, there must be a majority too.
-        let voters = self.voters();
-        let intact = |at: &&usize| !self.wiped[**at] && voters.contains(at);
-        let enough = |some: &[usize]| some.iter().filter(intact).count() > voters.len() / 2;
+        // Of the disks that vote there must be a majority too; some may be lost, others be too new to vote.
+        let electorates = self.cluster.electorates();
+        let disks = self.disks();
+        let enough = |some: &[usize]| {
+            let intact: Vec<u64> = some.iter().filter_map(|at| disks[*at]).collect();
+            let most =
+                |set: &BTreeSet<u64>| intact.iter().filter(|id| set.contains(id)).count() > set.len() / 2;
+            !electorates.is_empty() && electorates.iter().all(most)
+        };
         let size = (peers / 2 + 1..=peers).find(|n| enough(&order[..*n])).unwrap_or(peers);
         let (mut healed, others) = (order[..size].to_vec(), order[size..].to_vec());
         healed.sort_unstable();
@@ -329,14 +334,11 @@ impl Stage {
         known
     }
 
-    /// Who votes, as the running peer says that has applied most; everybody, if none runs.
-    fn voters(&self) -> Vec<usize> {
+    /// The disk (as a Raft id) of each machine, as the running peer says that has applied most; none, if it is lost.
+    fn disks(&self) -> Vec<Option<u64>> {
         let newest = self.cluster.peers().map(standin::Peer::status).max_by_key(|status| status.applied);
-        let votes = |at: &usize| {
-            let member = newest.as_ref().and_then(|status| status.members.get(&self.cluster.node(*at)));
-            newest.is_none() || member.is_some_and(|member| member.votes)
-        };
-        (0..self.plan.peers).filter(votes).collect()
+        let disk = |at| Some(newest.as_ref()?.members.get(&self.cluster.node(at))?.raft_id.0);
+        (0..self.plan.peers).map(|at| disk(at).filter(|_| !self.wiped[at])).collect()
     }
 
     async fn heal_everybody(&mut self) {

@@ -31,7 +31,7 @@ async fn a_follower_then_the_leader_then_the_founder_get_their_actors_back_with_
         let before = cluster.peer(lost).status();
         cluster.kill(lost);
         cluster.replace(lost).await.unwrap();
-        let replaced = |e: &Event| matches!(e, Event::PeerReplaced { fresh_disk: true, .. });
+        let replaced = |e: &Event| matches!(e, Event::PeerReplaced { fresh_disk: true, silent_ms: 1.., .. });
         event(&mut events, replaced).await;
         for (name, n) in names.iter().zip(&mut sums) {
             assert_eq!(sum(&cluster, from, name).await, *n, "round {round}");

@@ -240,7 +240,7 @@ impl Granter {
                 continue;
             }
             reign.flights.begin(node, Flight::MarkDown);
-            let silent = now.since(reign.heard(node).map_or(reign.since, |heard| heard.at));
+            let silent = reign.silent(node, now);
             let (node, incarnation, term) = (node.clone(), member.incarnation, reign.term);
             effects.push(Effect::Lapsed { node, incarnation, term, silent });
         }
@@ -297,11 +297,21 @@ impl Granter {
     pub fn heard(&self, node: &NodeId) -> Option<Heard> {
         self.reign.as_ref().and_then(|reign| reign.heard(node))
     }
+
+    /// For how long at least the current incarnation of `node` has been silent: of what was before its own reign this
+    /// leader knows nothing.
+    pub fn silent(&self, node: &NodeId, now: Mono) -> Duration {
+        self.reign.as_ref().map_or(Duration::ZERO, |reign| reign.silent(node, now))
+    }
 }
 
 impl Reign {
     fn heard(&self, node: &NodeId) -> Option<Heard> {
         self.seen.get(node).and_then(|seen| seen.heard)
+    }
+
+    fn silent(&self, node: &NodeId, now: Mono) -> Duration {
+        now.since(self.heard(node).map_or(self.since, |heard| heard.at))
     }
 
     /// From here on the current incarnation of `node` certainly holds no lease, and has had its
