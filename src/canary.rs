@@ -44,6 +44,7 @@ mistakes! {
     JointNeverFinished,
     GateIgnored,
     RetriedAfterUnknown,
+    NameFreedEarly,
 }
 
 #[cfg(feature = "canary")]

@@ -70,7 +70,7 @@ impl Saver for Saves {
         let Some(shared) = self.0.upgrade() else { return };
         let line = shared.state(|s| s.actors.get(actor).filter(|a| a.epoch == epoch).map(|a| a.life));
         if let Some(life) = line.flatten() {
-            let command = Command::Stop { actor: actor.clone(), life };
+            let command = Command::Stop { actor: actor.clone(), life, by: shared.incarnation() };
             shared.clone().spawn(async move { shared.propose_until_moot(command).await });
         }
     }
@@ -96,7 +96,7 @@ impl Shared {
     }
 
     /// Proposes what the state makes moot by itself in the end: a retired peer's wish, a stopped actor's.
-    async fn propose_until_moot(&self, command: Command) {
+    pub(crate) async fn propose_until_moot(&self, command: Command) {
         while !self.is_stopped() && !self.phase.borrow().is_over() {
             if self.propose(command.clone(), SAVE_DEADLINE).await.is_ok() {
                 return;

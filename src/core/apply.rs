@@ -44,7 +44,7 @@ impl State {
             Command::Create { by, items } => self.create(at, by, items, changes),
             Command::Commit { by, items } => self.commit(by, items, changes),
             Command::Restart { by, actor, epoch } => self.restart(at, by, actor, epoch, changes),
-            Command::Stop { actor, life } => self.stop(actor, life, changes),
+            Command::Stop { actor, life, by } => self.stop(actor, life, by, changes),
             Command::AddHolders { items, repair } => self.add_holders(at, items, repair, changes),
             Command::DropHolders { items } => self.drop_holders(items, changes),
         };
@@ -128,7 +128,8 @@ impl State {
 
     /// Hands a node's actors to its new process, in the same step that retires the old one.
     fn rehome(&mut self, node: &NodeId, host: Incarnation, epoch: Epoch, changes: &mut Changes) {
-        self.drop_unborn(node, changes);
+        // Nobody was told of the ones, nobody waits for the others.
+        self.drop_actors(changes, |a| a.home == *node && (a.is_unborn() || a.stopping));
         for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.home == *node) {
             actor.host = Some(host);
             actor.epoch = epoch;
@@ -136,14 +137,13 @@ impl State {
         }
     }
 
-    /// An actor without a checkpoint was never acknowledged to exist, and nobody else can write one.
-    fn drop_unborn(&mut self, home: &NodeId, changes: &mut Changes) {
+    fn drop_actors(&mut self, changes: &mut Changes, which: impl Fn(&Actor) -> bool) {
         self.actors.retain(|id, a| {
-            let unborn = a.home == *home && a.checkpoint.is_none();
-            if unborn {
+            let dropped = which(a);
+            if dropped {
                 changes.actors.insert(id.clone());
             }
-            !unborn
+            !dropped
         });
     }
 
@@ -174,6 +174,8 @@ impl State {
             member.standing = to;
             if let Event::PeerDown { silent_ms, .. } = &event {
                 member.silent_ms = *silent_ms;
+                // It runs nothing before it has applied that it is up again, and so this.
+                self.drop_actors(changes, |a| a.stopping && a.host == Some(incarnation));
             }
             changes.members = true;
             changes.events.push(event);
@@ -193,7 +195,7 @@ impl State {
             member.standing = Status::Left;
             changes.members = true;
             changes.events.push(Event::PeerLeft { node: node.clone() });
-            self.drop_unborn(node, changes);
+            self.drop_actors(changes, |a| a.host == Some(incarnation) && (a.is_unborn() || a.stopping));
             for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.host == Some(incarnation)) {
                 actor.host = None;
                 changes.actors.insert(id.clone());
@@ -231,6 +233,7 @@ impl State {
                         nonce,
                         checkpoint: None,
                         lost: false,
+                        stopping: false,
                     };
                     self.actors.insert(actor, line);
                     Ok(epoch)
@@ -291,11 +294,20 @@ impl State {
         Ok(Response::Done)
     }
 
-    fn stop(&mut self, id: ActorId, life: u64, changes: &mut Changes) -> Result<Response, Refused> {
-        if self.actors.get(&id).is_none_or(|a| a.life != life) {
-            return Err(Refused::NoSuchActor);
+    fn stop(
+        &mut self,
+        id: ActorId,
+        life: u64,
+        by: Option<Incarnation>,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let is_up = |host| self.member_of(host).is_some_and(|(_, m)| m.standing == Status::Up);
+        let actor = self.actors.get(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+        let may_run = !actor.is_unborn() && actor.host != by && actor.host.is_some_and(is_up);
+        match self.actors.get_mut(&id).filter(|_| may_run && !made(Mistake::NameFreedEarly)) {
+            Some(actor) => actor.stopping = true,
+            None => drop(self.actors.remove(&id)),
         }
-        self.actors.remove(&id);
         changes.actors.insert(id);
         Ok(Response::Done)
     }
@@ -376,6 +388,12 @@ fn commit_one(
 }
 
 impl Actor {
+    /// Whether it has no checkpoint: it was never acknowledged to exist, runs nowhere, and none but its home can
+    /// write one.
+    fn is_unborn(&self) -> bool {
+        self.checkpoint.is_none()
+    }
+
     fn holders_mut(&mut self) -> Option<&mut BTreeSet<RaftId>> {
         self.checkpoint.as_mut().map(|(_, c)| &mut c.holders)
     }

@@ -134,7 +134,8 @@ impl Author {
             70..74 => {
                 let actor = self.actor();
                 let life = self.near(state.actors.get(&actor).map(|a| a.life), at);
-                Command::Stop { actor, life }
+                let by = self.rng.chance(50).then(|| self.by(state, &actor, at));
+                Command::Stop { actor, life, by }
             }
             74..88 => {
                 let items = (0..=self.rng.below(2)).map(|_| self.held(state, at)).collect();

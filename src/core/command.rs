@@ -26,8 +26,9 @@ pub enum Command {
     Commit { by: Incarnation, items: Vec<Commit> },
     /// An actor whose handler panicked goes back to its checkpoint, under a new epoch.
     Restart { by: Incarnation, actor: ActorId, epoch: Epoch },
-    /// An actor ends. `life` guards against ending a namesake that was created since.
-    Stop { actor: ActorId, life: u64 },
+    /// An actor ends. `life` guards against ending a namesake that was created since. Its name is free once it surely
+    /// runs nowhere: when its host says so, which is `by` then, or holds no lease any more.
+    Stop { actor: ActorId, life: u64, by: Option<Incarnation> },
     /// Disks that hold valid copies of committed checkpoints.
     AddHolders { items: Vec<Held>, repair: bool },
     /// Disks that answered that they hold no valid copy.

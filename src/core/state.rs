@@ -47,6 +47,8 @@ pub struct Actor {
     pub checkpoint: Option<(Epoch, Checkpoint)>,
     /// Whether no copy of that checkpoint is left.
     pub lost: bool,
+    /// Whether it is to end, and its host may not know that yet.
+    pub stopping: bool,
 }
 
 impl State {

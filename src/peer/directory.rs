@@ -81,14 +81,12 @@ impl Peer {
         }
     }
 
-    /// Ends an actor, wherever it is. Its state is dropped; messages that wait are not executed.
-    ///
-    /// A host that is behind may go on running it until it hears of this, or until its lease ends: for less than
-    /// one lease. Nothing that it does then becomes durable, but another actor created under the name
-    /// meanwhile, on another node, runs at the same time.
+    /// Ends an actor, wherever it is. Its state is dropped; messages that wait are not executed. When this returns
+    /// it runs nowhere, and its name is free: its host has confirmed that, or holds no lease any more.
     ///
     /// # Errors
-    /// [`Reason::NoSuchActor`], or that the cluster could not decide.
+    /// [`Reason::NoSuchActor`]; or that the cluster could not decide in time, or its host neither confirmed it nor
+    /// lost its lease by then: it ends a little later. Trying again is safe.
     pub async fn stop<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
         let end = Instant::now() + DEFAULT_CALL_DEADLINE;
         let life = || self.shared.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
@@ -98,11 +96,11 @@ impl Peer {
             found = Some(life().ok_or(CallError::not_executed(Reason::NoSuchActor))?);
         }
         while let Some(life_found) = found {
-            let command = Command::Stop { actor: actor.id().clone(), life: life_found };
+            let command = Command::Stop { actor: actor.id().clone(), life: life_found, by: None };
             let left = end.saturating_duration_since(Instant::now());
             match self.shared.propose(command, left).await.map_err(undecided)? {
                 Response::Refused(Refused::NoSuchActor) => {}
-                _ => break,
+                _ => return self.shared.ended(actor.id(), life_found, end).await,
             }
             // That life had ended already, maybe before this call began: this peer may be behind.
             self.shared.catch_up(end).await.map_err(undecided_read)?;
@@ -147,6 +145,20 @@ impl Shared {
             }
             self.wait_for_change(self.timing.heartbeat).await;
         }
+    }
+
+    /// Waits until a life of an actor is over for good.
+    async fn ended(&self, actor: &ActorId, life: u64, end: Instant) -> Result<(), CallError> {
+        let goes_on = || self.state(|s| s.actors.get(actor).is_some_and(|a| a.life == life));
+        while goes_on() == Some(true) {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let why = "it is to end, and its host has not confirmed it yet";
+                return Err(CallError::unknown(Reason::Unavailable(why.into())));
+            }
+            self.wait_for_change(left).await;
+        }
+        Ok(())
     }
 
     fn pick_home(&self, actor: &ActorId, placement: &Placement) -> Option<NodeId> {

@@ -7,8 +7,9 @@ use super::shared::{Shared, lock, millis};
 use crate::actor::{Start, StartError};
 use crate::checkpoint::{Envelope, FetchError};
 use crate::clock::Mono;
-use crate::core::command::Checkpoint;
+use crate::core::command::{Checkpoint, Command};
 use crate::core::event::Event;
+use crate::core::state::Actor;
 use crate::id::{ActorId, Epoch};
 use crate::limits::RESTORE_RETRY;
 
@@ -37,8 +38,23 @@ impl Shared {
                     self.begin_restore(id.clone(), a.epoch);
                 }
                 None if self.is_lost_here(id) => {}
-                None => host.stop(id, Epoch(u64::MAX)),
+                None => {
+                    host.stop(id, Epoch(u64::MAX));
+                    self.confirm_stop(id);
+                }
             }
+        }
+    }
+
+    /// Frees the name of an actor that is to end, now that it does not run here any more.
+    fn confirm_stop(self: &Arc<Self>, id: &ActorId) {
+        let Some(me) = self.incarnation() else { return };
+        let is_it = |a: &&Actor| a.stopping && a.host == Some(me);
+        let life = self.state(|s| s.actors.get(id).filter(is_it).map(|a| a.life)).flatten();
+        if let Some(life) = life {
+            let shared = self.clone();
+            let command = Command::Stop { actor: id.clone(), life, by: Some(me) };
+            self.spawn(async move { shared.propose_until_moot(command).await });
         }
     }
 
@@ -51,7 +67,7 @@ impl Shared {
     fn assigned(&self, id: &ActorId) -> Option<Assigned> {
         let me = self.incarnation()?;
         self.state(|s| {
-            let actor = s.actors.get(id).filter(|a| a.host == Some(me) && !a.lost)?;
+            let actor = s.actors.get(id).filter(|a| a.host == Some(me) && !a.lost && !a.stopping)?;
             let (written, checkpoint) = actor.checkpoint.clone()?;
             let silent_ms = s.members.get(&self.node).map_or(0, |m| m.silent_ms);
             let silent_ms = if actor.epoch.0 == me.0 { silent_ms } else { 0 };
@@ -63,7 +79,7 @@ impl Shared {
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
     fn is_lost_here(&self, id: &ActorId) -> bool {
         let me = self.incarnation();
-        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && a.host == me)).unwrap_or(false)
+        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && !a.stopping && a.host == me)).unwrap_or(false)
     }
 
     fn begin_restore(self: &Arc<Self>, id: ActorId, epoch: Epoch) {

@@ -178,7 +178,8 @@ impl Shared {
                 let disk = speaker.and_then(disk_of);
                 !repair && items.iter().all(|h| Some(h.holder) == disk)
             }
-            Command::Stop { .. } | Command::DropHolders { .. } => true,
+            Command::Stop { by, .. } => by.is_none_or(own),
+            Command::DropHolders { .. } => true,
             Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
                 false
             }

@@ -26,9 +26,14 @@ impl Cluster {
             return world.process(who).retire();
         }
         let mut runs = process.runs.clone();
+        let mut ended = vec![];
         for (id, nr) in self.actors.iter().zip(0..) {
             let line = table.state.actors.get(id).filter(|actor| actor.host == Some(place.incarnation));
             match line.map(|actor| (actor, actor.checkpoint.as_ref())) {
+                Some((actor, _)) if actor.stopping => {
+                    runs.remove(&nr);
+                    ended.push(Wish::Stop { actor: nr, life: actor.life, by: Some(place.incarnation) });
+                }
                 Some((actor, _)) if actor.lost => {}
                 Some((actor, Some((_, checkpoint)))) => {
                     let activation = table.activations.get(&nr).copied().unwrap_or(0);
@@ -54,6 +59,9 @@ impl Cluster {
         let process = world.process(who);
         process.runs = runs;
         process.step_lease(PeerInput::Applied { index });
+        for wish in ended {
+            world.send(Message::Wish(wish));
+        }
     }
 
     fn others(&self, state: &State, node: Nr) -> Vec<Candidate> {
@@ -181,7 +189,7 @@ impl Cluster {
         let life = world.applied(process)?.state.actors.get(&self.actors[usize::from(actor)])?.life;
         let mut next = world.clone();
         next.left.recreations = next.left.recreations.checked_sub(1)?;
-        next.send(Message::Wish(Wish::Stop { actor, life }));
+        next.send(Message::Wish(Wish::Stop { actor, life, by: None }));
         next.send(Message::Wish(Wish::Create { by, actor }));
         Some(next)
     }

@@ -23,9 +23,7 @@
 //!
 //! Not covered: calls and messages, what the disk loses in a power cut, bytes and digests, the transport,
 //! down policies and hand-backs (every actor waits for its home), progress of any kind, and whatever needs
-//! more of anything than the bounds allow. Actors that are ended and made anew elsewhere are in no scope: with
-//! `--recreations` the model finds that the old host, until it applies the end or its lease runs out, runs the
-//! old life of the actor beside the new one.
+//! more of anything than the bounds allow.
 //!
 //! The lease core's own model (`src/core/lease/model.rs`) samples long histories with finer time.
 

@@ -78,6 +78,20 @@ pub const SMALL: &[Scope] = &[
         },
         mistakes: &[Mistake::TooFewCopiesAccepted],
     },
+    Scope {
+        name: "created anew",
+        bounds: Bounds {
+            actors: 1,
+            probes: 1,
+            beats: 2,
+            lags: 1,
+            saves: 1,
+            recreations: 1,
+            wishes: 4,
+            ..NONE
+        },
+        mistakes: &[Mistake::NameFreedEarly],
+    },
 ];
 
 /// Minutes, and millions of states.
@@ -149,6 +163,21 @@ pub const LARGE: &[Scope] = &[
             saves: 1,
             wishes: 2,
             repairs: 1,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // An actor that is ended and made anew elsewhere, while its host is behind, or down.
+    Scope {
+        name: "created anew",
+        bounds: Bounds {
+            actors: 1,
+            ticks: 4,
+            probes: 2,
+            beats: 1,
+            lags: 1,
+            recreations: 1,
+            wishes: 3,
             ..NONE
         },
         mistakes: &[],

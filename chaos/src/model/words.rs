@@ -51,6 +51,7 @@ pub enum Wish {
     Stop {
         actor: Nr,
         life: u64,
+        by: Option<Incarnation>,
     },
     Hold {
         actor: Nr,

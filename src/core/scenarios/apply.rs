@@ -84,7 +84,9 @@ impl World {
                 Command::Restart { by: Incarnation(number(by)), actor: id(actor), epoch }
             }
             ["stop", actor, options @ ..] => {
-                Command::Stop { actor: id(actor), life: Options::of(options).need("life") }
+                let options = Options::of(options);
+                let by = options.get("by").map(Incarnation);
+                Command::Stop { actor: id(actor), life: options.need("life"), by }
             }
             ["holds", actor, options @ ..] => {
                 Command::AddHolders { items: vec![held(actor, &Options::of(options))], repair: false }
@@ -147,7 +149,8 @@ impl World {
                     format!("checkpoint {epoch}.{} on [{}]", c.seq, disks.join(" "))
                 }
             };
-            writeln!(out, "   {actor} {at}, {kept}{}", if a.lost { ", lost" } else { "" }).unwrap();
+            let lost = if a.lost { ", lost" } else { "" };
+            writeln!(out, "   {actor} {at}, {kept}{lost}{}", if a.stopping { ", stopping" } else { "" }).unwrap();
         }
         out
     }
