@@ -6,45 +6,39 @@
 #[cfg(feature = "canary")]
 use std::cell::Cell;
 
-macro_rules! mistakes {
-    ($($name:ident),* $(,)?) => {
-        /// A mistake that somebody could have made here.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        #[allow(missing_docs, reason = "each name says what is done wrong")]
-        pub enum Mistake {
-            $($name),*
-        }
+use crate::variants::variants;
 
-        #[cfg(feature = "canary")]
-        impl Mistake {
-            /// All of them.
-            pub const ALL: &[Self] = &[$(Self::$name),*];
-        }
-    };
-}
+variants! {
+    /// A mistake that somebody could have made here.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    #[allow(missing_docs, reason = "each name says what is done wrong")]
+    pub enum Mistake {
+        DiskIdReused,
+        NoWaitAfterElection,
+        LeaseFromReceipt,
+        StaleLeaderGrants,
+        AnswerCreditedToNewerProbe,
+        GrantedDuringMarkDown,
+        GrantBeforeItsIndexIsApplied,
+        AdmittedBeforeCommit,
+        EpochUnchecked,
+        CopiesNotDurable,
+        TooFewCopiesAccepted,
+        RestartUnderSameEpoch,
+        AppendNotSynced,
+        VoteNotSynced,
+        RetiredAccepted,
+        RepliesReleasedEarly,
+        DigestNotVerified,
+        JointNeverFinished,
+        GateIgnored,
+        RetriedAfterUnknown,
+        NameFreedEarly,
+    }
 
-mistakes! {
-    DiskIdReused,
-    NoWaitAfterElection,
-    LeaseFromReceipt,
-    StaleLeaderGrants,
-    AnswerCreditedToNewerProbe,
-    GrantedDuringMarkDown,
-    GrantBeforeItsIndexIsApplied,
-    AdmittedBeforeCommit,
-    EpochUnchecked,
-    CopiesNotDurable,
-    TooFewCopiesAccepted,
-    RestartUnderSameEpoch,
-    AppendNotSynced,
-    VoteNotSynced,
-    RetiredAccepted,
-    RepliesReleasedEarly,
-    DigestNotVerified,
-    JointNeverFinished,
-    GateIgnored,
-    RetriedAfterUnknown,
-    NameFreedEarly,
+    /// All of them.
+    #[cfg(feature = "canary")]
+    pub const ALL;
 }
 
 #[cfg(feature = "canary")]

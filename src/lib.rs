@@ -71,6 +71,7 @@ mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod transport;
+mod variants;
 mod wire;
 
 pub use core::event::Event;

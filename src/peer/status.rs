@@ -1,6 +1,6 @@
 //! What a user can see of a peer and, through it, of the cluster.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::CONDITION_POLL;
 
 /// Where a process is on its way through the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PhaseStatus {
     /// Looking for a leader that lets it in.
@@ -29,7 +29,7 @@ pub enum PhaseStatus {
 }
 
 /// A snapshot of what one peer knows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// This peer's node id.
     pub node: NodeId,
@@ -68,7 +68,7 @@ pub struct Status {
 }
 
 /// One member, as the directory has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberStatus {
     /// Its newest process.
     pub incarnation: Incarnation,
@@ -85,7 +85,7 @@ pub struct MemberStatus {
 }
 
 /// One actor's line in the directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ActorStatus {
     /// Its name.
     pub id: ActorId,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use standin::actor::ActorRef;
 use standin::id::NodeId;
 use standin::identity::Identity;
-use standin::{CallError, Peer, PhaseStatus, Placement, Reason, Standing};
+use standin::{CallError, Peer, Placement, Reason};
 use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock::{self, DriftClock};
-use super::words::{Answer, MAX_LINE, Member, Order, Phase, Role, Said, Sight, Want};
+use super::words::{Answer, MAX_LINE, Order, Role, Said, Sight, Want};
 use crate::work::{Ledger, Register, entries, perform, probe, register};
 use crate::{canary, fate};
 
@@ -127,7 +127,7 @@ async fn answer(peer: &Peer, clock: &DriftClock, want: Want) -> Answer {
         Want::Entries { actor, deadline_ms } => {
             Answer::Entries(entries(peer, &format!("l{actor}"), Duration::from_millis(deadline_ms)).await)
         }
-        Want::Look => Answer::Sight(Box::new(look(peer))),
+        Want::Look => Answer::Sight(Box::new(Sight { status: peer.status(), wall_clock_s: wall_clock_s() })),
         Want::Drift(ppm) => {
             clock.drift(ppm);
             Answer::Done(Ok(()))
@@ -159,36 +159,6 @@ async fn stop(peer: &Peer, actor: u32) -> Done {
     };
     done(peer.stop(&register).await)?;
     done(peer.stop(&ledger).await)
-}
-
-fn look(peer: &Peer) -> Sight {
-    let status = peer.status();
-    let members = status.members.into_iter().map(|(node, m)| {
-        let up = m.standing == Standing::Up;
-        (node, Member { incarnation: m.incarnation, addr: m.addr, up, votes: m.votes })
-    });
-    Sight {
-        phase: match status.phase {
-            PhaseStatus::Joining => Phase::Joining,
-            PhaseStatus::Member => Phase::Member,
-            PhaseStatus::Retired => Phase::Retired,
-            PhaseStatus::Stopped => Phase::Stopped,
-            PhaseStatus::Failed(why) => Phase::Failed(why),
-        },
-        incarnation: status.incarnation,
-        raft_id: status.raft_id,
-        holds_lease: status.holds_lease,
-        leader: status.leader,
-        leads: status.leads,
-        applied: status.applied,
-        joint: status.joint,
-        members: members.collect(),
-        actors: status.actors,
-        hosted: status.actors_hosted,
-        lost: status.actors_lost,
-        short_of_copies: status.short_of_copies,
-        wall_clock_s: wall_clock_s(),
-    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "to show that it has jumped; nothing depends on it")]

@@ -111,7 +111,7 @@ impl Fleet {
     /// The newest process of a node that any running peer knows of.
     pub fn newest_process(&self, at: usize) -> Option<Incarnation> {
         let node = &self.seats[at].node;
-        self.sights().filter_map(|sight| sight.members.get(node).map(|m| m.incarnation)).max()
+        self.sights().filter_map(|sight| sight.incarnation_of(node)).max()
     }
 
     /// Starts a process on the disk that there is; at the address that the node had, or at another.
@@ -219,8 +219,8 @@ impl Fleet {
 
     /// Whether a process lost its place for good, as far as any running peer knows.
     pub fn is_superseded(&self, process: &Process) -> bool {
-        let newest = self.sights().filter_map(|s| s.members.get(&process.name().node).map(|m| m.incarnation));
-        let mine = process.sight().and_then(|sight| sight.incarnation);
+        let newest = self.sights().filter_map(|sight| sight.incarnation_of(&process.name().node));
+        let mine = process.sight().and_then(|sight| sight.status.incarnation);
         mine.is_some() && newest.max() > mine
     }
 

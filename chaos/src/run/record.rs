@@ -221,13 +221,13 @@ impl Recorder {
     pub fn registered(&self, process: &Process, sight: &Sight) {
         let mut registry = lock(&self.0.registry);
         let (name, dir) = (process.name(), process.dir());
-        if let Some(disk) = sight.raft_id {
+        if let Some(disk) = sight.status.raft_id {
             let first = registry.disks.entry(disk).or_insert_with(|| dir.clone());
             if first != dir {
                 self.violated("a_disk_id_is_of_one_disk", format!("{disk}: {first:?} and {dir:?}"));
             }
         }
-        if let Some(incarnation) = sight.incarnation {
+        if let Some(incarnation) = sight.status.incarnation {
             let number = name.number;
             let first = *registry.processes.entry((name.node.clone(), incarnation)).or_insert(number);
             if first != number {

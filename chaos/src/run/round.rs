@@ -1,6 +1,7 @@
 //! One round: new actors, clients and faults; then a healed majority, everybody, and the judgement.
 
 use serde_json::json;
+use standin::PhaseStatus;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -8,7 +9,7 @@ use super::clock;
 use super::process::Process;
 use super::schedule::Round;
 use super::stage::Stage;
-use super::words::{Answer, Phase, Sight, Want};
+use super::words::{Answer, Sight, Want};
 use crate::plan::Back;
 use crate::sim::Violation;
 use crate::work::{Clients, Found, History, Ticks, Work, judge};
@@ -181,10 +182,10 @@ impl Stage {
 
     /// Who votes, as the running peer says that has applied most; everybody, if none runs.
     fn voters(&self) -> Vec<usize> {
-        let newest = self.fleet.sights().max_by_key(|sight| sight.applied);
+        let newest = self.fleet.sights().max_by_key(|sight| sight.status.applied);
         let votes = |at: &usize| {
             let node = &self.fleet.seats[*at].node;
-            newest.as_ref().is_none_or(|sight| sight.members.get(node).is_some_and(|m| m.votes))
+            newest.as_ref().is_none_or(|sight| sight.status.members.get(node).is_some_and(|m| m.votes))
         };
         (0..self.fleet.size()).filter(votes).collect()
     }
@@ -216,12 +217,12 @@ impl Stage {
                     ailment = Some(format!("{} says nothing", process.name().node));
                     break;
                 };
-                let own = sight.members.get(&process.name().node).map(|m| m.incarnation);
-                let why = if own != sight.incarnation {
+                let own = sight.incarnation_of(&process.name().node);
+                let why = if own != sight.status.incarnation {
                     Some("is not its node's newest process".into())
                 } else if !self.all_pass_the_relay(&sight) {
                     Some("was told to go around the relay".into())
-                } else if first.as_ref().is_some_and(|first| first.members != sight.members) {
+                } else if first.as_ref().is_some_and(|first| first.status.members != sight.status.members) {
                     Some("sees other members than others do".into())
                 } else {
                     sight.ailment()
@@ -244,7 +245,8 @@ impl Stage {
 
     /// Whether everybody is to be found where the relay is: faults of links would strike nobody otherwise.
     fn all_pass_the_relay(&self, sight: &Sight) -> bool {
-        let front = |at: usize| (self.fleet.front_of(at), sight.members.get(&self.fleet.seats[at].node));
+        let front =
+            |at: usize| (self.fleet.front_of(at), sight.status.members.get(&self.fleet.seats[at].node));
         (0..self.fleet.size()).map(front).all(|(front, member)| front == member.map(|m| m.addr))
     }
 
@@ -257,7 +259,8 @@ impl Stage {
             loop {
                 let sight = ghost.look().await;
                 // It may have failed before.
-                if matches!(&sight, Some(Sight { phase: Phase::Retired | Phase::Failed(_), .. })) {
+                let phase = sight.as_ref().map(|sight| &sight.status.phase);
+                if matches!(phase, Some(PhaseStatus::Retired | PhaseStatus::Failed(_))) {
                     break;
                 }
                 if Instant::now() >= end {

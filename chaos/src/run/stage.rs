@@ -1,6 +1,7 @@
 //! What is wrong with the machines at the moment, and what is to be done when.
 
 use serde_json::json;
+use standin::PhaseStatus;
 use standin::testing::Prng;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use super::process::Process;
 use super::record::Recorder;
 use super::relay::{Link, Relay};
 use super::schedule::{Round, Strike};
-use super::words::Phase;
+use super::words::Sight;
 use crate::plan::{Back, Who};
 use crate::sim::Violation;
 use crate::work::Desk;
@@ -142,7 +143,8 @@ impl Stage {
         let running = self.fleet.running();
         let any = |number: u32| running.get(number as usize % running.len().max(1)).copied();
         let leads = |at: &usize| {
-            self.fleet.seats[*at].process.as_ref().and_then(Process::sight).is_some_and(|sight| sight.leads)
+            let process = self.fleet.seats[*at].process.as_ref();
+            process.and_then(Process::sight).is_some_and(|sight| sight.status.leads)
         };
         match who {
             // Who has which copies is not seen from outside.
@@ -165,7 +167,7 @@ impl Stage {
     /// Whether a peer says that only an operator can help.
     pub fn is_broken(&self, at: usize) -> bool {
         let sight = self.fleet.seats[at].process.as_ref().and_then(Process::sight);
-        sight.is_some_and(|sight| !matches!(sight.phase, Phase::Joining | Phase::Member))
+        sight.is_some_and(|sight| !matches!(sight.status.phase, PhaseStatus::Joining | PhaseStatus::Member))
     }
 
     /// Puts a fault off that would take one disk too many, unless it was put off too often.
@@ -191,11 +193,10 @@ impl Stage {
     /// Whether some peer with a lease has seen since then that nothing is amiss: everybody is up and votes, and the
     /// processes on new disks are those that run on them now.
     fn all_was_well_since(&self, moment: Instant) -> bool {
-        let in_place = |sight: &super::words::Sight| {
+        let in_place = |sight: &Sight| {
             self.fleet.seats.iter().filter(|seat| seat.wiped.is_some()).all(|seat| {
-                let own =
-                    seat.process.as_ref().and_then(|p| p.sight_since(moment)).and_then(|s| s.incarnation);
-                own.is_some() && own == sight.members.get(&seat.node).map(|m| m.incarnation)
+                let own = seat.process.as_ref().and_then(|p| p.sight_since(moment)?.status.incarnation);
+                own.is_some() && own == sight.incarnation_of(&seat.node)
             })
         };
         let sights = self.fleet.processes().filter_map(|process| process.sight_since(moment));

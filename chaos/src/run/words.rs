@@ -1,9 +1,8 @@
 //! What a run and its peers' processes say to each other: one JSON value a line.
 
 use serde::{Deserialize, Serialize};
-use standin::Event;
-use standin::id::{Incarnation, NodeId, RaftId};
-use std::collections::BTreeMap;
+use standin::id::{Incarnation, NodeId};
+use standin::{Event, PhaseStatus, Standing, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -76,62 +75,38 @@ pub enum Answer {
 }
 
 /// What a peer sees of the cluster and of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sight {
-    pub phase: Phase,
-    pub incarnation: Option<Incarnation>,
-    pub raft_id: Option<RaftId>,
-    pub holds_lease: bool,
-    pub leader: Option<NodeId>,
-    pub leads: bool,
-    pub applied: u64,
-    pub joint: bool,
-    pub members: BTreeMap<NodeId, Member>,
-    pub actors: usize,
-    pub hosted: usize,
-    pub lost: usize,
-    pub short_of_copies: usize,
+    pub status: Status,
     /// The wall clock, in seconds since 1970.
     pub wall_clock_s: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
-    Joining,
-    Member,
-    Retired,
-    Stopped,
-    Failed(String),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    pub incarnation: Incarnation,
-    /// Where others find it.
-    pub addr: SocketAddr,
-    pub up: bool,
-    pub votes: bool,
-}
-
 impl Sight {
+    /// A node's newest process.
+    pub fn incarnation_of(&self, node: &NodeId) -> Option<Incarnation> {
+        self.status.members.get(node).map(|m| m.incarnation)
+    }
+
     /// Why the cluster is not as it should be, as far as this peer sees.
     pub fn ailment(&self) -> Option<String> {
-        if self.phase != Phase::Member || !self.holds_lease || self.leader.is_none() {
+        let status = &self.status;
+        if status.phase != PhaseStatus::Member || !status.holds_lease || status.leader.is_none() {
             return Some("is no member with a lease and a leader".into());
         }
-        if self.joint {
+        if status.joint {
             return Some("the voters are being changed".into());
         }
-        if let Some((node, _)) = self.members.iter().find(|(_, m)| !m.up || !m.votes) {
+        if let Some((node, _)) = status.members.iter().find(|(_, m)| m.standing != Standing::Up || !m.votes) {
             return Some(format!("{node} is not up, or does not vote"));
         }
-        if self.lost > 0 {
-            return Some(format!("{} actors are lost", self.lost));
+        if status.actors_lost > 0 {
+            return Some(format!("{} actors are lost", status.actors_lost));
         }
-        if self.hosted < self.actors {
-            return Some(format!("of {} actors only {} run", self.actors, self.hosted));
+        if status.actors_hosted < status.actors {
+            return Some(format!("of {} actors only {} run", status.actors, status.actors_hosted));
         }
-        (self.short_of_copies > 0)
-            .then(|| format!("{} checkpoints are short of copies", self.short_of_copies))
+        (status.short_of_copies > 0)
+            .then(|| format!("{} checkpoints are short of copies", status.short_of_copies))
     }
 }

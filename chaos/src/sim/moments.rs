@@ -6,9 +6,8 @@ use standin::store::{Moment, WriteKind};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::Violation;
 use super::stage::{Act, Stage};
-use crate::plan::{Back, Fault, Situation, Who};
+use crate::plan::{Back, Fault, Situation, Way, Who};
 
 /// How often it is looked whether the moment has come, in milliseconds.
 const GLANCE_MS: u64 = 2;
@@ -48,19 +47,16 @@ impl Stage {
         self.later(GLANCE_MS, Act::Watch(ambush));
     }
 
-    pub(super) async fn watch(&mut self, ambush: Ambush) -> Result<(), Violation> {
+    pub(super) async fn watch(&mut self, ambush: Ambush) {
         if !self.is_in(ambush.situation, ambush.leader) {
             if Instant::now() < ambush.until {
                 self.later(GLANCE_MS, Act::Watch(ambush));
             }
-            return Ok(());
+            return;
         }
         match ambush.then {
             Then::Strike(fault) => self.begin(fault).await,
-            Then::Usurp(at, for_ms) => {
-                self.usurp(at, crate::plan::Way::Both, for_ms).await;
-                Ok(())
-            }
+            Then::Usurp(at, for_ms) => self.usurp(at, Way::Both, for_ms).await,
         }
     }
 

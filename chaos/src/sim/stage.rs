@@ -246,7 +246,7 @@ impl Stage {
                     let number = self.agenda.pop().map(|Reverse((_, number))| number).unwrap_or_default();
                     if let Some(act) = self.acts.remove(&number) {
                         self.notes.begins(number);
-                        self.act(act).await?;
+                        self.act(act).await;
                         self.notes.done(number);
                     }
                 }

@@ -4,14 +4,13 @@ use standin::testing::{Prng, Weather};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::Violation;
 use super::stage::{Act, Stage};
 use crate::plan::{Back, Fault, Way, Who};
 
 impl Stage {
-    pub(super) async fn act(&mut self, act: Act) -> Result<(), Violation> {
+    pub(super) async fn act(&mut self, act: Act) {
         match act {
-            Act::Begin(fault) => return self.begin(fault).await,
+            Act::Begin(fault) => self.begin(fault).await,
             Act::Return(at, back) => self.bring_back(at, back).await,
             Act::Thaw(at) => {
                 if self.running[at] {
@@ -25,7 +24,7 @@ impl Stage {
                 links.iter().for_each(|(from, to)| self.one_way(*from, *to, false));
             }
             Act::HearHost(host) => self.hear_host(host),
-            Act::Watch(ambush) => return self.watch(ambush).await,
+            Act::Watch(ambush) => self.watch(ambush).await,
             Act::Look(at) => self.replace_if_broken(at).await,
             Act::Flow(at) => {
                 if self.running[at] {
@@ -45,7 +44,6 @@ impl Stage {
                 }
             }
         }
-        Ok(())
     }
 
     /// Who that is now; nobody, if such a one does not run.
@@ -76,24 +74,26 @@ impl Stage {
         Some(self.cluster.index(node)).filter(|at| self.running[*at])
     }
 
-    pub(super) async fn begin(&mut self, fault: Fault) -> Result<(), Violation> {
+    pub(super) async fn begin(&mut self, fault: Fault) {
         self.struck += 1;
         self.notes.struck(self.struck, &fault);
         self.trace.say(format_args!("{fault:?}"));
+        self.strike(fault).await;
+    }
+
+    /// None if nobody is there to be struck.
+    async fn strike(&mut self, fault: Fault) -> Option<()> {
         match fault {
-            Fault::Kill { who, away_ms, back } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.strike_dead(at, away_ms, back).await;
-            }
+            Fault::Kill { who, away_ms, back } => self.strike_dead(self.find(who)?, away_ms, back).await,
             Fault::Freeze { who, for_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
+                let at = self.find(who)?;
                 self.trace.say(format_args!("peer-{} freezes", at + 1));
                 self.notes.froze(at);
                 self.cluster.process(at).freeze();
                 self.later(for_ms, Act::Thaw(at));
             }
             Fault::Isolate { who, way, for_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
+                let at = self.find(who)?;
                 self.cut_off(at, way);
                 self.later(for_ms, Act::Hear(self.links_of(at)));
             }
@@ -128,13 +128,10 @@ impl Stage {
                     self.later(away_ms + more_ms, Act::Return(at, Back::Disk));
                 }
             }
-            Fault::Drift { who, ppm } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.cluster.clock(at).drift(ppm);
-            }
+            Fault::Drift { who, ppm } => self.cluster.clock(self.find(who)?).drift(ppm),
             Fault::Rot { who, actor } => self.rot(who, actor).await,
             Fault::BadDisk { who, full, away_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
+                let at = self.find(who)?;
                 let disk = self.world.disk(self.cluster.dir(at));
                 self.sick[at] = true;
                 if full {
@@ -144,39 +141,31 @@ impl Stage {
                 }
                 self.later(away_ms, Act::Restart(at));
             }
-            Fault::Usurp { who, way, for_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.usurp(at, way, for_ms).await;
-            }
+            Fault::Usurp { who, way, for_ms } => self.usurp(self.find(who)?, way, for_ms).await,
             Fault::Stall { who, for_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
+                let at = self.find(who)?;
                 self.trace.say(format_args!("peer-{}'s disk hangs", at + 1));
                 self.world.disk(self.cluster.dir(at)).set_stalled(true);
                 self.later(for_ms, Act::Flow(at));
             }
             Fault::CrashAt { who, write, moment, away_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.set_trap(at, write, moment, away_ms);
+                self.set_trap(self.find(who)?, write, moment, away_ms)
             }
             Fault::FlipBits { who, what, draw, away_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.flip_bits(at, what, draw, away_ms);
+                self.flip_bits(self.find(who)?, what, draw, away_ms)
             }
-            Fault::Stop { who, away_ms } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
-                self.stop(at, away_ms).await;
-            }
+            Fault::Stop { who, away_ms } => self.stop(self.find(who)?, away_ms).await,
             Fault::HandOver { to } => {
-                let (Some(from), Some(to)) = (self.leader(), self.find(Who::Peer(to))) else { return Ok(()) };
-                self.cluster.hand_over(from, to);
+                let (from, to) = (self.leader(), self.find(Who::Peer(to)));
+                self.cluster.hand_over(from?, to?);
             }
             Fault::Overthrow { who, to, for_ms } => self.overthrow(who, to, for_ms),
             Fault::When { situation, who, blow } => self.lie_in_wait(situation, blow.against(who)),
             Fault::Noise { who, draw } => {
-                let Some(at) = self.find(who) else { return Ok(()) };
+                let at = self.find(who)?;
                 self.noisy = true;
                 let mut noise = Prng::new(draw);
-                let Some(to) = self.cluster.peer(at).status().addr else { return Ok(()) };
+                let to = self.cluster.peer(at).status().addr?;
                 for _ in 0..20 {
                     let length = 1 + noise.below(1400);
                     let bytes = (0..length).map(|_| noise.any() as u8).collect();
@@ -184,6 +173,6 @@ impl Stage {
                 }
             }
         }
-        Ok(())
+        Some(())
     }
 }

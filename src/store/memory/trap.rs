@@ -6,44 +6,37 @@ use super::State;
 use super::image::Write;
 use crate::store::Slot;
 use crate::store::error::Failure;
+use crate::variants::variants;
 
-/// A kind of write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum WriteKind {
-    /// Entries of the Raft log.
-    Append,
-    /// A conflicting end of the Raft log is removed.
-    Truncate,
-    /// The old part of the Raft log is removed.
-    Purge,
-    /// The Raft vote.
-    Vote,
-    /// How far the log is committed.
-    Committed,
-    /// The switch to another snapshot.
-    Snapshot,
-    /// Copies of checkpoints.
-    Copies,
-    /// Old copies are removed.
-    DeleteCopies,
-    /// Whose disk this is.
-    Identity,
+variants! {
+    /// A kind of write.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    pub enum WriteKind {
+        /// Entries of the Raft log.
+        Append,
+        /// A conflicting end of the Raft log is removed.
+        Truncate,
+        /// The old part of the Raft log is removed.
+        Purge,
+        /// The Raft vote.
+        Vote,
+        /// How far the log is committed.
+        Committed,
+        /// The switch to another snapshot.
+        Snapshot,
+        /// Copies of checkpoints.
+        Copies,
+        /// Old copies are removed.
+        DeleteCopies,
+        /// Whose disk this is.
+        Identity,
+    }
+
+    /// All of them.
+    pub const ALL;
 }
 
 impl WriteKind {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Append,
-        Self::Truncate,
-        Self::Purge,
-        Self::Vote,
-        Self::Committed,
-        Self::Snapshot,
-        Self::Copies,
-        Self::DeleteCopies,
-        Self::Identity,
-    ];
-
     pub(super) fn of(write: &Write) -> Self {
         match write {
             Write::Slot(Slot::Vote, _) => Self::Vote,
@@ -59,22 +52,22 @@ impl WriteKind {
     }
 }
 
-/// How far a write has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Moment {
-    /// It is about to be made.
-    Before,
-    /// It is made, and not durable.
-    Made,
-    /// It is durable, and nobody was told.
-    Durable,
-    /// It is durable, and who asked for it was told this instant.
-    Told,
-}
+variants! {
+    /// How far a write has come.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+    pub enum Moment {
+        /// It is about to be made.
+        Before,
+        /// It is made, and not durable.
+        Made,
+        /// It is durable, and nobody was told.
+        Durable,
+        /// It is durable, and who asked for it was told this instant.
+        Told,
+    }
 
-impl Moment {
     /// All of them.
-    pub const ALL: &[Self] = &[Self::Before, Self::Made, Self::Durable, Self::Told];
+    pub const ALL;
 }
 
 /// What a dead process's writes end with.

@@ -4,13 +4,13 @@ use serde::Serialize;
 use standin::actor::{ActorRef, Kind};
 use standin::id::NodeId;
 use standin::identity::Identity;
-use standin::{CallError, Peer, PhaseStatus, Placement, Reason};
+use standin::{CallError, Peer, Placement, Reason};
 use std::fs::File;
 use std::io::{BufRead, Read as _, Write};
 
 use super::actors::{Keeper, Note, Read, Walk, keep_journal};
 use super::store::write_until_killed;
-use super::words::{Answer, Line, MARK, MAX_LINE, Member, Order, PeerRole, Role, Said, Sight, Want};
+use super::words::{Answer, MARK, MAX_LINE, Order, PeerRole, Role, Said, Sight, Want};
 use crate::support::logs;
 
 /// Set for a child; without it the "test" below does nothing.
@@ -123,35 +123,8 @@ async fn create(peer: &Peer, key: &str, home: NodeId) -> Result<(), CallError> {
 
 fn look(peer: &Peer) -> Sight {
     let status = peer.status();
-    let members = status.members.into_iter().map(|(node, m)| {
-        let up = serde_json::to_value(m.standing).is_ok_and(|v| v == "Up");
-        (node, Member { incarnation: m.incarnation, raft_id: m.raft_id, up, votes: m.votes })
-    });
-    let actors = peer.actors().into_iter().map(|a| {
-        let line = Line { host: a.host, epoch: a.epoch, checkpoint: a.checkpoint, lost: a.lost, id: a.id };
-        (line.id.key().to_owned(), line)
-    });
-    Sight {
-        phase: match status.phase {
-            PhaseStatus::Joining => "joining".into(),
-            PhaseStatus::Member => "member".into(),
-            PhaseStatus::Retired => "retired".into(),
-            PhaseStatus::Stopped => "stopped".into(),
-            PhaseStatus::Failed(why) => why,
-        },
-        incarnation: status.incarnation,
-        holds_lease: status.holds_lease,
-        leader: status.leader,
-        leads: status.leads,
-        applied: status.applied,
-        joint: status.joint,
-        members: members.collect(),
-        actors: actors.collect(),
-        actors_here: status.actors_here,
-        actors_hosted: status.actors_hosted,
-        short_of_copies: status.short_of_copies,
-        wall_clock: wall_clock(),
-    }
+    let actors = peer.actors().into_iter().map(|actor| (actor.id.key().to_owned(), actor)).collect();
+    Sight { status, actors, wall_clock: wall_clock() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "to show that it is off, and that nothing depends on it")]

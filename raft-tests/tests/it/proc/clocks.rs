@@ -42,7 +42,7 @@ async fn peers_whose_wall_clocks_are_hours_off_are_no_different() {
         assert!(Duration::from_millis(downtime_ms) < PATIENCE, "down for {downtime_ms} ms");
         load.stop().await;
         // Of three voters the next one may die only when this one votes.
-        let all_vote = |s: &Sight| !s.joint && s.members.values().all(|m| m.votes);
+        let all_vote = |s: &Sight| !s.status.joint && s.status.members.values().all(|m| m.votes);
         by.wait_closely("done with the voters", all_vote).await;
         assert_eq!(fleet.evidence.note(&by, &keys[victim], true, PATIENCE).await, Told::Durable);
     }

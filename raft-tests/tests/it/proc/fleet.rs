@@ -1,5 +1,6 @@
 //! A cluster of processes: each with a directory, a port and a certificate of its own.
 
+use standin::Standing;
 use standin::id::{NodeId, RaftId};
 use standin::identity::DevAuthority;
 use std::collections::BTreeMap;
@@ -125,7 +126,7 @@ impl Fleet {
         let running: Vec<_> = self.running().map(|(at, p)| (at, p.clone())).collect();
         for (at, process) in running {
             let sight = process.joined().await;
-            let Some(me) = sight.members.get(process.node()) else { continue };
+            let Some(me) = sight.status.members.get(process.node()) else { continue };
             let dir = self.dir(at);
             let first = self.disks.entry(me.raft_id).or_insert_with(|| dir.clone());
             assert_eq!(*first, dir, "{} was given to two disks", me.raft_id);
@@ -137,7 +138,7 @@ impl Fleet {
         let end = Instant::now() + PATIENCE;
         while Instant::now() < end {
             for (at, process) in self.running() {
-                if process.look().await.is_some_and(|sight| sight.leads && sight.holds_lease) {
+                if process.look().await.is_some_and(|sight| sight.status.leads && sight.status.holds_lease) {
                     return at;
                 }
             }
@@ -218,19 +219,21 @@ impl Fleet {
     /// Everything that must hold once nothing more happens: the invariants of ARCHITECTURE.md, from outside.
     pub async fn check(&mut self, strays: usize) {
         self.joined().await;
-        let sight = self.calm().await;
+        let Sight { status, actors, .. } = self.calm().await;
         for (_, process) in self.running() {
-            let own = process.wait("as far as the others", |s| s.members == sight.members).await;
+            let as_far = |s: &Sight| s.status.members == status.members;
+            let own = process.wait("as far as the others", as_far).await.status;
             // Invariant 2.
             let newest = own.members.get(process.node()).map(|m| m.incarnation);
             assert_eq!(own.incarnation, newest, "{} is not its node's newest process", process.node());
         }
-        let mut disks: Vec<_> = sight.members.values().map(|m| m.raft_id).collect();
+        let mut disks: Vec<_> = status.members.values().map(|m| m.raft_id).collect();
+        disks.sort_unstable();
         disks.dedup();
-        assert_eq!(disks.len(), sight.members.len(), "two members share a disk: {sight:?}");
+        assert_eq!(disks.len(), status.members.len(), "two members share a disk: {status:?}");
         // Invariants 6 and 9: fresh writes commit everywhere, and every earlier one is where it was promised.
         let (by, mut kept) = (self.other_than(usize::MAX), BTreeMap::new());
-        for key in sight.actors.keys() {
+        for key in actors.keys() {
             let fresh = self.evidence.note(&by, key, true, PATIENCE).await;
             assert_eq!(fresh, Told::Durable, "{key} takes no fresh write");
             kept.insert(key.clone(), read(&by, key).await);
@@ -240,11 +243,11 @@ impl Fleet {
 
     /// Waits until every actor runs and has its copies, every peer is up, and all voters are in place.
     pub async fn calm(&self) -> Sight {
-        let settled = |s: &Sight| {
-            s.members.values().all(|m| m.up && m.votes)
-                && !s.joint
-                && s.actors_hosted == s.actors.len()
-                && s.short_of_copies == 0
+        let settled = |Sight { status, .. }: &Sight| {
+            status.members.values().all(|m| m.standing == Standing::Up && m.votes)
+                && !status.joint
+                && status.actors_hosted == status.actors
+                && status.short_of_copies == 0
         };
         self.other_than(usize::MAX).wait("calm", settled).await
     }

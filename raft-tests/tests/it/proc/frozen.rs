@@ -1,11 +1,12 @@
 //! A process that is stopped for a while, and does not know it.
 
-use standin::{Event, Outcome};
+use standin::{Event, MemberStatus, Outcome, PhaseStatus, Standing};
 use std::time::Duration;
 
 use super::evidence::{Load, Told};
 use super::fleet::{Fleet, Port, read, until};
 use super::process::Process;
+use super::words::Sight;
 use crate::support::PATIENCE;
 
 /// More steps than a test can last.
@@ -38,8 +39,8 @@ async fn freeze_replace_and_thaw(fleet: &mut Fleet, victim: usize, keys: &[Strin
 
     frozen.thaw().await;
     frozen.wait_event("its retirement", |e| matches!(e, Event::Retired { .. })).await;
-    let sight = frozen.wait("retired", |s| s.phase == "retired").await;
-    assert!(!sight.holds_lease && sight.actors_here == 0, "{sight:?}");
+    let status = frozen.wait("retired", |s| s.status.phase == PhaseStatus::Retired).await.status;
+    assert!(!status.holds_lease && status.actors_here == 0, "{status:?}");
     outside.stop().await;
     inside.stop().await;
     // A poll that was under way may have ended; one for each actor at most.
@@ -93,7 +94,8 @@ async fn a_peer_that_was_frozen_and_not_replaced_goes_on_where_it_paused() {
         until("the walk has begun", || evidence.steps_of(frozen.pid()) > steps + 20).await;
 
         frozen.freeze().await;
-        let down = |s: &super::words::Sight| s.members.get(frozen.node()).is_some_and(|m| !m.up);
+        let down =
+            |s: &Sight| s.status.members.get(frozen.node()).is_some_and(|m| m.standing != Standing::Up);
         by.wait("aware that it is down", down).await;
         let steps = evidence.steps_of(frozen.pid());
         frozen.thaw().await;
@@ -113,7 +115,7 @@ async fn a_peer_that_was_frozen_and_not_replaced_goes_on_where_it_paused() {
 async fn freezes_shorter_than_a_lease_cost_nothing_but_time() {
     let mut fleet = Fleet::start(3).await;
     let keys = fleet.create(&[0, 1, 2]).await;
-    let incarnations = fleet.calm().await.members;
+    let incarnations = fleet.calm().await.status.members;
     let load = Load::start(&fleet.evidence, fleet.process(0), &keys, PATIENCE);
     for at in [1, 2, 1, 2] {
         let frozen = fleet.process(at).clone();
@@ -124,7 +126,7 @@ async fn freezes_shorter_than_a_lease_cost_nothing_but_time() {
     }
     load.stop().await;
     assert_eq!(fleet.evidence.failures(), vec![]);
-    let same = |(node, m): (_, &super::words::Member)| incarnations[node].incarnation == m.incarnation;
-    assert!(fleet.calm().await.members.iter().all(same));
+    let same = |(node, m): (_, &MemberStatus)| incarnations[node].incarnation == m.incarnation;
+    assert!(fleet.calm().await.status.members.iter().all(same));
     fleet.check(0).await;
 }

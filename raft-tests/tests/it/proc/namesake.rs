@@ -1,6 +1,6 @@
 //! Two processes under one node id.
 
-use standin::Event;
+use standin::{Event, PhaseStatus};
 
 use super::evidence::Told;
 use super::fleet::{ANY_PORT, Fleet};
@@ -24,15 +24,15 @@ async fn a_second_process_of_a_living_node_is_told_so_and_gets_in_when_the_first
         }
     }
     second.wait_events("a living namesake, again", 3, in_use).await;
-    assert_eq!(second.look().await.unwrap().phase, "joining");
-    let sight = first.look().await.unwrap();
-    assert!(sight.holds_lease && sight.actors_here == 2, "{sight:?}");
+    assert_eq!(second.look().await.unwrap().status.phase, PhaseStatus::Joining);
+    let status = first.look().await.unwrap().status;
+    assert!(status.holds_lease && status.actors_here == 2, "{status:?}");
     let disturbed = |e: &Event| matches!(e, Event::LeasePaused | Event::Retired { .. });
     assert!(!first.events().iter().any(disturbed), "{:?}", first.events());
 
     fleet.kill(2).await;
     fleet.take_in(2, second, dir);
     fleet.joined().await;
-    assert_eq!(fleet.process(2).look().await.unwrap().actors_here, 2);
+    assert_eq!(fleet.process(2).look().await.unwrap().status.actors_here, 2);
     fleet.check(0).await;
 }

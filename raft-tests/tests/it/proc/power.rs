@@ -40,13 +40,13 @@ async fn a_power_cut_right_after_an_admission_loses_neither_the_newcomer_nor_its
             assert_eq!(told, Told::Durable, "round {round}: {key}");
         }
         let node = fleet.node(2);
-        let before = fleet.process(0).joined().await.members[&node].incarnation;
+        let before = fleet.process(0).joined().await.status.members[&node].incarnation;
         fleet.kill(2).await;
         fleet.replace(2, Port::Other).await;
         // As soon as anybody knows: the newcomer itself may have written nothing yet.
         fleet
             .process(0)
-            .wait_closely("aware of the newcomer", |s| s.members[&node].incarnation != before)
+            .wait_closely("aware of the newcomer", |s| s.status.members[&node].incarnation != before)
             .await;
         fleet.kill_all().await;
         fleet.restart_all(if round == 1 { Port::Other } else { Port::Same }).await;

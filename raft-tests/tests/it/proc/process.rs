@@ -1,7 +1,7 @@
 //! One child process, and a conversation with it.
 
-use standin::Event;
 use standin::id::NodeId;
+use standin::{Event, PhaseStatus};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -135,7 +135,7 @@ impl Process {
     }
 
     pub async fn joined(&self) -> Sight {
-        self.wait("a member", |s| s.phase == "member" && s.holds_lease).await
+        self.wait("a member", |s| s.status.phase == PhaseStatus::Member && s.status.holds_lease).await
     }
 
     /// Waits until this peer has reported an event, now or before.

@@ -1,8 +1,8 @@
 //! What a test and its child processes say to each other: one JSON value per line.
 
 use serde::{Deserialize, Serialize};
-use standin::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
-use standin::{CallError, Event};
+use standin::id::NodeId;
+use standin::{ActorStatus, CallError, Event, Status};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -97,36 +97,8 @@ pub enum Answer {
 /// What a peer sees: its status and its directory.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sight {
-    pub phase: String,
-    pub incarnation: Option<Incarnation>,
-    pub holds_lease: bool,
-    pub leader: Option<NodeId>,
-    pub leads: bool,
-    pub applied: u64,
-    pub joint: bool,
-    pub members: BTreeMap<NodeId, Member>,
-    pub actors: BTreeMap<String, Line>,
-    pub actors_here: usize,
-    pub actors_hosted: usize,
-    pub short_of_copies: usize,
+    pub status: Status,
+    pub actors: BTreeMap<String, ActorStatus>,
     /// What the peer's wall clock shows, in seconds since 1970.
     pub wall_clock: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    pub incarnation: Incarnation,
-    pub raft_id: RaftId,
-    pub up: bool,
-    pub votes: bool,
-}
-
-/// An actor's line in the directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Line {
-    pub id: ActorId,
-    pub host: Option<Incarnation>,
-    pub epoch: Epoch,
-    pub checkpoint: Option<(Epoch, u64)>,
-    pub lost: bool,
 }
