@@ -124,6 +124,17 @@ pub enum Fault {
     HandOver { to: u32 },
     /// The same, while somebody hears nobody but the old leader; when another one leads, a machine takes that one's name.
     Overthrow { who: Who, to: u32, for_ms: u64 },
+    /// What the leader says reaches one peer only, and what it hears of the others is old. When another one leads, a
+    /// machine takes that one's name.
+    Mislead { who: Who, delay_ms: u64, for_ms: u64 },
+    /// A frozen peer goes on at the very moment at which it is decided to let a machine take its name, and is cut off
+    /// soon after.
+    Wake { who: Who, for_ms: u64 },
+    /// A peer is cut off, and when it is heard again its disk hangs: it learns late of what it missed.
+    Lag { who: Who, for_ms: u64 },
+    /// The leader is cut off; those who elect another one crash before they hear of that one again, which is cut off
+    /// instead.
+    Forget { draw: u64, for_ms: u64 },
     /// The next time that the cluster is in a situation, somebody is struck.
     When { situation: Situation, who: Who, blow: Blow },
     /// Bytes that are no packets arrive.
@@ -143,6 +154,8 @@ pub enum Situation {
     NewLeader,
     /// Fewer peers vote than could.
     Learning,
+    /// A leader has proposed to mark a peer down, or to give its name away.
+    Deciding,
 }
 
 /// How somebody is struck then.
@@ -197,6 +210,10 @@ pub mod family {
     pub const OVERTHROW: u64 = 18;
     pub const WHEN: u64 = 19;
     pub const NOISE: u64 = 20;
+    pub const MISLEAD: u64 = 21;
+    pub const WAKE: u64 = 22;
+    pub const LAG: u64 = 23;
+    pub const FORGET: u64 = 24;
 }
 
 /// Where all that a seed decides is drawn from.
@@ -294,12 +311,19 @@ impl Draw {
                 Fault::Overthrow { who: self.who(), to: self.random.below(1000) as u32, for_ms }
             }
             family::WHEN => self.when(for_ms),
+            family::MISLEAD => {
+                let delay_ms = scale * self.between(500, 4000);
+                Fault::Mislead { who: self.who(), delay_ms, for_ms: for_ms / 2 + 1000 * scale }
+            }
+            family::WAKE => Fault::Wake { who: self.who(), for_ms: for_ms / 2 + 300 * scale },
+            family::LAG => Fault::Lag { who: self.who(), for_ms: for_ms + 1500 * scale },
+            family::FORGET => Fault::Forget { draw, for_ms: for_ms / 2 + 3000 * scale },
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
 
     fn when(&mut self, for_ms: u64) -> Fault {
-        use Situation::{Joining, Joint, Leaderless, Learning, NewLeader};
+        use Situation::{Deciding, Joining, Joint, Leaderless, Learning, NewLeader};
         let blow = match self.random.below(5) {
             0 | 1 => Blow::Kill { away_ms: for_ms / 2, back: self.back() },
             2 => Blow::Freeze { for_ms },
@@ -307,13 +331,14 @@ impl Draw {
             _ if self.random.chance(80) => Blow::Usurp { for_ms: for_ms / 2 + 300 },
             _ => Blow::PowerCut { away_ms: for_ms / 2 },
         };
-        let situation = *self.random.pick(&[Joint, Joint, Joining, Leaderless, NewLeader, Learning]);
+        let situation =
+            *self.random.pick(&[Joint, Joint, Joining, Leaderless, NewLeader, Learning, Deciding]);
         Fault::When { situation, who: self.who(), blow }
     }
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = family::NOISE + 1;
+const FAMILIES: u64 = family::FORGET + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in

@@ -26,7 +26,7 @@ pub enum Profile {
 
 const NETWORK: [u64; 6] =
     [family::ISOLATE, family::SPLIT, family::RING, family::SWIZZLE, family::STORM, family::BAD_LINK];
-const CRASH: [u64; 7] = [
+const CRASH: [u64; 9] = [
     family::KILL,
     family::POWER_CUT,
     family::USURP,
@@ -34,9 +34,11 @@ const CRASH: [u64; 7] = [
     family::STOP,
     family::OVERTHROW,
     family::WHEN,
+    family::MISLEAD,
+    family::FORGET,
 ];
-const DISKS: [u64; 4] = [family::ROT, family::BAD_DISK, family::STALL, family::FLIP_BITS];
-const CLOCKS: [u64; 2] = [family::FREEZE, family::DRIFT];
+const DISKS: [u64; 5] = [family::ROT, family::BAD_DISK, family::STALL, family::FLIP_BITS, family::LAG];
+const CLOCKS: [u64; 3] = [family::FREEZE, family::DRIFT, family::WAKE];
 
 impl Profile {
     /// As it is written on the command line.

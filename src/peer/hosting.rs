@@ -79,7 +79,8 @@ impl Shared {
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
     fn is_lost_here(&self, id: &ActorId) -> bool {
         let me = self.incarnation();
-        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && !a.stopping && a.host == me)).unwrap_or(false)
+        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && !a.stopping && a.host == me))
+            .unwrap_or(false)
     }
 
     fn begin_restore(self: &Arc<Self>, id: ActorId, epoch: Epoch) {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use tokio::sync::watch;
 
 use super::codec::{decode, encode};
+#[cfg(feature = "testing")]
+use super::trail::{Next, Step};
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::core::apply::{At, Changes};
 use crate::core::command::Response;
@@ -26,13 +28,6 @@ pub(crate) struct Applied {
     /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
     trail: Mutex<Option<VecDeque<Step>>>,
-}
-
-/// One applied entry, as a test compares it with what other peers applied.
-#[cfg(feature = "testing")]
-pub(crate) struct Step {
-    pub(crate) index: u64,
-    pub(crate) digest: [u8; 32],
 }
 
 /// What has changed since somebody looked last.
@@ -104,11 +99,10 @@ impl Applied {
     }
 
     #[cfg(feature = "testing")]
-    fn note_step(&self, entry: &super::types::Entry) {
+    fn note_step(&self, step: Step) {
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(trail) = trail.as_mut() else { return };
-        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
-        trail.push_back(Step { index: entry.log_id.index, digest });
+        trail.push_back(step);
         let excess = trail.len().saturating_sub(crate::limits::APPLIED_TRAIL);
         trail.drain(..excess);
     }
@@ -200,7 +194,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             #[cfg(feature = "testing")]
-            self.applied.note_step(&entry);
+            let next = Next::new(&entry, &self.applied.inner().state);
             let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
             let mut changes = Changes::default();
             let response = {
@@ -215,6 +209,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     }
                 }
             };
+            #[cfg(feature = "testing")]
+            self.applied.note_step(next.done(&self.applied.inner().state));
             self.applied.note(changes, at.index);
             newest = Some(at.index);
             if let Some(responder) = responder {

@@ -17,6 +17,8 @@ mod runtime;
 mod serve;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "testing")]
+mod trail;
 mod types;
 mod view;
 

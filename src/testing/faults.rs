@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::Cluster;
 use super::cluster::Ground;
+use crate::core::lease::Granter;
 use crate::id::ActorId;
+use crate::peer::lock;
 use crate::store::{RocksStore, durably};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -108,6 +110,13 @@ impl Cluster {
     #[doc(hidden)]
     pub fn expect_wild_clocks(&self) {
         self.watch.expect_wild_clocks();
+    }
+
+    /// Whether a running peer, as the leader, has proposed to end somebody's right to a lease, and does not know yet
+    /// what came of it.
+    #[doc(hidden)]
+    pub fn decides(&self, at: usize) -> bool {
+        lock(&self.peer(at).shared.granter).as_ref().is_some_and(Granter::decides)
     }
 
     /// Whether all that a leader has written is committed.

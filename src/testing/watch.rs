@@ -24,7 +24,12 @@ struct Watched {
     dir: PathBuf,
     /// Up to where its directory was looked at.
     seen: (Option<Incarnation>, u64),
+    /// Retired processes that it listens to, and how often it had applied more since that was seen first.
+    old_visitors: BTreeMap<(NodeId, Incarnation), (u32, u64)>,
 }
+
+/// How often a peer may have applied more while it still listens to a retired process.
+const PATIENT_LOOKS: u32 = 5;
 
 /// What was seen so far.
 #[derive(Default)]
@@ -75,7 +80,7 @@ impl Watch {
         let peer = Arc::downgrade(&peer.shared);
         let mut peers = lock(&self.peers);
         peers.retain(|watched| watched.peer.strong_count() > 0);
-        peers.push(Watched { peer, dir: dir.to_owned(), seen: (None, 0) });
+        peers.push(Watched { peer, dir: dir.to_owned(), seen: (None, 0), old_visitors: BTreeMap::new() });
     }
 
     /// What was seen that must not be, of one invariant.
@@ -133,8 +138,13 @@ impl Watched {
         }
         for step in consensus.applied().take_trail() {
             record.applied(step.index, step.digest, &peer.node);
+            for actor in step.thin {
+                let what = format!("{actor}: at {} a checkpoint on too few disks was accepted", step.index);
+                record.note("checkpoints_are_on_their_holders", what);
+            }
         }
         let Some(place) = peer.admission() else { return };
+        self.look_at_visitors(peer, record);
         record.uses_disk(place.raft_id, &self.dir);
         consensus.applied().read_at(|state, index, _| {
             let seen = (Some(place.incarnation), index);
@@ -142,6 +152,29 @@ impl Watched {
                 record.shows(place.incarnation, state);
             }
         });
+    }
+
+    /// Whether a peer still listens to a process of which it knows that a newer one has its name. It gets a while to
+    /// act on that: until it has applied more, several times.
+    fn look_at_visitors(&mut self, peer: &Shared, record: &mut Record) {
+        let (Some(transport), Some(consensus)) = (peer.transport(), peer.consensus()) else { return };
+        let (old, index) = consensus.applied().read_at(|state, index, _| {
+            let is_old = |(node, life): &(NodeId, Incarnation)| {
+                state.members.get(node).is_some_and(|newest| newest.incarnation > *life)
+            };
+            (transport.visitors().into_iter().filter(is_old).collect::<BTreeSet<_>>(), index)
+        });
+        self.old_visitors.retain(|who, _| old.contains(who));
+        for who in old {
+            let (times, last) = self.old_visitors.entry(who.clone()).or_insert((0, index));
+            if *last < index {
+                (*times, *last) = (*times + 1, index);
+            }
+            if *times == PATIENT_LOOKS {
+                let what = format!("{} listens to the retired {who:?}", peer.node);
+                record.note("one_live_incarnation_per_node", what);
+            }
+        }
     }
 }
 

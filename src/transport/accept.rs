@@ -49,6 +49,17 @@ impl Accepted {
         lock(&self.0).remove(&id);
     }
 
+    /// Whose connections stand, of those with a place in the cluster.
+    #[cfg(feature = "testing")]
+    pub(super) fn all(&self) -> Vec<(NodeId, crate::id::Incarnation)> {
+        let who = |entry: &Entry| {
+            let hello = &entry.remote.hello;
+            let stands = entry.connection.close_reason().is_none();
+            hello.incarnation.filter(|_| stands).map(|life| (hello.node_id.clone(), life))
+        };
+        lock(&self.0).values().filter_map(who).collect()
+    }
+
     /// The connections of one node, with who is at the other end.
     pub(super) fn of(&self, node: &NodeId) -> Vec<(Connection, Arc<Remote>)> {
         let all = lock(&self.0);

@@ -299,6 +299,12 @@ impl Transport {
         }
     }
 
+    /// The processes that have a place in the cluster and whose connections are accepted.
+    #[cfg(feature = "testing")]
+    pub fn visitors(&self) -> Vec<(NodeId, Incarnation)> {
+        self.shared().accepted.all()
+    }
+
     /// How often what happened so far.
     pub fn counters(&self) -> CountersSnapshot {
         self.shared().counters.snapshot()

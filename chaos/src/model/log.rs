@@ -107,9 +107,7 @@ impl Cluster {
             Wish::Restart { by, actor: nr, epoch } => {
                 Command::Restart { by: *by, actor: actor(nr), epoch: *epoch }
             }
-            Wish::Stop { actor: nr, life, by } => {
-                Command::Stop { actor: actor(nr), life: *life, by: *by }
-            }
+            Wish::Stop { actor: nr, life, by } => Command::Stop { actor: actor(nr), life: *life, by: *by },
             Wish::Hold { actor: nr, epoch, seq, holder } => {
                 let held = Held { actor: actor(nr), epoch: *epoch, seq: *seq, holder: *holder };
                 Command::AddHolders { items: vec![held], repair: true }

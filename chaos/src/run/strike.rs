@@ -89,6 +89,10 @@ impl Stage {
             | Fault::CrashAt { .. }
             | Fault::HandOver { .. }
             | Fault::Overthrow { .. }
+            | Fault::Mislead { .. }
+            | Fault::Wake { .. }
+            | Fault::Lag { .. }
+            | Fault::Forget { .. }
             | Fault::When { .. }
             | Fault::Stop { .. } => {}
         }

@@ -46,6 +46,14 @@ impl Stage {
     }
 
     /// An old machine, whose place was taken, is heard again.
+    pub(super) fn cut_host(&self, host: std::net::IpAddr) {
+        for at in 0..self.plan.peers {
+            let other = self.cluster.host(at);
+            self.world.network().cut(host, other);
+            self.world.network().cut(other, host);
+        }
+    }
+
     pub(super) fn hear_host(&self, host: std::net::IpAddr) {
         self.trace.say(format_args!("{host} is heard again"));
         for at in 0..self.plan.peers {

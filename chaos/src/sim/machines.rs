@@ -42,15 +42,20 @@ impl Stage {
 
     /// Cuts a peer off, and starts another machine under its name.
     pub(super) async fn usurp(&mut self, at: usize, way: Way, for_ms: u64) {
-        if !self.running[at] || !self.may_lose_a_disk() {
-            return;
+        if self.running[at] && self.may_lose_a_disk() {
+            self.cut_off(at, way);
+            self.take_name(at, for_ms).await;
         }
+    }
+
+    /// Starts another machine under a running peer's name; if some do not hear that one, they do again after a while.
+    pub(super) async fn take_name(&mut self, at: usize, for_ms: u64) {
         self.wiped[at] = true;
         self.spoiled[at] = false;
         self.trace.say(format_args!("another machine is started as peer-{}", at + 1));
-        self.cut_off(at, way);
         let old = self.cluster.host(at);
         self.later(for_ms, Act::HearHost(old));
+        self.haunt(at);
         self.conceal(at);
         match self.cluster.usurp(at).await {
             Ok(()) => self.announce(at),

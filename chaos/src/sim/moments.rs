@@ -3,6 +3,7 @@
 use standin::PhaseStatus;
 use standin::limits::DEFAULT_MAX_VOTERS;
 use standin::store::{Moment, WriteKind};
+use standin::testing::{Prng, Process, Weather};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ const GLANCE_MS: u64 = 2;
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What is waited for, by whom it is followed, and until when.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Ambush {
     situation: Situation,
     /// Who led when the wait began.
@@ -24,16 +25,28 @@ pub(super) struct Ambush {
     until: Instant,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 enum Then {
     Strike(Fault),
-    /// Another machine takes this one's name.
+    /// Another machine takes this one's name; it is cut off before.
     Usurp(usize, u64),
+    /// Another machine takes this one's name.
+    TakeName(usize, u64),
+    /// A machine goes on, and is cut off soon after; where, and who it is.
+    Wake(std::net::IpAddr, Process),
+    /// The new leader is cut off, and this one is heard again.
+    Reverse(usize, u64),
 }
 
 impl Stage {
     pub(super) fn leader(&self) -> Option<usize> {
-        (0..self.plan.peers).find(|at| self.running[*at] && self.cluster.peer(*at).status().leads)
+        self.leader_but(None)
+    }
+
+    /// Who leads, or believes to, beside this one.
+    fn leader_but(&self, but: Option<usize>) -> Option<usize> {
+        let leads = |at: &usize| self.running[*at] && self.cluster.peer(*at).status().leads;
+        (0..self.plan.peers).find(|at| Some(*at) != but && leads(at))
     }
 
     /// Strikes when the cluster is in a situation.
@@ -43,7 +56,8 @@ impl Stage {
 
     fn wait_for(&mut self, situation: Situation, then: Then) {
         let leader = self.leader();
-        let ambush = Ambush { situation, leader, then, until: Instant::now() + PATIENCE };
+        let patience = if self.plan.wide { PATIENCE * 5 } else { PATIENCE };
+        let ambush = Ambush { situation, leader, then, until: Instant::now() + patience };
         self.later(GLANCE_MS, Act::Watch(ambush));
     }
 
@@ -57,6 +71,23 @@ impl Stage {
         match ambush.then {
             Then::Strike(fault) => self.begin(fault).await,
             Then::Usurp(at, for_ms) => self.usurp(at, Way::Both, for_ms).await,
+            Then::TakeName(at, for_ms) => {
+                if self.running[at] && self.may_lose_a_disk() {
+                    self.take_name(at, for_ms).await;
+                }
+            }
+            Then::Wake(host, process) => {
+                self.trace.say(format_args!("{host} goes on"));
+                process.thaw();
+                let soon_ms = 5 + self.random.below(100);
+                self.later(soon_ms, Act::CutHost(host));
+            }
+            Then::Reverse(old, for_ms) => {
+                let Some(new) = self.leader_but(Some(old)) else { return };
+                self.links_of(old).iter().for_each(|(from, to)| self.one_way(*from, *to, false));
+                self.cut_off(new, Way::Both);
+                self.later(for_ms, Act::Hear(self.links_of(new)));
+            }
         }
     }
 
@@ -68,7 +99,10 @@ impl Stage {
             Situation::Joint => statuses.any(|status| status.joint),
             Situation::Joining => statuses.any(|status| status.phase == PhaseStatus::Joining),
             Situation::Leaderless => self.leader().is_none(),
-            Situation::NewLeader => self.leader().is_some_and(|leader| Some(leader) != before),
+            Situation::NewLeader => self.leader_but(before).is_some(),
+            Situation::Deciding => {
+                (0..self.plan.peers).any(|at| self.running[at] && self.cluster.decides(at))
+            }
             Situation::Learning => statuses
                 .any(|status| status.leads && status.members.values().filter(|m| m.votes).count() < voters),
         }
@@ -90,6 +124,52 @@ impl Stage {
         self.later(for_ms + 3000, Act::Hear(self.links_of(at)));
         self.cluster.hand_over(leader, others[to as usize % others.len()]);
         self.wait_for(Situation::NewLeader, Then::Usurp(at, for_ms));
+    }
+
+    /// A leader is heard by one peer only, and hears old news of the others, until another one leads; then a machine
+    /// takes the one peer's name.
+    pub(super) fn mislead(&mut self, leader: usize, at: usize, delay_ms: u64, for_ms: u64) {
+        if leader == at {
+            return;
+        }
+        let weather = Weather { delay: Duration::from_millis(delay_ms), ..Weather::fair() };
+        for other in (0..self.plan.peers).filter(|other| ![leader, at].contains(other)) {
+            for (from, to) in [(leader, other), (at, other), (other, at)] {
+                self.one_way(from, to, true);
+            }
+            let (from, to) = (self.cluster.host(other), self.cluster.host(leader));
+            self.world.network().set_link(from, to, Some(weather));
+            self.later(for_ms + 3000, Act::FairLink(other, leader));
+        }
+        let links: Vec<_> = self.links_of(at).into_iter().chain(self.links_of(leader)).collect();
+        self.later(for_ms + 3000, Act::Hear(links));
+        self.wait_for(Situation::NewLeader, Then::TakeName(at, for_ms));
+    }
+
+    /// A frozen machine goes on when it is decided that another one gets its name.
+    pub(super) async fn wake(&mut self, at: usize, for_ms: u64) {
+        if !self.may_lose_a_disk() {
+            return;
+        }
+        let (host, process) = (self.cluster.host(at), self.cluster.process(at));
+        process.freeze();
+        self.take_name(at, for_ms + 3000).await;
+        self.wait_for(Situation::Deciding, Then::Wake(host, process));
+    }
+
+    /// Some of those who elect a new leader crash before they have anything from it; then the old one is back instead.
+    pub(super) fn forget(&mut self, leader: usize, draw: u64, for_ms: u64) {
+        self.cut_off(leader, Way::Both);
+        self.later(for_ms, Act::Hear(self.links_of(leader)));
+        let mut draw = Prng::new(draw);
+        // What is under way has arrived by then, and nobody is a candidate yet.
+        let moment_ms = if self.plan.wide { 1200 } else { 240 };
+        for at in (0..self.plan.peers).filter(|at| *at != leader) {
+            if draw.chance(50) {
+                self.later(moment_ms, Act::Trap(at, WriteKind::Append, Moment::Before, draw.below(20)));
+            }
+        }
+        self.wait_for(Situation::NewLeader, Then::Reverse(leader, for_ms));
     }
 
     /// Lets a process end at a moment around its next write of a kind.

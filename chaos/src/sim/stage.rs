@@ -1,6 +1,7 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
 use standin::id::Incarnation;
+use standin::store::{Moment, WriteKind};
 use standin::testing::{Cluster, Prng, Process, World};
 use standin::{Peer, PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
@@ -22,7 +23,7 @@ use crate::work::{
 };
 
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Act {
     Begin(Fault),
     Return(usize, Back),
@@ -31,10 +32,16 @@ pub(super) enum Act {
     /// An old machine, whose place was taken, is heard again.
     HearHost(std::net::IpAddr),
     CutOff(usize),
+    /// A machine, in its place or not, is heard no more.
+    CutHost(std::net::IpAddr),
+    /// A trap is set: for a write, around which a process ends.
+    Trap(usize, WriteKind, Moment, u64),
     Fair,
     FairLink(usize, usize),
     /// A disk that fails is noticed, and its machine restarted.
     Restart(usize),
+    /// A disk syncs nothing for so many milliseconds.
+    Stall(usize, u64),
     /// A disk syncs again.
     Flow(usize),
     /// A machine that broke down over its disk is replaced.
@@ -207,6 +214,12 @@ impl Stage {
         self.running[at] = true;
         self.lives[at] += 1;
         self.desk.set(at, Some((peer, process)));
+    }
+
+    /// Clients find a peer where another has its place from now on, too: one that does not know may go on.
+    pub(super) fn haunt(&mut self, at: usize) {
+        let ghost = (self.cluster.peer(at).clone(), self.cluster.process(at));
+        self.desk.set(self.plan.peers + at, Some(ghost));
     }
 
     pub(super) fn conceal(&mut self, at: usize) {

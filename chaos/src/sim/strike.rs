@@ -26,12 +26,23 @@ impl Stage {
             Act::HearHost(host) => self.hear_host(host),
             Act::Watch(ambush) => self.watch(ambush).await,
             Act::Look(at) => self.replace_if_broken(at).await,
+            Act::Stall(at, for_ms) => {
+                if self.running[at] {
+                    self.stall(at, for_ms);
+                }
+            }
             Act::Flow(at) => {
                 if self.running[at] {
                     self.world.disk(self.cluster.dir(at)).set_stalled(false);
                 }
             }
             Act::CutOff(at) => self.cut_off(at, Way::Both),
+            Act::CutHost(host) => self.cut_host(host),
+            Act::Trap(at, write, moment, away_ms) => {
+                if self.running[at] {
+                    self.set_trap(at, write, moment, away_ms);
+                }
+            }
             Act::Fair => self.world.network().set_weather(Weather::fair()),
             Act::FairLink(from, to) => {
                 let (from, to) = (self.cluster.host(from), self.cluster.host(to));
@@ -72,6 +83,12 @@ impl Stage {
         let holder = holders.get(number as usize % holders.len().max(1))?;
         let (node, _) = members.iter().find(|(_, member)| member.raft_id == *holder)?;
         Some(self.cluster.index(node)).filter(|at| self.running[*at])
+    }
+
+    fn stall(&mut self, at: usize, for_ms: u64) {
+        self.trace.say(format_args!("peer-{}'s disk hangs", at + 1));
+        self.world.disk(self.cluster.dir(at)).set_stalled(true);
+        self.later(for_ms, Act::Flow(at));
     }
 
     pub(super) async fn begin(&mut self, fault: Fault) {
@@ -142,12 +159,7 @@ impl Stage {
                 self.later(away_ms, Act::Restart(at));
             }
             Fault::Usurp { who, way, for_ms } => self.usurp(self.find(who)?, way, for_ms).await,
-            Fault::Stall { who, for_ms } => {
-                let at = self.find(who)?;
-                self.trace.say(format_args!("peer-{}'s disk hangs", at + 1));
-                self.world.disk(self.cluster.dir(at)).set_stalled(true);
-                self.later(for_ms, Act::Flow(at));
-            }
+            Fault::Stall { who, for_ms } => self.stall(self.find(who)?, for_ms),
             Fault::CrashAt { who, write, moment, away_ms } => {
                 self.set_trap(self.find(who)?, write, moment, away_ms)
             }
@@ -160,6 +172,17 @@ impl Stage {
                 self.cluster.hand_over(from?, to?);
             }
             Fault::Overthrow { who, to, for_ms } => self.overthrow(who, to, for_ms),
+            Fault::Mislead { who, delay_ms, for_ms } => {
+                self.mislead(self.leader()?, self.find(who)?, delay_ms, for_ms)
+            }
+            Fault::Wake { who, for_ms } => self.wake(self.find(who)?, for_ms).await,
+            Fault::Lag { who, for_ms } => {
+                let at = self.find(who)?;
+                self.cut_off(at, Way::Both);
+                self.later(for_ms, Act::Stall(at, for_ms));
+                self.later(for_ms, Act::Hear(self.links_of(at)));
+            }
+            Fault::Forget { draw, for_ms } => self.forget(self.leader()?, draw, for_ms),
             Fault::When { situation, who, blow } => self.lie_in_wait(situation, blow.against(who)),
             Fault::Noise { who, draw } => {
                 let at = self.find(who)?;

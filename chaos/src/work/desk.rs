@@ -35,7 +35,7 @@ impl<S: Site> Desk<S> {
     /// One of them.
     pub fn any(&self, random: &mut Prng) -> Option<S> {
         let desk = lock(&self.0);
-        let running: Vec<_> = desk.iter().flatten().collect();
+        let running: Vec<_> = desk.iter().flatten().filter(|site| site.is_there()).collect();
         if running.is_empty() { None } else { Some((*random.pick(&running)).clone()) }
     }
 }

@@ -48,12 +48,21 @@ impl Request {
 /// A peer, as a client comes to it. The client is a part of the process that it asks: it freezes and dies with it,
 /// and then nobody can say what became of its request.
 pub trait Site: Clone + Send + Sync + 'static {
+    /// Whether somebody is there to be asked.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Asks.
     fn ask(&self, request: Request) -> impl Future<Output = End> + Send;
 }
 
 /// A simulated peer, and the process that it is.
 impl Site for (Peer, Process) {
+    fn is_there(&self) -> bool {
+        !self.1.is_killed()
+    }
+
     async fn ask(&self, request: Request) -> End {
         let (peer, process) = self.clone();
         let asked = process.spawn(async move { perform(&peer, request).await });

@@ -263,6 +263,7 @@ impl Granter {
             return Admission::Wait { retry_after: ADMISSION_RETRY, last_heard };
         }
         let end = match self.members.get(node) {
+            Some(_) if made(Mistake::NoWaitAfterElection) && last_heard.is_none() => now,
             Some(member) if member.status == Status::Up => reign.certain_end(node, self.lease),
             _ => return Admission::Free { term: reign.term },
         };
@@ -296,6 +297,12 @@ impl Granter {
     /// What this leader last heard from the current incarnation of `node` in this reign.
     pub fn heard(&self, node: &NodeId) -> Option<Heard> {
         self.reign.as_ref().and_then(|reign| reign.heard(node))
+    }
+
+    /// Whether anything that ends a right to a lease is in flight.
+    #[cfg(feature = "testing")]
+    pub fn decides(&self) -> bool {
+        self.reign.as_ref().is_some_and(|reign| reign.flights.len() > 0)
     }
 
     /// For how long at least the current incarnation of `node` has been silent: of what was before its own reign this

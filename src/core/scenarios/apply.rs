@@ -150,7 +150,8 @@ impl World {
                 }
             };
             let lost = if a.lost { ", lost" } else { "" };
-            writeln!(out, "   {actor} {at}, {kept}{lost}{}", if a.stopping { ", stopping" } else { "" }).unwrap();
+            writeln!(out, "   {actor} {at}, {kept}{lost}{}", if a.stopping { ", stopping" } else { "" })
+                .unwrap();
         }
         out
     }

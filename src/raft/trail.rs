@@ -1,0 +1,79 @@
+//! What was applied, for tests to compare and to judge.
+
+use crate::core::command::Command;
+use crate::core::state::State;
+use crate::id::{ActorId, Epoch, RaftId};
+
+use openraft::EntryPayload;
+
+use super::codec::encode;
+use super::types::Entry;
+
+/// One applied entry.
+pub(crate) struct Step {
+    pub(crate) index: u64,
+    pub(crate) digest: [u8; 32],
+    /// Actors of which it made a checkpoint count that is on fewer disks than it needed.
+    pub(crate) thin: Vec<ActorId>,
+}
+
+/// One entry that is about to be applied.
+pub(super) struct Next {
+    index: u64,
+    digest: [u8; 32],
+    commits: Vec<Wanted>,
+}
+
+/// A checkpoint that is to count.
+struct Wanted {
+    actor: ActorId,
+    number: (Epoch, u64),
+    /// On how many disks beside this one.
+    least: usize,
+    own_disk: RaftId,
+}
+
+impl Next {
+    pub(super) fn new(entry: &Entry, before: &State) -> Self {
+        let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
+        let commits = match &entry.payload {
+            EntryPayload::Normal(command) => wanted(command, before),
+            _ => vec![],
+        };
+        Self { index: entry.log_id.index, digest, commits }
+    }
+
+    pub(super) fn done(self, after: &State) -> Step {
+        let thin = self.commits.into_iter().filter(|c| c.is_thin(after)).map(|c| c.actor).collect();
+        Step { index: self.index, digest: self.digest, thin }
+    }
+}
+
+fn wanted(command: &Command, before: &State) -> Vec<Wanted> {
+    let Command::Commit { by, items } = command else { return vec![] };
+    let Some((_, host)) = before.member_of(*by) else { return vec![] };
+    let elsewhere = u8::from(before.members.len() > 1);
+    let counts = |actor: &ActorId, number| {
+        let line = before.actors.get(actor).and_then(|a| a.checkpoint.as_ref());
+        line.is_some_and(|(epoch, c)| (*epoch, c.seq) == number)
+    };
+    let items = items.iter().map(|item| (item, (item.epoch, item.checkpoint.seq)));
+    let new = items.filter(|(item, number)| !counts(&item.actor, *number));
+    new.map(|(item, number)| Wanted {
+        actor: item.actor.clone(),
+        number,
+        least: usize::from(item.required.max(elsewhere.min(item.checkpoint.copies))),
+        own_disk: host.raft_id,
+    })
+    .collect()
+}
+
+impl Wanted {
+    fn is_thin(&self, after: &State) -> bool {
+        let line = after.actors.get(&self.actor).and_then(|a| a.checkpoint.as_ref());
+        line.is_some_and(|(epoch, c)| {
+            let others = c.holders.iter().filter(|disk| **disk != self.own_disk).count();
+            (*epoch, c.seq) == self.number && others < self.least
+        })
+    }
+}
