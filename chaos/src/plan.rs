@@ -132,9 +132,9 @@ pub enum Fault {
     Wake { who: Who, for_ms: u64 },
     /// A peer is cut off, and when it is heard again its disk hangs: it learns late of what it missed.
     Lag { who: Who, for_ms: u64 },
-    /// The leader is cut off; those who elect another one crash before they hear of that one again, which is cut off
-    /// instead.
-    Forget { draw: u64, for_ms: u64 },
+    /// The leader lets another one lead, and is cut off; those who elect that one crash, the old leader is heard again,
+    /// and the new one is cut off.
+    Forget { to: u32, for_ms: u64 },
     /// The next time that the cluster is in a situation, somebody is struck.
     When { situation: Situation, who: Who, blow: Blow },
     /// Bytes that are no packets arrive.
@@ -317,7 +317,9 @@ impl Draw {
             }
             family::WAKE => Fault::Wake { who: self.who(), for_ms: for_ms / 2 + 300 * scale },
             family::LAG => Fault::Lag { who: self.who(), for_ms: for_ms + 1500 * scale },
-            family::FORGET => Fault::Forget { draw, for_ms: for_ms / 2 + 3000 * scale },
+            family::FORGET => {
+                Fault::Forget { to: self.random.below(1000) as u32, for_ms: for_ms / 2 + 3000 * scale }
+            }
             _ => Fault::Noise { who: self.who(), draw },
         }
     }

@@ -68,12 +68,11 @@ impl Shared {
                 continue;
             }
             self.forget_learned(&node);
-            if node != self.node {
-                if let Some(transport) = self.transport() {
-                    transport.close_older(&node, incarnation);
-                }
-            } else if self.incarnation().is_some_and(|mine| mine < incarnation) {
+            if node == self.node && self.incarnation().is_some_and(|mine| mine < incarnation) {
                 self.retire(incarnation);
+            } else if let Some(transport) = self.transport() {
+                // Of its own node too: this may be the newer one.
+                transport.close_older(&node, incarnation);
             }
         }
     }

@@ -123,7 +123,7 @@ impl MemoryStore {
             drop(state);
             return Err(trap.spring());
         }
-        let start = !std::mem::replace(&mut state.syncing, true);
+        let start = state.must_sync() && !std::mem::replace(&mut state.syncing, true);
         drop(state);
         if start {
             self.start_sync();
@@ -156,7 +156,7 @@ impl MemoryStore {
     /// Whether there is more to sync. If not, the next write starts anew.
     fn sync_goes_on(&self) -> bool {
         let mut state = lock(&self.state);
-        state.syncing = !state.unsynced.is_empty();
+        state.syncing = state.must_sync();
         state.syncing
     }
 
@@ -196,6 +196,12 @@ impl MemoryStore {
 }
 
 impl State {
+    /// Whether anybody waits for a sync, or too much does. What nobody waits for is otherwise lost in a crash as long
+    /// as may be.
+    fn must_sync(&self) -> bool {
+        self.unsynced.len() >= MAX_UNSYNCED_WRITES / 2 || self.unsynced.iter().any(|(_, done)| done.is_some())
+    }
+
     fn admit(&mut self) -> io::Result<()> {
         if let Some(failure) = &self.failure {
             return Err(failure.error());

@@ -55,8 +55,13 @@ impl Stage {
         self.trace.say(format_args!("another machine is started as peer-{}", at + 1));
         let old = self.cluster.host(at);
         self.later(for_ms, Act::HearHost(old));
-        self.haunt(at);
-        self.conceal(at);
+        if self.cluster.peer(at).status().phase == PhaseStatus::Member {
+            self.haunt(at);
+            self.conceal(at);
+        } else {
+            // It could get the name back at the new one's next restart, and a second disk would be lost.
+            self.kill(at);
+        }
         match self.cluster.usurp(at).await {
             Ok(()) => self.announce(at),
             Err(e) => self.trace.say(format_args!("peer-{} did not start: {e}", at + 1)),

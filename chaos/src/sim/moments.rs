@@ -3,7 +3,7 @@
 use standin::PhaseStatus;
 use standin::limits::DEFAULT_MAX_VOTERS;
 use standin::store::{Moment, WriteKind};
-use standin::testing::{Prng, Process, Weather};
+use standin::testing::{Process, Weather};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -34,8 +34,8 @@ enum Then {
     TakeName(usize, u64),
     /// A machine goes on, and is cut off soon after; where, and who it is.
     Wake(std::net::IpAddr, Process),
-    /// The new leader is cut off, and this one is heard again.
-    Reverse(usize, u64),
+    /// Who elected the new leader crashes; that one is cut off, and the old one heard again.
+    Forget(usize, u64),
 }
 
 impl Stage {
@@ -82,12 +82,7 @@ impl Stage {
                 let soon_ms = 5 + self.random.below(100);
                 self.later(soon_ms, Act::CutHost(host));
             }
-            Then::Reverse(old, for_ms) => {
-                let Some(new) = self.leader_but(Some(old)) else { return };
-                self.links_of(old).iter().for_each(|(from, to)| self.one_way(*from, *to, false));
-                self.cut_off(new, Way::Both);
-                self.later(for_ms, Act::Hear(self.links_of(new)));
-            }
+            Then::Forget(old, for_ms) => self.forgotten(old, for_ms),
         }
     }
 
@@ -157,19 +152,37 @@ impl Stage {
         self.wait_for(Situation::Deciding, Then::Wake(host, process));
     }
 
-    /// Some of those who elect a new leader crash before they have anything from it; then the old one is back instead.
-    pub(super) fn forget(&mut self, leader: usize, draw: u64, for_ms: u64) {
-        self.cut_off(leader, Way::Both);
+    /// The leader lets another one lead, and is cut off; those who elect that one crash before they have anything else
+    /// from it, and then the old leader is back instead.
+    pub(super) fn forget(&mut self, leader: usize, to: u32, for_ms: u64) {
+        let others: Vec<usize> =
+            (0..self.plan.peers).filter(|at| self.running[*at] && *at != leader).collect();
+        let Some(&new) = others.get(to as usize % others.len().max(1)) else { return };
+        let slow = Duration::from_millis(if self.plan.wide { 100 } else { 25 });
+        for at in others.into_iter().filter(|at| *at != new) {
+            self.one_way(leader, at, true);
+            let (from, to) = (self.cluster.host(new), self.cluster.host(at));
+            self.world.network().set_link(from, to, Some(Weather { delay: slow, ..Weather::fair() }));
+            self.later(for_ms, Act::FairLink(new, at));
+        }
+        self.cluster.hand_over(leader, new);
+        self.one_way(new, leader, true);
         self.later(for_ms, Act::Hear(self.links_of(leader)));
-        let mut draw = Prng::new(draw);
-        // What is under way has arrived by then, and nobody is a candidate yet.
-        let moment_ms = if self.plan.wide { 1200 } else { 240 };
-        for at in (0..self.plan.peers).filter(|at| *at != leader) {
-            if draw.chance(50) {
-                self.later(moment_ms, Act::Trap(at, WriteKind::Append, Moment::Before, draw.below(20)));
+        self.wait_for(Situation::NewLeader, Then::Forget(leader, for_ms));
+    }
+
+    fn forgotten(&mut self, old: usize, for_ms: u64) {
+        let Some(new) = self.leader_but(Some(old)) else { return };
+        for at in (0..self.plan.peers).filter(|at| ![old, new].contains(at)) {
+            if self.running[at] {
+                self.kill(at);
+                let away_ms = 1 + self.random.below(100);
+                self.later(away_ms, Act::Return(at, Back::Disk));
             }
         }
-        self.wait_for(Situation::NewLeader, Then::Reverse(leader, for_ms));
+        self.links_of(old).iter().for_each(|(from, to)| self.one_way(*from, *to, false));
+        self.cut_off(new, Way::Both);
+        self.later(for_ms, Act::Hear(self.links_of(new)));
     }
 
     /// Lets a process end at a moment around its next write of a kind.

@@ -1,7 +1,6 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
 use standin::id::Incarnation;
-use standin::store::{Moment, WriteKind};
 use standin::testing::{Cluster, Prng, Process, World};
 use standin::{Peer, PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
@@ -34,8 +33,6 @@ pub(super) enum Act {
     CutOff(usize),
     /// A machine, in its place or not, is heard no more.
     CutHost(std::net::IpAddr),
-    /// A trap is set: for a write, around which a process ends.
-    Trap(usize, WriteKind, Moment, u64),
     Fair,
     FairLink(usize, usize),
     /// A disk that fails is noticed, and its machine restarted.

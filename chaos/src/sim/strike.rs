@@ -38,11 +38,6 @@ impl Stage {
             }
             Act::CutOff(at) => self.cut_off(at, Way::Both),
             Act::CutHost(host) => self.cut_host(host),
-            Act::Trap(at, write, moment, away_ms) => {
-                if self.running[at] {
-                    self.set_trap(at, write, moment, away_ms);
-                }
-            }
             Act::Fair => self.world.network().set_weather(Weather::fair()),
             Act::FairLink(from, to) => {
                 let (from, to) = (self.cluster.host(from), self.cluster.host(to));
@@ -182,7 +177,7 @@ impl Stage {
                 self.later(for_ms, Act::Stall(at, for_ms));
                 self.later(for_ms, Act::Hear(self.links_of(at)));
             }
-            Fault::Forget { draw, for_ms } => self.forget(self.leader()?, draw, for_ms),
+            Fault::Forget { to, for_ms } => self.forget(self.leader()?, to, for_ms),
             Fault::When { situation, who, blow } => self.lie_in_wait(situation, blow.against(who)),
             Fault::Noise { who, draw } => {
                 let at = self.find(who)?;
