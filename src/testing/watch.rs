@@ -162,6 +162,10 @@ impl Watched {
             let is_old = |(node, life): &(NodeId, Incarnation)| {
                 state.members.get(node).is_some_and(|newest| newest.incarnation > *life)
             };
+            // One that is retired itself, and hears itself, is on its way out.
+            if peer.incarnation().is_some_and(|mine| is_old(&(peer.node.clone(), mine))) {
+                return (BTreeSet::new(), index);
+            }
             (transport.visitors().into_iter().filter(is_old).collect::<BTreeSet<_>>(), index)
         });
         self.old_visitors.retain(|who, _| old.contains(who));

@@ -329,7 +329,12 @@ impl Stage {
         let patience = self.patience();
         let mut known = Ok(());
         // One that ended at its moment can learn nothing.
+        let served: BTreeSet<_> = self.cluster.peers().filter_map(|peer| peer.status().addr).collect();
         for (peer, process) in self.cluster.ghosts().filter(|(_, process)| !process.is_killed()) {
+            // Whoever it knows has moved: there is nobody to learn it from.
+            if !peer.status().members.values().any(|member| served.contains(&member.addr)) {
+                continue;
+            }
             process.thaw();
             let told = peer.wait_until(|s| s.phase == PhaseStatus::Retired, patience).await;
             match told {
