@@ -328,14 +328,15 @@ impl Stage {
     async fn ghosts_know(&mut self) -> Result<(), Violation> {
         let patience = self.patience();
         let mut known = Ok(());
-        // One that ended at its moment can learn nothing.
+        // All at once: they may know of nobody but each other, and of the others through each other.
+        self.cluster.ghosts().for_each(|(_, process)| process.thaw());
         let served: BTreeSet<_> = self.cluster.peers().filter_map(|peer| peer.status().addr).collect();
-        for (peer, process) in self.cluster.ghosts().filter(|(_, process)| !process.is_killed()) {
+        // One that ended at its moment can learn nothing.
+        for (peer, _) in self.cluster.ghosts().filter(|(_, process)| !process.is_killed()) {
             // Whoever it knows has moved: there is nobody to learn it from.
             if !peer.status().members.values().any(|member| served.contains(&member.addr)) {
                 continue;
             }
-            process.thaw();
             let told = peer.wait_until(|s| s.phase == PhaseStatus::Retired, patience).await;
             match told {
                 // It may have failed before, or is retired: the wait ends early, as an error.
