@@ -90,12 +90,22 @@ mod tests {
     fn a_profile_draws_its_own_faults_only_and_all_of_them() {
         assert_eq!(
             drawn(Profile::Crash),
-            names(&["Kill", "PowerCut", "Usurp", "CrashAt", "Stop", "Overthrow", "When"])
+            names(&[
+                "Kill",
+                "PowerCut",
+                "Usurp",
+                "CrashAt",
+                "Stop",
+                "Overthrow",
+                "When",
+                "Mislead",
+                "Forget"
+            ])
         );
         let network = ["Isolate", "Split", "Ring", "Swizzle", "Storm", "BadLink"];
         assert_eq!(drawn(Profile::Network), names(&network));
-        assert_eq!(drawn(Profile::Disks), names(&["Rot", "BadDisk", "Stall", "FlipBits"]));
-        assert_eq!(drawn(Profile::Clocks), names(&["Freeze", "Drift"]));
+        assert_eq!(drawn(Profile::Disks), names(&["Rot", "BadDisk", "Stall", "FlipBits", "Lag"]));
+        assert_eq!(drawn(Profile::Clocks), names(&["Freeze", "Drift", "Wake"]));
         assert_eq!(drawn(Profile::Calm), names(&[]));
         assert!(drawn(Profile::Default).len() >= 14);
     }

@@ -1,8 +1,8 @@
 //! What was applied, for tests to compare and to judge.
 
 use crate::core::command::Command;
-use crate::core::state::State;
-use crate::id::{ActorId, Epoch, RaftId};
+use crate::core::state::{State, Status};
+use crate::id::{ActorId, Epoch, Incarnation, RaftId};
 
 use openraft::EntryPayload;
 
@@ -15,6 +15,8 @@ pub(crate) struct Step {
     pub(crate) digest: [u8; 32],
     /// Actors of which it made a checkpoint count that is on fewer disks than it needed.
     pub(crate) thin: Vec<ActorId>,
+    /// Who may have leases again because of it.
+    pub(crate) up: Option<Incarnation>,
 }
 
 /// One entry that is about to be applied.
@@ -22,6 +24,7 @@ pub(super) struct Next {
     index: u64,
     digest: [u8; 32],
     commits: Vec<Wanted>,
+    marked_up: Option<Incarnation>,
 }
 
 /// A checkpoint that is to count.
@@ -36,16 +39,21 @@ struct Wanted {
 impl Next {
     pub(super) fn new(entry: &Entry, before: &State) -> Self {
         let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
-        let commits = match &entry.payload {
-            EntryPayload::Normal(command) => wanted(command, before),
-            _ => vec![],
+        let (commits, marked_up) = match &entry.payload {
+            EntryPayload::Normal(Command::MarkUp { incarnation, .. }) => (vec![], Some(*incarnation)),
+            EntryPayload::Normal(command) => (wanted(command, before), None),
+            _ => (vec![], None),
         };
-        Self { index: entry.log_id.index, digest, commits }
+        let was_down =
+            |life: &Incarnation| before.member_of(*life).is_some_and(|(_, m)| m.standing == Status::Down);
+        Self { index: entry.log_id.index, digest, commits, marked_up: marked_up.filter(was_down) }
     }
 
     pub(super) fn done(self, after: &State) -> Step {
         let thin = self.commits.into_iter().filter(|c| c.is_thin(after)).map(|c| c.actor).collect();
-        Step { index: self.index, digest: self.digest, thin }
+        let is_up =
+            |life: &Incarnation| after.member_of(*life).is_some_and(|(_, m)| m.standing == Status::Up);
+        Step { index: self.index, digest: self.digest, thin, up: self.marked_up.filter(is_up) }
     }
 }
 

@@ -41,6 +41,8 @@ struct Record {
     /// What every peer, in every one of its lives, applied at an index.
     entries: BTreeMap<u64, [u8; 32]>,
     disks: BTreeMap<RaftId, PathBuf>,
+    /// The newest entry by which a process that was down may have leases again.
+    up_since: BTreeMap<Incarnation, u64>,
     lines: BTreeMap<(Incarnation, ActorId), Line>,
     turns: BTreeMap<ActorId, Turns>,
 }
@@ -138,6 +140,9 @@ impl Watched {
         }
         for step in consensus.applied().take_trail() {
             record.applied(step.index, step.digest, &peer.node);
+            if let Some(who) = step.up {
+                record.up_since.insert(who, step.index);
+            }
             for actor in step.thin {
                 let what = format!("{actor}: at {} a checkpoint on too few disks was accepted", step.index);
                 record.note("checkpoints_are_on_their_holders", what);
@@ -146,6 +151,15 @@ impl Watched {
         let Some(place) = peer.admission() else { return };
         self.look_at_visitors(peer, record);
         record.uses_disk(place.raft_id, &self.dir);
+        // The gate first: it opens after the entry is applied, maybe meanwhile.
+        let runs = peer.gate.is_open();
+        let applied = consensus.applied().read_at(|_, index, _| index);
+        if let Some(since) =
+            record.up_since.get(&place.incarnation).copied().filter(|since| runs && applied < *since)
+        {
+            let what = format!("{} holds a lease, and has not applied {since}, which lets it", peer.node);
+            record.note_at_once("one_executing_host", what);
+        }
         consensus.applied().read_at(|state, index, _| {
             let seen = (Some(place.incarnation), index);
             if std::mem::replace(&mut self.seen, seen) != seen {
