@@ -95,18 +95,29 @@ impl Peer {
             self.shared.catch_up(end).await.map_err(undecided_read)?;
             found = Some(life().ok_or(CallError::not_executed(Reason::NoSuchActor))?);
         }
+        // An attempt whose answer was lost may have ended one life; nothing is "not executed" from then on.
+        let mut maybe = false;
         while let Some(life_found) = found {
             let command = Command::Stop { actor: actor.id().clone(), life: life_found, by: None };
             let left = end.saturating_duration_since(Instant::now());
-            match self.shared.propose(command, left).await.map_err(undecided)? {
+            match self.shared.propose(command, left).await.map_err(|e| undecided_after(maybe, e))? {
                 Response::Refused(Refused::NoSuchActor) => {}
                 _ => return self.shared.ended(actor.id(), life_found, end).await,
             }
             // That life had ended already, maybe before this call began: this peer may be behind.
-            self.shared.catch_up(end).await.map_err(undecided_read)?;
+            maybe = true;
+            self.shared.catch_up(end).await.map_err(|why| CallError::unknown(Reason::Unavailable(why)))?;
             found = life();
         }
         Ok(())
+    }
+}
+
+/// As [`undecided`], if an earlier attempt may have been executed.
+fn undecided_after(maybe: bool, e: Undecided) -> CallError {
+    match e {
+        Undecided::NotDone(why) if maybe => CallError::unknown(Reason::Unavailable(why)),
+        e => undecided(e),
     }
 }
 
