@@ -301,9 +301,9 @@ impl State {
         by: Option<Incarnation>,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let is_up = |host| self.member_of(host).is_some_and(|(_, m)| m.standing == Status::Up);
         let actor = self.actors.get(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
-        let may_run = !actor.is_unborn() && actor.host != by && actor.host.is_some_and(is_up);
+        let may_run =
+            !actor.is_unborn() && actor.host != by && actor.host.is_some_and(|host| self.is_up(host));
         match self.actors.get_mut(&id).filter(|_| may_run && !made(Mistake::NameFreedEarly)) {
             Some(actor) => actor.stopping = true,
             None => drop(self.actors.remove(&id)),

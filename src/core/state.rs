@@ -62,6 +62,11 @@ impl State {
         self.members.iter().find(|(_, m)| m.raft_id == raft_id)
     }
 
+    /// Whether this is the newest process of its node, and may hold a lease.
+    pub fn is_up(&self, incarnation: Incarnation) -> bool {
+        self.member_of(incarnation).is_some_and(|(_, m)| m.standing == Status::Up)
+    }
+
     /// The members that may hold a lease.
     pub fn living(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
         self.members.iter().filter(|(_, m)| m.standing == Status::Up)

@@ -100,25 +100,22 @@ impl Peer {
         while let Some(life_found) = found {
             let command = Command::Stop { actor: actor.id().clone(), life: life_found, by: None };
             let left = end.saturating_duration_since(Instant::now());
-            match self.shared.propose(command, left).await.map_err(|e| undecided_after(maybe, e))? {
+            match self.shared.propose(command, left).await.map_err(|e| so_far(maybe, undecided(e)))? {
                 Response::Refused(Refused::NoSuchActor) => {}
                 _ => return self.shared.ended(actor.id(), life_found, end).await,
             }
             // That life had ended already, maybe before this call began: this peer may be behind.
             maybe = true;
-            self.shared.catch_up(end).await.map_err(|why| CallError::unknown(Reason::Unavailable(why)))?;
+            self.shared.catch_up(end).await.map_err(|why| so_far(maybe, undecided_read(why)))?;
             found = life();
         }
         Ok(())
     }
 }
 
-/// As [`undecided`], if an earlier attempt may have been executed.
-fn undecided_after(maybe: bool, e: Undecided) -> CallError {
-    match e {
-        Undecided::NotDone(why) if maybe => CallError::unknown(Reason::Unavailable(why)),
-        e => undecided(e),
-    }
+/// What an attempt's failure says about all attempts so far, one of which may have been executed.
+fn so_far(maybe: bool, e: CallError) -> CallError {
+    if maybe { CallError::unknown(e.reason) } else { e }
 }
 
 pub(super) fn undecided(e: Undecided) -> CallError {
@@ -152,7 +149,7 @@ impl Shared {
             maybe |= !e.is_retry_safe();
             let again = matches!(e.reason, Reason::Unavailable(_) | Reason::HostGone | Reason::Deadline);
             if !again || Instant::now() + self.timing.heartbeat >= end {
-                return Err(if maybe { CallError::unknown(e.reason) } else { e });
+                return Err(so_far(maybe, e));
             }
             self.wait_for_change(self.timing.heartbeat).await;
         }

@@ -99,6 +99,11 @@ impl Applied {
     }
 
     #[cfg(feature = "testing")]
+    fn keeps_trail(&self) -> bool {
+        self.trail.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    #[cfg(feature = "testing")]
     fn note_step(&self, step: Step) {
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(trail) = trail.as_mut() else { return };
@@ -194,7 +199,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             #[cfg(feature = "testing")]
-            let next = Next::new(&entry, &self.applied.inner().state);
+            let next = self.applied.keeps_trail().then(|| Next::new(&entry, &self.applied.inner().state));
             let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
             let mut changes = Changes::default();
             let response = {
@@ -210,7 +215,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 }
             };
             #[cfg(feature = "testing")]
-            self.applied.note_step(next.done(&self.applied.inner().state));
+            if let Some(next) = next {
+                self.applied.note_step(next.done(&self.applied.inner().state));
+            }
             self.applied.note(changes, at.index);
             newest = Some(at.index);
             if let Some(responder) = responder {

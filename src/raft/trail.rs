@@ -1,13 +1,12 @@
 //! What was applied, for tests to compare and to judge.
 
-use crate::core::command::Command;
-use crate::core::state::{State, Status};
-use crate::id::{ActorId, Epoch, Incarnation, RaftId};
-
 use openraft::EntryPayload;
 
 use super::codec::encode;
 use super::types::Entry;
+use crate::core::command::Command;
+use crate::core::state::State;
+use crate::id::{ActorId, Epoch, Incarnation, RaftId};
 
 /// One applied entry.
 pub(crate) struct Step {
@@ -44,16 +43,14 @@ impl Next {
             EntryPayload::Normal(command) => (wanted(command, before), None),
             _ => (vec![], None),
         };
-        let was_down =
-            |life: &Incarnation| before.member_of(*life).is_some_and(|(_, m)| m.standing == Status::Down);
-        Self { index: entry.log_id.index, digest, commits, marked_up: marked_up.filter(was_down) }
+        let marked_up = marked_up.filter(|life| before.member_of(*life).is_some() && !before.is_up(*life));
+        Self { index: entry.log_id.index, digest, commits, marked_up }
     }
 
     pub(super) fn done(self, after: &State) -> Step {
         let thin = self.commits.into_iter().filter(|c| c.is_thin(after)).map(|c| c.actor).collect();
-        let is_up =
-            |life: &Incarnation| after.member_of(*life).is_some_and(|(_, m)| m.standing == Status::Up);
-        Step { index: self.index, digest: self.digest, thin, up: self.marked_up.filter(is_up) }
+        let up = self.marked_up.filter(|life| after.is_up(*life));
+        Step { index: self.index, digest: self.digest, thin, up }
     }
 }
 

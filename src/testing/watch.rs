@@ -153,14 +153,10 @@ impl Watched {
         record.uses_disk(place.raft_id, &self.dir);
         // The gate first: it opens after the entry is applied, maybe meanwhile.
         let runs = peer.gate.is_open();
-        let applied = consensus.applied().read_at(|_, index, _| index);
-        if let Some(since) =
-            record.up_since.get(&place.incarnation).copied().filter(|since| runs && applied < *since)
-        {
-            let what = format!("{} holds a lease, and has not applied {since}, which lets it", peer.node);
-            record.note_at_once("one_executing_host", what);
-        }
         consensus.applied().read_at(|state, index, _| {
+            if runs {
+                record.holds_lease(place.incarnation, index, &peer.node);
+            }
             let seen = (Some(place.incarnation), index);
             if std::mem::replace(&mut self.seen, seen) != seen {
                 record.shows(place.incarnation, state);
@@ -229,6 +225,13 @@ impl Record {
         if known != dir {
             let what = format!("{id} is used by {} and {}", known.display(), dir.display());
             self.note("one_live_incarnation_per_node", what);
+        }
+    }
+
+    fn holds_lease(&mut self, process: Incarnation, applied: u64, node: &NodeId) {
+        if let Some(since) = self.up_since.get(&process).copied().filter(|since| applied < *since) {
+            let what = format!("{node} holds a lease, and has not applied {since}, which lets it");
+            self.note_at_once("one_executing_host", what);
         }
     }
 

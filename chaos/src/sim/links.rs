@@ -1,6 +1,7 @@
 //! What happens to links.
 
-use standin::testing::Prng;
+use standin::testing::{Prng, Weather};
+use std::net::IpAddr;
 
 use super::stage::{Act, Stage};
 use crate::plan::Way;
@@ -45,21 +46,24 @@ impl Stage {
         }
     }
 
-    /// An old machine, whose place was taken, is heard again.
-    pub(super) fn cut_host(&self, host: std::net::IpAddr) {
+    /// An old machine, whose place was taken, is cut off, or heard again.
+    pub(super) fn whole_host(&self, host: IpAddr, cut: bool) {
+        let network = self.world.network();
         for at in 0..self.plan.peers {
             let other = self.cluster.host(at);
-            self.world.network().cut(host, other);
-            self.world.network().cut(other, host);
+            for (from, to) in [(host, other), (other, host)] {
+                if cut { network.cut(from, to) } else { network.heal(from, to) }
+            }
         }
     }
 
-    pub(super) fn hear_host(&self, host: std::net::IpAddr) {
-        self.trace.say(format_args!("{host} is heard again"));
-        for at in 0..self.plan.peers {
-            let other = self.cluster.host(at);
-            self.world.network().heal(host, other);
-            self.world.network().heal(other, host);
-        }
+    /// Gives one direction of a link a weather of its own for a while.
+    pub(super) fn bad_link(&mut self, from: usize, to: usize, weather: Weather, for_ms: u64) {
+        self.set_link(from, to, Some(weather));
+        self.later(for_ms, Act::FairLink(from, to));
+    }
+
+    pub(super) fn set_link(&self, from: usize, to: usize, weather: Option<Weather>) {
+        self.world.network().set_link(self.cluster.host(from), self.cluster.host(to), weather);
     }
 }

@@ -40,10 +40,10 @@ impl Stage {
         self.later(away_ms, Act::Return(at, Back::Disk));
     }
 
-    /// Cuts a peer off, and starts another machine under its name.
-    pub(super) async fn usurp(&mut self, at: usize, way: Way, for_ms: u64) {
+    /// Starts another machine under a running peer's name; the old one may be cut off before.
+    pub(super) async fn usurp(&mut self, at: usize, way: Option<Way>, for_ms: u64) {
         if self.running[at] && self.may_lose_a_disk() {
-            self.cut_off(at, way);
+            way.into_iter().for_each(|way| self.cut_off(at, way));
             self.take_name(at, for_ms).await;
         }
     }

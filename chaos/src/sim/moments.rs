@@ -28,10 +28,8 @@ pub(super) struct Ambush {
 #[derive(Clone)]
 enum Then {
     Strike(Fault),
-    /// Another machine takes this one's name; it is cut off before.
-    Usurp(usize, u64),
-    /// Another machine takes this one's name.
-    TakeName(usize, u64),
+    /// Another machine takes this one's name; it may be cut off before.
+    Usurp(usize, Option<Way>, u64),
     /// A machine goes on, and is cut off soon after; where, and who it is.
     Wake(std::net::IpAddr, Process),
     /// Who elected the new leader crashes; that one is cut off, and the old one heard again.
@@ -70,12 +68,7 @@ impl Stage {
         }
         match ambush.then {
             Then::Strike(fault) => self.begin(fault).await,
-            Then::Usurp(at, for_ms) => self.usurp(at, Way::Both, for_ms).await,
-            Then::TakeName(at, for_ms) => {
-                if self.running[at] && self.may_lose_a_disk() {
-                    self.take_name(at, for_ms).await;
-                }
-            }
+            Then::Usurp(at, way, for_ms) => self.usurp(at, way, for_ms).await,
             Then::Wake(host, process) => {
                 self.trace.say(format_args!("{host} goes on"));
                 process.thaw();
@@ -118,7 +111,7 @@ impl Stage {
         }
         self.later(for_ms + 3000, Act::Hear(self.links_of(at)));
         self.cluster.hand_over(leader, others[to as usize % others.len()]);
-        self.wait_for(Situation::NewLeader, Then::Usurp(at, for_ms));
+        self.wait_for(Situation::NewLeader, Then::Usurp(at, Some(Way::Both), for_ms));
     }
 
     /// A leader is heard by one peer only, and hears old news of the others, until another one leads; then a machine
@@ -132,13 +125,11 @@ impl Stage {
             for (from, to) in [(leader, other), (at, other), (other, at)] {
                 self.one_way(from, to, true);
             }
-            let (from, to) = (self.cluster.host(other), self.cluster.host(leader));
-            self.world.network().set_link(from, to, Some(weather));
-            self.later(for_ms + 3000, Act::FairLink(other, leader));
+            self.bad_link(other, leader, weather, for_ms + 3000);
         }
         let links: Vec<_> = self.links_of(at).into_iter().chain(self.links_of(leader)).collect();
         self.later(for_ms + 3000, Act::Hear(links));
-        self.wait_for(Situation::NewLeader, Then::TakeName(at, for_ms));
+        self.wait_for(Situation::NewLeader, Then::Usurp(at, None, for_ms));
     }
 
     /// A frozen machine goes on when it is decided that another one gets its name.
@@ -161,9 +152,7 @@ impl Stage {
         let slow = Duration::from_millis(if self.plan.wide { 100 } else { 25 });
         for at in others.into_iter().filter(|at| *at != new) {
             self.one_way(leader, at, true);
-            let (from, to) = (self.cluster.host(new), self.cluster.host(at));
-            self.world.network().set_link(from, to, Some(Weather { delay: slow, ..Weather::fair() }));
-            self.later(for_ms, Act::FairLink(new, at));
+            self.bad_link(new, at, Weather { delay: slow, ..Weather::fair() }, for_ms);
         }
         self.cluster.hand_over(leader, new);
         self.one_way(new, leader, true);

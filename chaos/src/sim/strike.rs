@@ -23,7 +23,10 @@ impl Stage {
                 self.trace.say(format_args!("healed: {} links", links.len()));
                 links.iter().for_each(|(from, to)| self.one_way(*from, *to, false));
             }
-            Act::HearHost(host) => self.hear_host(host),
+            Act::HearHost(host) => {
+                self.trace.say(format_args!("{host} is heard again"));
+                self.whole_host(host, false);
+            }
             Act::Watch(ambush) => self.watch(ambush).await,
             Act::Look(at) => self.replace_if_broken(at).await,
             Act::Stall(at, for_ms) => {
@@ -37,12 +40,9 @@ impl Stage {
                 }
             }
             Act::CutOff(at) => self.cut_off(at, Way::Both),
-            Act::CutHost(host) => self.cut_host(host),
+            Act::CutHost(host) => self.whole_host(host, true),
             Act::Fair => self.world.network().set_weather(Weather::fair()),
-            Act::FairLink(from, to) => {
-                let (from, to) = (self.cluster.host(from), self.cluster.host(to));
-                self.world.network().set_link(from, to, None);
-            }
+            Act::FairLink(from, to) => self.set_link(from, to, None),
             Act::Restart(at) => {
                 if self.running[at] {
                     self.kill(at);
@@ -128,10 +128,7 @@ impl Stage {
                 let (from, to) = (from as usize % self.plan.peers, to as usize % self.plan.peers);
                 [from, to].iter().for_each(|at| self.notes.hit(*at));
                 let delay = Duration::from_millis(delay_ms);
-                let weather = Weather { delay, loss, ..Weather::fair() };
-                let hosts = (self.cluster.host(from), self.cluster.host(to));
-                self.world.network().set_link(hosts.0, hosts.1, Some(weather));
-                self.later(for_ms, Act::FairLink(from, to));
+                self.bad_link(from, to, Weather { delay, loss, ..Weather::fair() }, for_ms);
             }
             Fault::PowerCut { away_ms } => {
                 for at in (0..self.plan.peers).filter(|at| self.running[*at]).collect::<Vec<_>>() {
@@ -153,7 +150,7 @@ impl Stage {
                 }
                 self.later(away_ms, Act::Restart(at));
             }
-            Fault::Usurp { who, way, for_ms } => self.usurp(self.find(who)?, way, for_ms).await,
+            Fault::Usurp { who, way, for_ms } => self.usurp(self.find(who)?, Some(way), for_ms).await,
             Fault::Stall { who, for_ms } => self.stall(self.find(who)?, for_ms),
             Fault::CrashAt { who, write, moment, away_ms } => {
                 self.set_trap(self.find(who)?, write, moment, away_ms)
