@@ -34,6 +34,7 @@ variants! {
         GateIgnored,
         RetriedAfterUnknown,
         NameFreedEarly,
+        OldCopyVotes,
     }
 
     /// All of them.

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::actor::Mode;
 use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
 use crate::core::lease::{Grant, Refusal};
+use crate::core::state::LastRun;
 use crate::error::CallError;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::store::CopyKey;
@@ -22,7 +23,7 @@ pub(crate) enum Request {
     /// Is your vote still mine, in this term?
     Probe(Probe),
     /// For the other's consensus, if it still runs on that disk.
-    Raft { to: RaftId, body: ByteBuf },
+    Raft { to: ToDisk, body: ByteBuf },
     /// Pass this on to a peer that I cannot reach myself.
     Relay { to: NodeId, request: Box<Request> },
     /// Passed on, for a peer whose link to you is cut.
@@ -35,6 +36,14 @@ pub(crate) enum Request {
     Create(NewActor),
     /// Fetch copies that have become too few.
     Repair(Vec<RepairOrder>),
+}
+
+/// Whose consensus is meant, and which process ran there last as far as the sender knows: an older copy of
+/// that disk has forgotten what it voted for, and what it had promised to keep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToDisk {
+    pub(crate) id: RaftId,
+    pub(crate) last_run: Option<LastRun>,
 }
 
 /// The reply to a [`Request`].
@@ -79,6 +88,13 @@ pub(crate) struct DiskClaim {
     pub(crate) asked: Vec<u128>,
 }
 
+impl DiskClaim {
+    /// Whether a process that ran on this disk, or on the one that this is a copy of, is not news to it.
+    pub(crate) fn knows(&self, run: &LastRun) -> bool {
+        self.incarnation >= run.incarnation || self.asked.contains(&run.nonce)
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum JoinAnswer {
     Admitted {
@@ -94,9 +110,11 @@ pub(crate) enum JoinAnswer {
     Wait {
         retry_after_ms: u64,
     },
-    /// No leader that a quorum follows is known here; `founded` tells whether a cluster is.
+    /// No leader that a quorum follows is known here; `founded` tells whether a cluster is, and `last_run`
+    /// which process ran last on the disk that the asker has.
     NoLeader {
         founded: bool,
+        last_run: Option<LastRun>,
     },
     Refused(String),
 }
@@ -167,7 +185,7 @@ pub(crate) enum CallAnswer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum StreamHeader {
     /// For the other's consensus, if it still runs on that disk.
-    Raft { to: RaftId, header: ByteBuf },
+    Raft { to: ToDisk, header: ByteBuf },
     /// Copies follow: per copy a [`CopyHead`] frame and its bytes in chunks; then one [`CopiesStored`] back.
     PutCopies,
     /// One copy, please: a [`CopyHead`] or nothing, then the bytes in chunks.
@@ -200,4 +218,25 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
 /// Reads a frame that may be anything.
 pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Malformed> {
     rmp_serde::from_slice(frame).map_err(|e| Malformed(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_knows_who_ran_on_it_by_number_or_by_nonce() {
+        let disk = DiskClaim {
+            cluster_id: ClusterId([1; 16]),
+            raft_id: RaftId(3),
+            incarnation: Incarnation(7),
+            asked: vec![40, 41],
+        };
+        let knows =
+            |incarnation, nonce| disk.knows(&LastRun { incarnation: Incarnation(incarnation), nonce });
+        assert!(knows(7, 1), "its own");
+        assert!(knows(6, 1), "one before it");
+        assert!(knows(9, 41), "one that could not note its admission");
+        assert!(!knows(9, 42), "one that ran on a newer copy");
+    }
 }

@@ -85,6 +85,12 @@ pub enum Event {
         /// When this peer asks again.
         retry_after_ms: u64,
     },
+    /// This peer's disk is an older copy: a newer process ran on it than it knows of. It does not vote, and waits
+    /// until a leader admits it as if its disk were empty.
+    OldDisk {
+        /// That newer process, or one that came even later.
+        newest: Incarnation,
+    },
     /// A newer process of this node id was admitted; this peer's actors have stopped for good.
     Retired {
         /// The newer process.

@@ -31,6 +31,13 @@ pub struct Member {
     pub silent_ms: u64,
 }
 
+/// A process that was admitted on a disk: by its number, and by the nonce under which it had asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    pub incarnation: Incarnation,
+    pub nonce: u128,
+}
+
 /// One actor's line in the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Actor {
@@ -60,6 +67,11 @@ impl State {
     /// The member whose *current* disk this is.
     pub fn disk(&self, raft_id: RaftId) -> Option<(&NodeId, &Member)> {
         self.members.iter().find(|(_, m)| m.raft_id == raft_id)
+    }
+
+    /// The newest process that was admitted on a member's current disk.
+    pub fn last_run(&self, disk: RaftId) -> Option<LastRun> {
+        self.disk(disk).map(|(_, m)| LastRun { incarnation: m.incarnation, nonce: m.nonce })
     }
 
     /// Whether this is the newest process of its node, and may hold a lease.

@@ -311,6 +311,7 @@ impl Builder {
             hosting: Mutex::default(),
             restoring: Mutex::default(),
             collectable: Mutex::default(),
+            own_disk: Mutex::default(),
             admission: RwLock::default(),
             consensus: RwLock::default(),
             transport: OnceLock::new(),

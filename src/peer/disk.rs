@@ -19,6 +19,8 @@ pub(crate) struct Disk {
     /// Under which nonces later processes on it have asked to be admitted, newest last. One of them may
     /// have been admitted and died before it could write that down.
     pub(crate) asked: Vec<u128>,
+    /// Whether it was found to be an older copy; it never votes again under this id.
+    pub(crate) is_old: bool,
 }
 
 impl Disk {

@@ -14,7 +14,7 @@ use crate::id::{ClusterId, Incarnation, RaftId};
 use crate::limits::{JOIN_DEADLINE, MAX_LABELS};
 use crate::raft::Consensus;
 use crate::transport::{Dest, Lane};
-use crate::wire::{Answer, DiskClaim, Join, JoinAnswer, Request};
+use crate::wire::{Answer, Join, JoinAnswer, Request};
 
 /// What a round of asking came to.
 pub(super) enum Round {
@@ -91,8 +91,9 @@ impl Shared {
                 Some(Round::Later(Duration::from_millis(retry_after_ms)))
             }
             JoinAnswer::Wait { retry_after_ms } => Some(Round::Later(Duration::from_millis(retry_after_ms))),
-            JoinAnswer::NoLeader { founded: f } => {
+            JoinAnswer::NoLeader { founded: f, last_run } => {
                 *founded |= f;
+                self.is_outdated(last_run.as_ref());
                 None
             }
             JoinAnswer::Refused(why) => Some(Round::Refused(why)),
@@ -101,7 +102,8 @@ impl Shared {
 
     /// Answers another process's wish to join, or this one's own.
     pub(super) async fn on_join(self: &Arc<Self>, join: Join) -> JoinAnswer {
-        let no_leader = || JoinAnswer::NoLeader { founded: self.is_founded() };
+        let last_run = join.disk.as_ref().and_then(|disk| self.last_run_on(disk));
+        let no_leader = || JoinAnswer::NoLeader { founded: self.is_founded(), last_run };
         let Some(consensus) = self.consensus() else { return no_leader() };
         let view = consensus.view();
         if view.leads() {
@@ -114,7 +116,7 @@ impl Shared {
         let request = Request::Join(Join { forwarded: true, ..join });
         match self.ask_disk(leader, request, JOIN_DEADLINE / 2).await {
             // Where the leader was there may be a new process now, the asker itself even, that knows nothing.
-            Ok(Answer::Join(JoinAnswer::NoLeader { founded: false })) => no_leader(),
+            Ok(Answer::Join(JoinAnswer::NoLeader { founded: false, .. })) => no_leader(),
             Ok(Answer::Join(answer)) => answer,
             _ => no_leader(),
         }
@@ -243,12 +245,12 @@ fn first_answer(state: &State, join: &Join) -> Option<JoinAnswer> {
 /// Anything else is a restored copy, a retired machine or another cluster's disk, on which the same
 /// numbers name other things: it may lack acknowledged entries.
 fn kept_disk(state: &State, join: &Join) -> Option<RaftId> {
-    let DiskClaim { cluster_id, raft_id, incarnation, asked } = join.disk.as_ref()?;
-    state.cluster.as_ref().filter(|(ours, _)| ours == cluster_id)?;
+    let disk = join.disk.as_ref()?;
+    state.cluster.as_ref().filter(|(ours, _)| *ours == disk.cluster_id)?;
     let Some(member) = state.members.get(&join.node) else {
         // The founder, before its own admission.
-        return (state.members.is_empty() && *raft_id == RaftId(0)).then_some(*raft_id);
+        return (state.members.is_empty() && disk.raft_id == RaftId(0)).then_some(disk.raft_id);
     };
-    let newest = member.incarnation == *incarnation || asked.contains(&member.nonce);
-    (newest && member.raft_id == *raft_id).then_some(*raft_id)
+    let newest = state.last_run(disk.raft_id).is_some_and(|run| disk.knows(&run));
+    (newest && member.raft_id == disk.raft_id).then_some(disk.raft_id)
 }

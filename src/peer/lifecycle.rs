@@ -39,9 +39,12 @@ impl Shared {
                 transport.set_hello(None, None, Some(disk.cluster_id));
             }
             disk.note_asking(self.nonce, self.store.as_ref()).await?;
+            self.note_own_disk(disk);
         }
         loop {
-            match self.ask_to_join(disk.as_ref()).await {
+            let round = self.ask_to_join(disk.as_ref()).await;
+            self.lay_down_old_copy(&mut disk).await?;
+            match round {
                 Round::Admitted(admission, cluster_id) => {
                     return self.settle(admission, cluster_id, disk).await;
                 }
@@ -80,11 +83,12 @@ impl Shared {
                 raft_id: RaftId(0),
                 incarnation: Incarnation(0),
                 asked: vec![self.nonce],
+                is_old: false,
             };
             founder.write(self.store.as_ref()).await?;
             *disk = Some(founder);
         }
-        let Some(disk) = disk else { return Ok(()) };
+        let Some(disk) = disk.as_ref().filter(|disk| !disk.is_old) else { return Ok(()) };
         let consensus = self.start_raft(disk).await?;
         if disk.incarnation == Incarnation(0) {
             self.found(&consensus, disk.cluster_id).await?;
@@ -114,6 +118,7 @@ impl Shared {
         if let Some(transport) = self.transport() {
             transport.set_hello(self.incarnation(), Some(disk.raft_id), Some(disk.cluster_id));
         }
+        self.note_own_disk(disk);
         let link = Arc::new(Link(Arc::downgrade(self)));
         let consensus = Consensus::start(&config, self.store.clone(), link).await?;
         self.set_consensus(Some(consensus.clone()));
@@ -140,6 +145,7 @@ impl Shared {
             raft_id: admission.raft_id,
             incarnation: admission.incarnation,
             asked: vec![],
+            is_old: false,
         };
         let same_disk = disk.as_ref().is_some_and(|d| d.raft_id == fresh.raft_id);
         if same_disk {
@@ -152,6 +158,7 @@ impl Shared {
             }
             fresh.renew(self.store.as_ref()).await?;
         }
+        self.note_own_disk(&fresh);
         *self.admission.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(admission);
         let consensus = match self.consensus() {
             Some(running) => running,

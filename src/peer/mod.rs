@@ -1,6 +1,7 @@
 //! One peer: the only place that names every layer, and wires them together.
 //!
 //! - `lifecycle`: from an empty or used disk to a member of the cluster (`join` asks and answers)
+//!   (`old_copy`: what a disk may not do that was restored from a backup)
 //! - `heartbeat`: keeps the lease; `reign`: what the leader does (grants, lapses, voters, repairs)
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
 //! - `calls`, `directory`: what users do; `propose`: gets commands into the log
@@ -17,6 +18,7 @@ mod heartbeat;
 mod hosting;
 mod join;
 mod lifecycle;
+mod old_copy;
 mod propose;
 mod reach;
 mod reign;

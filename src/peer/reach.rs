@@ -264,7 +264,7 @@ impl RaftLink for Link {
         let shared = self.shared();
         async move {
             let shared = shared?;
-            let request = Request::Raft { to, body: ByteBuf::from(body) };
+            let request = Request::Raft { to: shared.to_disk(to), body: ByteBuf::from(body) };
             match shared.ask_disk(to, request, deadline).await.map_err(unreachable)? {
                 Answer::Raft(reply) => Ok(reply.into_vec()),
                 Answer::Refused(why) => Err(LinkError::Unreachable(why)),
@@ -284,7 +284,7 @@ impl RaftLink for Link {
         let shared = self.shared();
         async move {
             let shared = shared?;
-            let header = StreamHeader::Raft { to, header: ByteBuf::from(header) };
+            let header = StreamHeader::Raft { to: shared.to_disk(to), header: ByteBuf::from(header) };
             shared.open_on_disk(to, &header, deadline).await.map(halves).map_err(unreachable)
         }
         .boxed()

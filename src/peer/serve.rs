@@ -118,12 +118,12 @@ impl Shared {
                 Answer::Heartbeat(answer)
             }
             Request::Probe(probe) => Answer::Probe(self.on_probe(probe)),
-            Request::Raft { to, body } => match self.consensus() {
-                Some(consensus) if consensus.view().me == to => match consensus.serve_call(&body).await {
+            Request::Raft { to, body } => match self.consensus_on(&to) {
+                Ok(consensus) => match consensus.serve_call(&body).await {
                     Ok(reply) => Answer::Raft(ByteBuf::from(reply)),
                     Err(e) => Answer::Refused(e.to_string()),
                 },
-                _ => Answer::Refused("that disk is not here".into()),
+                Err(why) => Answer::Refused(why.into()),
             },
             _ => Answer::Refused("this cannot be relayed".into()),
         }
@@ -204,8 +204,7 @@ impl Shared {
         let member = from.hello.incarnation.is_some();
         match header {
             StreamHeader::Raft { to, header } if member || runs_members_disk(self, from) => {
-                let consensus = self.consensus().filter(|c| c.view().me == to);
-                let consensus = consensus.ok_or_else(|| std::io::Error::other("that disk is not here"))?;
+                let consensus = self.consensus_on(&to).map_err(std::io::Error::other)?;
                 let (sink, source) = halves(stream);
                 consensus.serve_stream(&header, sink, source).await
             }

@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::detour::Detours;
+use super::old_copy::OwnDisk;
 use super::status::WaitError;
 use super::timing::Timing;
 use crate::actor::{Gate, Host, Kinds};
@@ -84,6 +85,7 @@ pub(crate) struct Shared {
     pub(crate) restoring: Mutex<BTreeMap<ActorId, Epoch>>,
     /// Actors of which older copies may be on this disk.
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
+    pub(crate) own_disk: Mutex<OwnDisk>,
     pub(crate) admission: RwLock<Option<Admission>>,
     pub(crate) consensus: RwLock<Option<Consensus>>,
     pub(crate) transport: OnceLock<Transport>,

@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::admissions::Admissions;
 use super::gather::Gatherer;
 use super::link::RaftLink;
 use super::log::{Log, VoteCell};
@@ -17,6 +18,7 @@ use super::network::Networks;
 use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
+use crate::core::state::LastRun;
 use crate::id::RaftId;
 use crate::limits::{ENTRIES_PER_SNAPSHOT, LOG_KEPT_BEHIND_SNAPSHOT};
 use crate::store::Store;
@@ -77,6 +79,7 @@ pub(crate) struct Consensus {
     raft: Raft,
     applied: Arc<Applied>,
     vote: VoteCell,
+    admissions: Admissions,
     gatherer: Gatherer,
 }
 
@@ -115,7 +118,7 @@ impl Consensus {
         link: Arc<dyn RaftLink>,
     ) -> Result<Self, StartError> {
         let log = Log::open(store.clone())?;
-        let vote = log.vote_cell();
+        let (vote, admissions) = (log.vote_cell(), log.admissions());
         let machine = Machine::open(store)?;
         let applied = machine.applied.clone();
         let raft = Raft::new(config.id.0, openraft_config(config)?, Networks { link }, log, machine)
@@ -123,7 +126,7 @@ impl Consensus {
             .map_err(|e| StartError::Raft(e.to_string()))?;
         // A leader that comes back after a restart must win an election and wait a lease again.
         let gatherer = Gatherer::start(raft.clone());
-        Ok(Self { raft, applied, vote, gatherer })
+        Ok(Self { raft, applied, vote, admissions, gatherer })
     }
 
     pub(super) fn raft(&self) -> &Raft {
@@ -144,6 +147,12 @@ impl Consensus {
     /// The applied state.
     pub(crate) fn applied(&self) -> &Arc<Applied> {
         &self.applied
+    }
+
+    /// The newest process that was admitted on a disk, as far as this peer's log tells.
+    pub(crate) fn last_run(&self, disk: RaftId) -> Option<LastRun> {
+        let (known, applied) = self.applied.read_at(|s, index, _| (s.last_run(disk), index));
+        self.admissions.newest_on(disk, applied).or(known)
     }
 
     /// Who leads, who votes, how far the log is.

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::admissions::Admissions;
 use super::codec::{decode, encode};
 use super::recent::Recent;
 use super::types::{Entry, LogId, TypeConfig, Vote};
@@ -22,6 +23,7 @@ pub(super) struct Log {
     store: Arc<dyn Store>,
     vote: VoteCell,
     recent: Arc<Mutex<Recent>>,
+    admissions: Admissions,
 }
 
 /// The vote as of *before* it is saved, so that whoever reads it here never believes in a leader
@@ -42,7 +44,25 @@ impl VoteCell {
 impl Log {
     pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
         let vote = store.get(Slot::Vote)?.map(|bytes| decode(&bytes)).transpose()?;
-        Ok(Self { store, vote: VoteCell(Arc::new(Mutex::new(vote))), recent: Arc::default() })
+        let vote = VoteCell(Arc::new(Mutex::new(vote)));
+        let log = Self { store, vote, recent: Arc::default(), admissions: Admissions::default() };
+        log.note_admissions()?;
+        Ok(log)
+    }
+
+    /// Looks through what is not known to be committed: the rest is applied at the start.
+    fn note_admissions(&self) -> io::Result<()> {
+        let mut next = self.committed()?.map_or(0, |id| id.index.saturating_add(1));
+        loop {
+            let part = self.read(next..u64::MAX, READ_BYTES)?;
+            let Some(last) = part.last() else { return Ok(()) };
+            next = last.log_id.index.saturating_add(1);
+            part.iter().for_each(|entry| self.admissions.note(entry));
+        }
+    }
+
+    pub(super) fn admissions(&self) -> Admissions {
+        self.admissions.clone()
     }
 
     pub(super) fn vote_cell(&self) -> VoteCell {
@@ -59,6 +79,13 @@ impl Log {
             return Ok(entries);
         }
         self.store.log_read(range, max_bytes)?.iter().map(|(_, bytes)| decode(bytes)).collect()
+    }
+
+    fn committed(&self) -> io::Result<Option<LogId>> {
+        match self.store.get(Slot::Committed)? {
+            Some(bytes) => decode(&bytes),
+            None => Ok(None),
+        }
     }
 
     fn purged(&self) -> io::Result<Option<LogId>> {
@@ -144,10 +171,7 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        match self.store.get(Slot::Committed)? {
-            Some(bytes) => decode(&bytes),
-            None => Ok(None),
-        }
+        self.committed()
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
@@ -160,6 +184,7 @@ impl RaftLogStorage<TypeConfig> for Log {
             .iter()
             .map(|entry| Ok((entry.log_id.index, encode(entry)?)))
             .collect::<io::Result<Vec<_>>>()?;
+        entries.iter().for_each(|entry| self.admissions.note(entry));
         {
             let mut recent = self.recent();
             encoded.iter().zip(entries).for_each(|((_, bytes), entry)| recent.push(bytes.len(), entry));
@@ -176,11 +201,13 @@ impl RaftLogStorage<TypeConfig> for Log {
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
         let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
         self.recent().truncate(from);
+        self.admissions.truncate(from);
         self.store.log_truncate(from)
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
         self.recent().purge(log_id.index);
+        self.admissions.purge(log_id.index);
         self.store.log_purge(log_id.index, Slot::Purged, encode(&log_id)?)
     }
 }

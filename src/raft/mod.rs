@@ -4,6 +4,7 @@
 //! read the applied [`State`](crate::core::state::State), watch who leads, step the membership. It
 //! reaches other peers through [`RaftLink`] and the disk through [`Store`](crate::store::Store).
 
+mod admissions;
 mod codec;
 mod consensus;
 mod gather;

@@ -139,6 +139,7 @@ impl Stage {
     async fn start(&mut self, at: usize, back: Back) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         if matches!(back, Back::Empty | Back::EmptySamePort | Back::Backup) {
             self.spoiled[at] = false;
+            self.known[at].fill(None);
         }
         match back {
             Back::Disk => self.cluster.restart_at_same_address_unjoined(at).await,
@@ -151,8 +152,10 @@ impl Stage {
     /// Not every machine may come back as planned: too many lost disks are more than a cluster promises to
     /// survive; and who moves while nobody is there to hear of it is never found again.
     fn as_allowed(&mut self, at: usize, back: Back) -> Back {
-        // A copy of a disk on which nobody else has run since is not told from the disk: operators are warned.
-        let told = |(_, process): &(_, _)| self.newest_process(at) > *process;
+        // A copy of a disk of which not everybody knows that somebody else has run on it since may be taken for the
+        // disk: operators are warned.
+        let others = || (0..self.plan.peers).filter(|other| *other != at);
+        let told = |(_, process): &(_, _)| others().all(|other| self.knows(other)[at] > *process);
         if back == Back::Backup && !self.backups.get(&at).is_some_and(told) {
             return Back::Disk;
         }
@@ -166,6 +169,16 @@ impl Stage {
             |at: &usize| self.running[*at] && self.cluster.peer(*at).status().phase == PhaseStatus::Member;
         let others = (0..self.plan.peers).filter(hears).count();
         if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
+    }
+
+    /// Which process of each peer a peer knows of, or its disk does.
+    pub(super) fn knows(&self, at: usize) -> Vec<Option<Incarnation>> {
+        if !self.running[at] {
+            return self.known[at].clone();
+        }
+        let members = self.cluster.peer(at).status().members;
+        let process = |other| members.get(&self.cluster.node(other)).map(|m| m.incarnation);
+        (0..self.plan.peers).map(process).collect()
     }
 
     /// The newest process of a node that any running peer knows of.

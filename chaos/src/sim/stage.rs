@@ -77,6 +77,8 @@ pub(super) struct Stage {
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
     pub(super) backups: BTreeMap<usize, (std::path::PathBuf, Option<Incarnation>)>,
+    /// Which process of each peer each peer knew of when it was last heard of, on the disk that it has now.
+    pub(super) known: Vec<Vec<Option<Incarnation>>>,
     pub(super) newest: usize,
     pub(super) struck: u64,
     pub(super) noisy: bool,
@@ -123,6 +125,7 @@ pub(super) async fn play(
         trapped,
         wiped: vec![false; peers],
         backups: BTreeMap::new(),
+        known: vec![vec![None; peers]; peers],
         newest: 0,
         struck: 0,
         noisy: false,
@@ -220,6 +223,9 @@ impl Stage {
     }
 
     pub(super) fn conceal(&mut self, at: usize) {
+        if self.running[at] {
+            self.known[at] = self.knows(at);
+        }
         self.running[at] = false;
         self.sick[at] = false;
         self.desk.set(at, None);

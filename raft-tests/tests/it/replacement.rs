@@ -191,6 +191,41 @@ async fn an_older_copy_of_the_disk_is_as_good_as_an_empty_one_and_no_better() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_older_copy_of_the_disk_elects_nobody_while_it_is_all_that_a_majority_lacks() {
+    let mut cluster = cluster(3).await;
+    let lost = follower(&cluster).await;
+    cluster.stop(lost).await;
+    let backup = cluster.copy_of_dir(lost).await.unwrap();
+    cluster.restart(lost).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let before = cluster.peer(lost).status();
+    // What the leader and the lost one decide now, the third does not hear.
+    let leader = cluster.leader().await.unwrap();
+    let deaf = other_than(&cluster, &[lost, leader]);
+    cluster.cut(deaf, leader);
+    cluster.cut(deaf, lost);
+    let name = counter(&cluster, leader, "apples", 0).await;
+    assert_eq!(add(&cluster, leader, &name, 1).await, 1);
+    (0..3).for_each(|at| cluster.kill(at));
+    cluster.heal_all();
+    cluster.set_dir(lost, backup);
+    cluster.restart_at_same_address_unjoined(lost).await.unwrap();
+    let mut told = cluster.peer(lost).events();
+    cluster.restart_at_same_address_unjoined(deaf).await.unwrap();
+    event(&mut told, |e| matches!(e, Event::OldDisk { .. })).await;
+    assert!(!cluster.peer(deaf).status().leads);
+    cluster.restart_at_same_address_unjoined(leader).await.unwrap();
+    for at in 0..3 {
+        cluster.peer(at).joined(PATIENCE).await.unwrap();
+    }
+    let after = cluster.peer(lost).status();
+    assert!(after.raft_id > before.raft_id, "it has forgotten its votes");
+    assert_eq!(add(&cluster, lost, &name, 1).await, 2);
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_at_once_from_their_disks_everything_committed_is_back() {
     let mut cluster = cluster(3).await;
     let mut names = vec![];

@@ -4,13 +4,15 @@ use futures_util::TryStreamExt;
 use openraft::EntryPayload;
 use openraft::entry::RaftEntry;
 use openraft::storage::{RaftLogReader, RaftLogStorage, RaftLogStorageExt};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::log::{Log, READ_BYTES};
 use super::super::types::{Entry, LogId};
-use crate::core::command::{Command, Create};
-use crate::id::{ActorId, Incarnation};
+use crate::core::command::{Admit, Command, Create};
+use crate::core::state::LastRun;
+use crate::id::{ActorId, Incarnation, NodeId, RaftId};
 use crate::limits::MAX_RECENT_ENTRIES;
 use crate::prng::Prng;
 use crate::raft::codec::decode;
@@ -78,4 +80,44 @@ async fn recent_entries_are_those_of_the_disk() {
             assert!(read == kept, "{range:?} of {purged}..{next}, term {term}");
         }
     }
+}
+
+/// Who asks for votes knows of admissions that it has not applied, also after a restart.
+#[tokio::test]
+async fn admissions_are_known_before_they_are_applied() {
+    let admit = |index: u64, disk: Option<u64>| {
+        let admit = Admit {
+            node: NodeId::new("a").unwrap(),
+            addr: ([127, 0, 0, 1], 1).into(),
+            raft_id: disk.map(RaftId),
+            nonce: u128::from(index) + 100,
+            kinds: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            replaces: None,
+            term: 1,
+            silent_ms: 0,
+        };
+        Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(Command::Admit(admit)))
+    };
+    let disk = Arc::new(MemoryStore::new(Duration::ZERO));
+    let mut log = Log::open(disk.clone()).unwrap();
+    let entries =
+        [small(1, 0), admit(1, Some(7)), admit(2, Some(7)), admit(3, None), admit(4, Some(8)), small(1, 5)];
+    log.blocking_append(entries).await.unwrap();
+    let run = |index: u64| Some(LastRun { incarnation: Incarnation(index), nonce: u128::from(index) + 100 });
+    let newest = |log: &Log, disk, applied| log.admissions().newest_on(RaftId(disk), applied);
+    assert_eq!(newest(&log, 7, 0), run(2));
+    assert_eq!(newest(&log, 7, 2), None, "applied: the state tells");
+    assert_eq!(newest(&log, 8, 2), run(4));
+    assert_eq!(newest(&log, 3, 0), None, "nobody had run on a disk that was empty");
+    let id = |index| LogId { leader_id: 1.into(), index };
+    log.truncate_after(Some(id(3))).await.unwrap();
+    assert_eq!(newest(&log, 8, 0), None);
+    let again = Log::open(disk.clone()).unwrap();
+    assert_eq!(newest(&again, 7, 0), run(2));
+    log.save_committed(Some(id(1))).await.unwrap();
+    let again = Log::open(disk).unwrap();
+    assert_eq!(newest(&again, 7, 1), run(2));
+    log.purge(id(2)).await.unwrap();
+    assert_eq!(newest(&log, 7, 0), None);
 }
