@@ -119,9 +119,10 @@ impl Consensus {
     ) -> Result<Self, StartError> {
         let log = Log::open(store.clone())?;
         let (vote, admissions) = (log.vote_cell(), log.admissions());
+        let networks = Networks { link, floor: log.floor() };
         let machine = Machine::open(store)?;
         let applied = machine.applied.clone();
-        let raft = Raft::new(config.id.0, openraft_config(config)?, Networks { link }, log, machine)
+        let raft = Raft::new(config.id.0, openraft_config(config)?, networks, log, machine)
             .await
             .map_err(|e| StartError::Raft(e.to_string()))?;
         // A leader that comes back after a restart must win an election and wait a lease again.

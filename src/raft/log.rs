@@ -5,6 +5,7 @@ use openraft::storage::{IOFlushed, LogState, RaftLogReader, RaftLogStorage};
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, RangeBounds};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::admissions::Admissions;
@@ -24,6 +25,22 @@ pub(super) struct Log {
     vote: VoteCell,
     recent: Arc<Mutex<Recent>>,
     admissions: Admissions,
+    floor: Floor,
+}
+
+/// The index up to which the log is purged, plus one. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Floor(Arc<AtomicU64>);
+
+impl Floor {
+    fn raise(&self, purged: Option<LogId>) {
+        self.0.fetch_max(purged.map_or(0, |id| id.index.saturating_add(1)), Ordering::SeqCst);
+    }
+
+    /// Whether an entry is purged.
+    pub(super) fn is_above(&self, index: u64) -> bool {
+        index < self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// The vote as of *before* it is saved, so that whoever reads it here never believes in a leader
@@ -45,7 +62,14 @@ impl Log {
     pub(super) fn open(store: Arc<dyn Store>) -> io::Result<Self> {
         let vote = store.get(Slot::Vote)?.map(|bytes| decode(&bytes)).transpose()?;
         let vote = VoteCell(Arc::new(Mutex::new(vote)));
-        let log = Self { store, vote, recent: Arc::default(), admissions: Admissions::default() };
+        let log = Self {
+            store,
+            vote,
+            recent: Arc::default(),
+            admissions: Admissions::default(),
+            floor: Floor::default(),
+        };
+        log.floor.raise(log.purged()?);
         log.note_admissions()?;
         Ok(log)
     }
@@ -59,6 +83,10 @@ impl Log {
             next = last.log_id.index.saturating_add(1);
             part.iter().for_each(|entry| self.admissions.note(entry));
         }
+    }
+
+    pub(super) fn floor(&self) -> Floor {
+        self.floor.clone()
     }
 
     pub(super) fn admissions(&self) -> Admissions {
@@ -119,7 +147,7 @@ impl RaftLogReader<TypeConfig> for Log {
         Ok(self.vote.get())
     }
 
-    /// In parts: what is to be applied at once may be much, after a snapshot or behind a slow disk.
+    /// In parts, and none of it purged: what is to be applied at once may be much, after a snapshot or behind a slow disk.
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
@@ -127,15 +155,23 @@ impl RaftLogReader<TypeConfig> for Log {
         let rest = (self.clone(), bounds(&range));
         let parts = stream::try_unfold(rest, |(log, range)| async move {
             let part = log.read(range.clone(), READ_BYTES)?;
-            let Some(last) = part.last() else { return io::Result::Ok(None) };
+            let (Some(first), Some(last)) = (part.first(), part.last()) else { return io::Result::Ok(None) };
+            if first.log_id.index != range.start {
+                let why = format!("entry {} is to be applied, and is not there", range.start);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+            }
             let rest = last.log_id.index.saturating_add(1)..range.end;
             Ok(Some((stream::iter(part.into_iter().map(Ok)), (log, rest))))
         });
         parts.try_flatten()
     }
 
+    /// Nothing if the first one is purged: openraft would send the later ones to a follower that lacks those
+    /// between, and takes an error for a broken disk. [`Network`](super::network::Network) notices.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start..end, READ_BYTES)
+        let entries = self.read(start..end, READ_BYTES)?;
+        let whole = entries.first().is_none_or(|first| first.log_id.index == start);
+        Ok(if whole { entries } else { vec![] })
     }
 }
 
@@ -206,6 +242,7 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.floor.raise(Some(log_id));
         self.recent().purge(log_id.index);
         self.admissions.purge(log_id.index);
         self.store.log_purge(log_id.index, Slot::Purged, encode(&log_id)?)

@@ -11,15 +11,17 @@ use openraft::raft::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::codec::{decode, encode};
 use super::link::{FrameSink, FrameSource, LinkError, RaftLink};
+use super::log::Floor;
 use super::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::id::RaftId;
 use crate::limits::{APPEND_REPLY_PATIENCE, STREAM_IDLE_DEADLINE};
 
+type Append = AppendEntriesRequest<TypeConfig>;
 type RpcError = RPCError<TypeConfig>;
 type BoxStream<'s, T> = futures_util::stream::BoxStream<'s, T>;
 
@@ -50,18 +52,25 @@ pub(super) enum StreamKind {
 #[derive(Clone)]
 pub(super) struct Networks {
     pub(super) link: Arc<dyn RaftLink>,
+    pub(super) floor: Floor,
+}
+
+impl Networks {
+    fn to(&self, target: u64, streaming: bool) -> Network {
+        Network { link: self.link.clone(), target: RaftId(target), streaming, floor: self.floor.clone() }
+    }
 }
 
 impl RaftNetworkFactory<TypeConfig> for Networks {
     type Network = Network;
 
     async fn new_client(&mut self, target: u64, _node: &openraft::EmptyNode) -> Network {
-        Network { link: self.link.clone(), target: RaftId(target), streaming: true }
+        self.to(target, true)
     }
 
     /// A heartbeat is one small request a time: a stream for each would cost more than it carries.
     async fn new_heartbeat_client(&mut self, target: u64, _node: &openraft::EmptyNode) -> Network {
-        Network { link: self.link.clone(), target: RaftId(target), streaming: false }
+        self.to(target, false)
     }
 }
 
@@ -70,6 +79,18 @@ pub(super) struct Network {
     link: Arc<dyn RaftLink>,
     target: RaftId,
     streaming: bool,
+    floor: Floor,
+}
+
+/// Whether a follower is to get entries that are purged. openraft keeps them only while it knows that they are under
+/// way; one that was cut off may still be sent some afterwards. An error lets it think again: it needs a snapshot.
+fn needs_purged(request: &Append, floor: &Floor) -> bool {
+    request.entries.is_empty()
+        && floor.is_above(request.prev_log_id.map_or(0, |id| id.index.saturating_add(1)))
+}
+
+fn purged() -> RpcError {
+    RPCError::Network(NetworkError::new(&LinkError::Broken("what it lacks is purged".into())))
 }
 
 impl From<LinkError> for RpcErrorFrom {
@@ -117,9 +138,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
 
     async fn append_entries(
         &mut self,
-        rpc: AppendEntriesRequest<TypeConfig>,
+        rpc: Append,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        if self.streaming && needs_purged(&rpc, &self.floor) {
+            return Err(purged());
+        }
         self.call(&Rpc::Append(rpc), &option).await
     }
 
@@ -129,12 +153,12 @@ impl RaftNetworkV2<TypeConfig> for Network {
         option: RPCOption,
     ) -> BoxFuture<'s, Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>>
     where
-        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+        S: Stream<Item = Append> + OptionalSend + Unpin + 'static,
     {
         if !self.streaming {
             return stream_append_sequential(self, input, option);
         }
-        let (link, target) = (self.link.clone(), self.target);
+        let (link, target, floor) = (self.link.clone(), self.target, self.floor.clone());
         let patience = option.hard_ttl() * 3;
         if link.is_detoured(target) {
             return Box::pin(async move {
@@ -152,7 +176,7 @@ impl RaftNetworkV2<TypeConfig> for Network {
             let (sink, source) = self.open(&StreamKind::Append, patience).await?;
             // A cut link is noticed there long before a reply is overdue here.
             let cut = link.until_detoured(target);
-            Ok(pipelined(input, sink, source).take_until(cut).boxed())
+            Ok(pipelined(input, sink, source, floor).take_until(cut).boxed())
         };
         Box::pin(async { Ok(stream::once(first).try_flatten().boxed()) })
     }
@@ -223,14 +247,19 @@ fn pipelined<'s, S>(
     mut input: S,
     mut sink: Box<dyn FrameSink>,
     source: Box<dyn FrameSource>,
+    floor: Floor,
 ) -> BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>
 where
-    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + OptionalSend + Unpin + 'static,
+    S: Stream<Item = Append> + OptionalSend + Unpin + 'static,
 {
-    let owed = Arc::new(AtomicUsize::new(0));
-    let sent = owed.clone();
+    let (owed, gap) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (sent, found) = (owed.clone(), gap.clone());
     let sender = crate::task::spawn(async move {
         while let Some(request) = input.next().await {
+            if needs_purged(&request, &floor) {
+                found.store(true, Ordering::SeqCst);
+                break;
+            }
             let Ok(frame) = encode(&request) else { break };
             sent.fetch_add(1, Ordering::SeqCst);
             if sink.send(frame).await.is_err() {
@@ -240,13 +269,13 @@ where
         drop(sink.finish().await);
     });
     let guard = AbortOnDrop(sender);
-    Box::pin(stream::unfold(Some((source, owed, guard)), |state| async move {
-        let (mut source, owed, guard) = state?;
+    Box::pin(stream::unfold(Some((source, owed, gap, guard)), |state| async move {
+        let (mut source, owed, gap, guard) = state?;
         match next_reply(source.as_mut(), &owed).await {
-            Ok(None) => None,
+            Ok(None) => gap.load(Ordering::SeqCst).then(|| (Err(purged()), None)),
             Ok(Some(result)) => {
                 let go_on = result.is_ok();
-                Some((Ok(result), go_on.then_some((source, owed, guard))))
+                Some((Ok(result), go_on.then_some((source, owed, gap, guard))))
             }
             Err(e) => Some((Err(e.0), None)),
         }

@@ -4,5 +4,6 @@ mod history;
 mod log;
 mod net;
 mod patience;
+mod purged;
 mod snapshots;
 mod suite;

@@ -45,10 +45,14 @@ impl Net {
             election_max: ms(300),
             snapshots: Snapshots::default(),
         };
-        let link = Arc::new(Port { net: self.clone(), me: id });
-        let consensus = Consensus::start(&config, Arc::new(disk.clone()), link).await.unwrap();
+        let consensus = Consensus::start(&config, Arc::new(disk.clone()), self.link(id)).await.unwrap();
         self.lock().running.insert(id, consensus.clone());
         consensus
+    }
+
+    /// A peer's way to the others.
+    pub(super) fn link(&self, me: RaftId) -> Arc<dyn RaftLink> {
+        Arc::new(Port { net: self.clone(), me })
     }
 
     pub(super) async fn kill(&self, id: RaftId) {
