@@ -76,6 +76,7 @@ impl Stage {
         }
         let key = format!("r{}", actor % self.plan.actors);
         let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
+        self.rotten.insert(register.id().key().to_owned());
         // Written at once; a disk that hangs would be waited for until it does not.
         let spoiled = tokio::time::timeout(RETRY, self.cluster.spoil_copies(at, register.id())).await;
         self.wiped[at] |= spoiled.map_or(true, |count| count.is_ok_and(|count| count > 0));

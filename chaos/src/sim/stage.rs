@@ -73,6 +73,8 @@ pub(super) struct Stage {
     pub(super) lives: Vec<u64>,
     pub(super) traps: mpsc::Sender<Trapped>,
     trapped: mpsc::Receiver<Trapped>,
+    /// Registers of which a copy was spoiled.
+    pub(super) rotten: BTreeSet<String>,
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
@@ -123,6 +125,7 @@ pub(super) async fn play(
         lives: vec![0; peers],
         traps,
         trapped,
+        rotten: BTreeSet::new(),
         wiped: vec![false; peers],
         backups: BTreeMap::new(),
         known: vec![vec![None; peers]; peers],
@@ -157,6 +160,7 @@ impl Stage {
         *history = clients.finish().await;
         progress?;
         ghosts?;
+        self.supersede_rotten().await?;
         match self.cluster.check_invariants().await {
             Err(v) if self.noisy && v.invariant == "bad_input_reaches_no_handler" => {}
             other => other?,
@@ -354,6 +358,16 @@ impl Stage {
         }
         self.cluster.end_ghosts();
         known
+    }
+
+    /// A spoiled copy is noticed when it is read, and may lie there as long as nobody reads it: another checkpoint
+    /// takes its place.
+    async fn supersede_rotten(&self) -> Result<(), Violation> {
+        for key in &self.rotten {
+            let asked = probe(self.cluster.peer(0), key, self.patience()).await;
+            asked.map_err(|e| Violation::new("everything_lives_again", format!("{key}: {e}")))?;
+        }
+        Ok(())
     }
 
     /// The disk (as a Raft id) of each machine, as the running peer says that has applied most; none, if it is lost.
