@@ -89,27 +89,17 @@ impl Peer {
     /// lost its lease by then: it ends a little later. Trying again is safe.
     pub async fn stop<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
         let end = Instant::now() + DEFAULT_CALL_DEADLINE;
-        let life = || self.shared.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
-        let mut found = life();
-        if found.is_none() {
-            self.shared.catch_up(end).await.map_err(undecided_read)?;
-            found = Some(life().ok_or(CallError::not_executed(Reason::NoSuchActor))?);
+        // First: the life that this peer knows of may be over, and the name given to another by now.
+        self.shared.catch_up(end).await.map_err(undecided_read)?;
+        let life = self.shared.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
+        let life = life.ok_or(CallError::not_executed(Reason::NoSuchActor))?;
+        let command = Command::Stop { actor: actor.id().clone(), life, by: None };
+        let left = end.saturating_duration_since(Instant::now());
+        match self.shared.propose(command, left).await.map_err(undecided)? {
+            // It has ended since this call began: by this very request, if an answer was lost, or by another one.
+            Response::Refused(Refused::NoSuchActor) => Ok(()),
+            _ => self.shared.ended(actor.id(), life, end).await,
         }
-        // An attempt whose answer was lost may have ended one life; nothing is "not executed" from then on.
-        let mut maybe = false;
-        while let Some(life_found) = found {
-            let command = Command::Stop { actor: actor.id().clone(), life: life_found, by: None };
-            let left = end.saturating_duration_since(Instant::now());
-            match self.shared.propose(command, left).await.map_err(|e| so_far(maybe, undecided(e)))? {
-                Response::Refused(Refused::NoSuchActor) => {}
-                _ => return self.shared.ended(actor.id(), life_found, end).await,
-            }
-            // That life had ended already, maybe before this call began: this peer may be behind.
-            maybe = true;
-            self.shared.catch_up(end).await.map_err(|why| so_far(maybe, undecided_read(why)))?;
-            found = life();
-        }
-        Ok(())
     }
 }
 
