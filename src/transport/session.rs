@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::counters::bump;
 use super::endpoint::Shared;
@@ -109,6 +110,11 @@ impl Session {
         !self.touched.swap(false, Ordering::Relaxed) && self.is_unused()
     }
 
+    /// How many datagrams came from the other end.
+    fn heard(&self) -> u64 {
+        self.connection.stats().udp_rx.datagrams
+    }
+
     pub(super) fn close(&self) {
         self.connection.close(CLOSE_DONE.into(), b"");
     }
@@ -145,8 +151,20 @@ async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane, mut qu
     session.close();
 }
 
-/// Closes the connection when it is idle, and makes the link forget it when it ends.
+/// Ticks first after one period, and never twice at once.
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
+}
+
+/// Closes the connection when it is idle or its other end is silent, and makes the link forget it when it ends.
+///
+/// QUIC's own idle timer may not end for minutes: a process that was frozen takes the freeze for a round trip, and
+/// the timer allows for three. The dialer asks for signs of life, so no news is bad news.
 async fn watch(shared: Arc<Shared>, link: Arc<Link>, session: Arc<Session>) {
+    let (mut idle, mut silent) = (every(LINK_IDLE), every(shared.idle_timeout));
+    let mut heard = session.heard();
     loop {
         tokio::select! {
             ended = session.connection.closed() => {
@@ -156,7 +174,13 @@ async fn watch(shared: Arc<Shared>, link: Arc<Link>, session: Arc<Session>) {
                 }
                 return;
             }
-            () = sleep(LINK_IDLE) => link.close_if_idle(&session),
+            _ = idle.tick() => link.close_if_idle(&session),
+            _ = silent.tick() => {
+                let before = std::mem::replace(&mut heard, session.heard());
+                if heard == before {
+                    session.close();
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod links;
 mod requests;
+mod silence;
 mod strangers;
 mod streams;
 
