@@ -64,9 +64,8 @@ impl Shared {
             && self.admission().is_none()
         {
             own.is_old = true;
-            tracing::error!(node = %self.node, newest = run.incarnation.0, "this data directory is an older copy of \
-                this node's: a newer process ran on it than it knows of. It does not vote, and waits until a leader \
-                admits it as if it were empty. Never restore a data directory: start with an empty one");
+            tracing::error!(node = %self.node, newest = run.incarnation.0,
+                "this data directory is an older copy of this node's; it does not vote");
             self.emit(Event::OldDisk { newest: run.incarnation });
         }
         news.is_some() || own.is_old

@@ -147,7 +147,7 @@ impl RaftLogReader<TypeConfig> for Log {
         Ok(self.vote.get())
     }
 
-    /// In parts, and none of it purged: what is to be applied at once may be much, after a snapshot or behind a slow disk.
+    /// In parts: what is to be applied at once may be much, after a snapshot or behind a slow disk. Nothing is purged.
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
