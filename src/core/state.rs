@@ -71,7 +71,7 @@ impl State {
 
     /// The newest process that was admitted on a member's current disk.
     pub fn last_run(&self, disk: RaftId) -> Option<LastRun> {
-        self.disk(disk).map(|(_, m)| LastRun { incarnation: m.incarnation, nonce: m.nonce })
+        self.disk(disk).map(|(_, m)| m.last_run())
     }
 
     /// Whether this is the newest process of its node, and may hold a lease.
@@ -92,6 +92,11 @@ impl State {
 }
 
 impl Member {
+    /// Its process.
+    pub fn last_run(&self) -> LastRun {
+        LastRun { incarnation: self.incarnation, nonce: self.nonce }
+    }
+
     /// The failure domain that this peer declared, if any.
     pub fn zone(&self) -> Option<&str> {
         self.labels.get("zone").map(String::as_str)

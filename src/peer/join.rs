@@ -251,6 +251,5 @@ fn kept_disk(state: &State, join: &Join) -> Option<RaftId> {
         // The founder, before its own admission.
         return (state.members.is_empty() && disk.raft_id == RaftId(0)).then_some(disk.raft_id);
     };
-    let newest = state.last_run(disk.raft_id).is_some_and(|run| disk.knows(&run));
-    (newest && member.raft_id == disk.raft_id).then_some(disk.raft_id)
+    (member.raft_id == disk.raft_id && disk.knows(&member.last_run())).then_some(disk.raft_id)
 }

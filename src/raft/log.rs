@@ -34,7 +34,7 @@ pub(super) struct Floor(Arc<AtomicU64>);
 
 impl Floor {
     fn raise(&self, purged: Option<LogId>) {
-        self.0.fetch_max(purged.map_or(0, |id| id.index.saturating_add(1)), Ordering::SeqCst);
+        self.0.fetch_max(index_after(purged), Ordering::SeqCst);
     }
 
     /// Whether an entry is purged.
@@ -76,7 +76,7 @@ impl Log {
 
     /// Looks through what is not known to be committed: the rest is applied at the start.
     fn note_admissions(&self) -> io::Result<()> {
-        let mut next = self.committed()?.map_or(0, |id| id.index.saturating_add(1));
+        let mut next = index_after(self.committed()?);
         loop {
             let part = self.read(next..u64::MAX, READ_BYTES)?;
             let Some(last) = part.last() else { return Ok(()) };
@@ -119,6 +119,11 @@ impl Log {
     fn purged(&self) -> io::Result<Option<LogId>> {
         self.store.get(Slot::Purged)?.map(|bytes| decode(&bytes)).transpose()
     }
+}
+
+/// Where the log goes on after an entry, or begins.
+pub(super) fn index_after(last: Option<LogId>) -> u64 {
+    last.map_or(0, |id| id.index.saturating_add(1))
 }
 
 fn bounds(range: &impl RangeBounds<u64>) -> std::ops::Range<u64> {
@@ -235,7 +240,7 @@ impl RaftLogStorage<TypeConfig> for Log {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        let from = last_log_id.map_or(0, |id| id.index.saturating_add(1));
+        let from = index_after(last_log_id);
         self.recent().truncate(from);
         self.admissions.truncate(from);
         self.store.log_truncate(from)

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::codec::{decode, encode};
 use super::link::{FrameSink, FrameSource, LinkError, RaftLink};
-use super::log::Floor;
+use super::log::{Floor, index_after};
 use super::types::{Snapshot, SnapshotMeta, TypeConfig, Vote};
 use crate::id::RaftId;
 use crate::limits::{APPEND_REPLY_PATIENCE, STREAM_IDLE_DEADLINE};
@@ -85,8 +85,7 @@ pub(super) struct Network {
 /// Whether a follower is to get entries that are purged. openraft keeps them only while it knows that they are under
 /// way; one that was cut off may still be sent some afterwards. An error lets it think again: it needs a snapshot.
 fn needs_purged(request: &Append, floor: &Floor) -> bool {
-    request.entries.is_empty()
-        && floor.is_above(request.prev_log_id.map_or(0, |id| id.index.saturating_add(1)))
+    request.entries.is_empty() && floor.is_above(index_after(request.prev_log_id))
 }
 
 fn purged() -> RpcError {
