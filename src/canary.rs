@@ -35,6 +35,7 @@ variants! {
         RetriedAfterUnknown,
         NameFreedEarly,
         OldCopyVotes,
+        SessionsNotSaved,
     }
 
     /// All of them.

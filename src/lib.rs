@@ -25,6 +25,13 @@
 //! whether it counts. `checkpoint/repair` makes lost copies again, `checkpoint/collect` deletes old
 //! ones.
 //!
+//! # One reliable message
+//!
+//! [`Context::send`](actor::Context::send) puts it into the outbox (`core/session`), which the next checkpoint holds.
+//! When that is durable, `actor/mail` hands it to `peer/post`, which finds the receiver's host; there it waits in the
+//! mailbox, and `actor/running` takes it if the session table says that it is the next one. When the receiver's
+//! checkpoint is durable, the sender is told, and forgets it. Until then it sends it again.
+//!
 //! # One lost machine
 //!
 //! Its heartbeats (`peer/heartbeat`) stop. The leader (`peer/reign`) asks `core/lease` whether its
@@ -75,6 +82,7 @@ mod variants;
 mod wire;
 
 pub use core::event::Event;
+pub use core::session::Sender;
 pub use core::state::Status as Standing;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{

@@ -14,6 +14,8 @@ pub const MAX_FRAME_BYTES: usize = 16 << 20;
 pub const MAX_HELLO_BYTES: usize = 4 << 10;
 /// Largest checkpoint of one actor, in bytes. One beyond it is an error to the actor's callers.
 pub const MAX_CHECKPOINT_BYTES: usize = 256 << 20;
+/// Largest part of a checkpoint besides the state, in bytes: a full outbox, the session table and what was put aside.
+pub const MAX_SESSIONS_BYTES: usize = 128 << 20;
 /// Requests of one connection and lane that may be in progress at the receiver.
 pub const MAX_REQUESTS_IN_FLIGHT: usize = 4096;
 /// Frames that wait for one connection and lane at the sender.
@@ -175,6 +177,36 @@ pub const CONDITION_POLL: Duration = Duration::from_millis(10);
 pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.
 pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(50);
+/// Reliable messages that one sender keeps until their receivers have them. Half of it, and it takes in nothing new.
+pub const MAX_OUTBOX_MESSAGES: usize = 16_384;
+/// The same in bytes.
+pub const MAX_OUTBOX_BYTES: usize = 32 << 20;
+/// Reliable messages that go to one receiver at once.
+pub const MAX_PARCELS: usize = 1024;
+/// The same in bytes (one larger goes alone).
+pub const PARCELS_BYTES: usize = 1 << 20;
+/// Senders that one receiver remembers.
+pub const MAX_SESSIONS: usize = 65_536;
+/// Senders that one receiver remembers before it looks for those that have ended.
+pub const SESSIONS_BEFORE_SWEEP: usize = 64;
+/// How long one attempt to bring reliable messages to their receiver may take, its checkpoint included.
+pub const DELIVERY_DEADLINE: Duration = Duration::from_secs(30);
+/// Shortest and longest wait before such an attempt is repeated.
+pub const DELIVERY_RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How long a sender with a heavy outbox takes in nothing new. Then it does: two that wait for each other must go on.
+pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
+/// How long an eager kind gathers reliable messages before it makes them durable.
+pub const EAGER_CHECKPOINT_DELAY: Duration = Duration::from_millis(20);
+/// How long an actor that stops itself waits until its reliable messages have arrived.
+pub const STOP_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a handler may panic on one reliable message before that is put aside.
+pub const MAX_PANICS_PER_MESSAGE: u32 = 5;
+/// Messages on which one actor panicked that its host keeps count of.
+pub const MAX_SUSPECTS: usize = 64;
+/// Reliable messages that one actor keeps after they were put aside; the oldest is forgotten first.
+pub const MAX_DEAD_LETTERS: usize = 64;
+/// What is kept of such a message, in bytes.
+pub const MAX_DEAD_LETTER_BYTES: usize = 4 << 10;
 /// Applied entries that a peer remembers for a test that compares logs.
 #[cfg(feature = "testing")]
 pub const APPLIED_TRAIL: usize = 65_536;

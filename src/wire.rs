@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::actor::Mode;
 use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
 use crate::core::lease::{Grant, Refusal};
+use crate::core::session::Parcels;
 use crate::core::state::LastRun;
 use crate::error::CallError;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
@@ -172,6 +173,15 @@ pub(crate) struct Call {
     pub(crate) message: String,
     pub(crate) mode: Mode,
     pub(crate) payload: ByteBuf,
+}
+
+/// A frame on the call lane.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) enum Mail {
+    /// Its reply is a [`CallAnswer`].
+    Call(Call),
+    /// Reliable messages. Its reply is a [`Receipt`](crate::core::session::Receipt).
+    Parcels(Parcels),
 }
 
 /// The reply to a [`Call`].

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::codec::{CodecError, MigrateError};
 use super::context::Context;
 use super::policy::Policy;
+use super::post::Undelivered;
 use crate::limits::DEFAULT_MAILBOX;
 
 /// A piece of state that has a name in the cluster, handles one message at a time, and survives
@@ -44,6 +45,15 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
     /// When checkpoints are taken, and how many other peers keep each.
     fn policy() -> Policy {
         Policy::default()
+    }
+
+    /// Reliable messages that this actor sent did not arrive, because their receiver's life is over.
+    fn on_undelivered(
+        &mut self,
+        _what: Undelivered,
+        _ctx: &mut Context<Self>,
+    ) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
     }
 
     /// Reads state that an older version of this kind wrote.

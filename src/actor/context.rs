@@ -3,8 +3,12 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::api::Actor;
+use super::api::{Actor, Handler, Message};
+use super::codec::encode_message;
 use super::life::Life;
+use super::mail::{DeadLetter, Mail};
+use super::policy::Outbox;
+use super::post::SendError;
 use super::reference::ActorRef;
 use crate::id::Epoch;
 use crate::peer::Peer;
@@ -20,13 +24,24 @@ pub struct Context<A> {
     me: ActorRef<A>,
     life: Arc<Life>,
     outside: Outside,
+    mail: Mail,
+    /// Whether a reply that leaves now would tell of something that a failure can still take back.
+    is_unsettled: bool,
     wants_checkpoint: bool,
     wants_stop: bool,
 }
 
+/// What a handler asked for.
+pub(super) struct Requests {
+    pub(super) checkpoint: bool,
+    pub(super) stop: bool,
+    pub(super) sent: bool,
+}
+
 impl<A: Actor> Context<A> {
-    pub(super) fn new(me: ActorRef<A>, life: Arc<Life>, outside: Outside) -> Self {
-        Self { me, life, outside, wants_checkpoint: false, wants_stop: false }
+    pub(super) fn new(me: ActorRef<A>, life: Arc<Life>, outside: Outside, mail: Mail) -> Self {
+        let (is_unsettled, wants_checkpoint, wants_stop) = (false, false, false);
+        Self { me, life, outside, mail, is_unsettled, wants_checkpoint, wants_stop }
     }
 
     /// This actor's own reference.
@@ -48,8 +63,35 @@ impl<A: Actor> Context<A> {
         self.wants_checkpoint = true;
     }
 
+    /// Sends a message reliably: it takes effect on the receiver's state exactly once, in the order in which this
+    /// actor sent to it, whatever machines die meanwhile on either side, or both. Its reply is dropped: an answer is a
+    /// message of its own.
+    ///
+    /// It leaves once this actor's next checkpoint is durable ([`Outbox::Held`], the default), which is taken for it
+    /// at once, or when the handler has returned ([`Outbox::Eager`]). While its receiver is away it waits, and while
+    /// much waits the actor takes in nothing new. If the receiver is stopped, or was never created,
+    /// [`Actor::on_undelivered`] is told.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was sent then. This never waits: two actors with full outboxes that face each other
+    /// would wait for ever.
+    pub fn send<B: Handler<M>, M: Message>(&mut self, to: &ActorRef<B>, message: M) -> Result<(), SendError> {
+        if !self.life.keeps_checkpoints() {
+            return Err(SendError::NoCheckpoints);
+        }
+        let payload = encode_message(&message).map_err(|e| SendError::Codec(e.reason.to_string()))?;
+        self.mail.push(to.id(), M::NAME, payload)
+    }
+
+    /// The reliable messages that were put aside because the handler panicked on them too often, or because they do
+    /// not decode; the newest [`MAX_DEAD_LETTERS`](crate::limits::MAX_DEAD_LETTERS).
+    pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
+        self.mail.dead_letters()
+    }
+
     /// Asks for this actor's end once this handler has returned and its reply is out. Messages
-    /// still in the mailbox are not executed.
+    /// still in the mailbox are not executed. What it sent reliably is brought to its receivers first, for up to
+    /// [`STOP_DRAIN_DEADLINE`](crate::limits::STOP_DRAIN_DEADLINE).
     pub fn stop(&mut self) {
         self.wants_stop = true;
     }
@@ -79,8 +121,27 @@ impl<A: Actor> Context<A> {
         self.wants_checkpoint
     }
 
-    /// What the last handler asked for: (a checkpoint, its end).
-    pub(super) fn take_requests(&mut self) -> (bool, bool) {
-        (std::mem::take(&mut self.wants_checkpoint), std::mem::take(&mut self.wants_stop))
+    pub(super) fn mail(&mut self) -> &mut Mail {
+        &mut self.mail
+    }
+
+    /// Message number `stamp` is about to be handled.
+    pub(super) fn begin(&mut self, stamp: u64, is_unsettled: bool) {
+        self.is_unsettled = is_unsettled;
+        self.mail.begin(stamp);
+    }
+
+    /// Whether a reply has to wait for the checkpoint that holds the reliable messages before it.
+    pub(super) fn is_held(&self) -> bool {
+        self.mail.mode() == Outbox::Held && (self.is_unsettled || self.mail.has_sent())
+    }
+
+    /// What the last handler asked for.
+    pub(super) fn take_requests(&mut self) -> Requests {
+        Requests {
+            checkpoint: std::mem::take(&mut self.wants_checkpoint),
+            stop: std::mem::take(&mut self.wants_stop),
+            sent: self.mail.has_sent(),
+        }
     }
 }

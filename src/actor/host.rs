@@ -11,10 +11,13 @@ use super::context::OutsideDoor;
 use super::gate::{Gate, GateState};
 use super::kind::Kinds;
 use super::life::{Life, Observer};
+use super::mail::Mail;
 use super::mailbox::Door;
+use super::post::Post;
 use super::running::Finished;
 use super::saver::Saver;
 use super::supervise::{Inherited, Launched};
+use crate::core::session::Sender;
 use crate::id::{ActorId, Epoch};
 use crate::limits::HOST_SHARDS;
 use crate::task::Spawner;
@@ -27,6 +30,8 @@ pub struct World {
     pub gate: Arc<Gate>,
     /// Where checkpoints go, and who is told of panics.
     pub saver: Arc<dyn Saver>,
+    /// How reliable messages travel.
+    pub post: Arc<dyn Post>,
     /// What handlers see through their context.
     pub outside: OutsideDoor,
     /// Where actors run; not where heartbeats do, so that busy actors cannot starve those.
@@ -65,10 +70,16 @@ pub struct Start<'a> {
     pub kind_version: u32,
     /// Its bytes.
     pub state: &'a [u8],
+    /// What it holds of the actor's reliable messages.
+    pub sessions: &'a [u8],
+    /// Which of its lives the actor is in: the log index of its creation.
+    pub life: u64,
 }
 
 pub(super) struct Slot {
     life: Arc<Life>,
+    /// Which life of the actor this activation belongs to.
+    number: u64,
     pub(super) door: Arc<dyn Door>,
     task: JoinHandle<()>,
     finish: Option<oneshot::Sender<Finished>>,
@@ -122,6 +133,7 @@ impl Host {
         self.refuse_stale(self.read(&id).get(&id), epoch)?;
         // Outside the lock: large states take their time.
         let revived = kind.revive(start.kind_version, start.state)?;
+        let mail = Mail::read(start.sessions).map_err(StateError::from)?;
         let mut shard = self.write(&id);
         self.refuse_stale(shard.get(&id), epoch)?;
         if !wanted() {
@@ -138,9 +150,11 @@ impl Host {
         };
         let (gate, observer) = (Arc::clone(&self.world.gate), self.world.observer.clone());
         let life = Arc::new(Life::new((id.clone(), epoch, kind.policy()), gate, observer, restarts));
-        let launched = revived.launch(&self.world, Arc::clone(&life), start.seq, inherited);
+        let me = Sender::Actor { id: id.clone(), life: start.life };
+        let mail = Mail::new(me, kind.policy().outbox, Arc::clone(&self.world.post), mail);
+        let launched = revived.launch(&self.world, Arc::clone(&life), (start.seq, mail), inherited);
         let Launched { door, task, finish } = launched;
-        shard.insert(id, Slot { life, door, task, finish: Some(finish) });
+        shard.insert(id, Slot { life, number: start.life, door, task, finish: Some(finish) });
         Ok(())
     }
 
@@ -221,6 +235,10 @@ impl Host {
             all.push((id, epoch, seq));
         }
         all
+    }
+
+    pub(super) fn life_here(&self, id: &ActorId) -> Option<u64> {
+        self.read(id).get(id).map(|slot| slot.number)
     }
 
     pub(super) fn door(&self, id: &ActorId) -> Option<Arc<dyn Door>> {

@@ -18,8 +18,13 @@ pub(super) struct Ledger {
     /// Up to which message the newest checkpoint taken, and the newest durable one, reach.
     taken: u64,
     durable: u64,
-    /// Up to which message somebody asked for durability.
+    /// Up to which message somebody asked for durability, and by when.
     wanted: u64,
+    wanted_at: Mono,
+    /// The newest message that had to do with reliable ones.
+    reliable: u64,
+    /// Messages since the newest checkpoint was taken: of the actor's own, less what is only bookkeeping.
+    since_taken: u64,
     /// The numbers of the newest checkpoint taken, and of the newest durable one.
     seq: u64,
     durable_seq: u64,
@@ -40,6 +45,9 @@ impl Ledger {
             taken: 0,
             durable: 0,
             wanted: 0,
+            wanted_at: Mono(0),
+            reliable: 0,
+            since_taken: 0,
             seq,
             durable_seq: seq,
             in_flight: false,
@@ -52,6 +60,12 @@ impl Ledger {
 
     /// A message was handled. `now` is asked for only if it matters.
     pub(super) fn handled(&mut self, now: impl FnOnce() -> Mono) {
+        self.since_taken = self.since_taken.saturating_add(1);
+        self.changed(now);
+    }
+
+    /// Something that a checkpoint holds has changed.
+    pub(super) fn changed(&mut self, now: impl FnOnce() -> Mono) {
         self.handled = self.handled.saturating_add(1);
         if matches!(self.when, When::Every(_)) && self.changed_at.is_none() {
             self.changed_at = Some(now());
@@ -60,13 +74,41 @@ impl Ledger {
 
     /// The last message asked for a checkpoint.
     pub(super) fn want(&mut self) {
+        self.want_by(Mono(0));
+    }
+
+    /// The last message asked for a checkpoint by then.
+    pub(super) fn want_by(&mut self, at: Mono) {
+        if self.wanted <= self.taken || at < self.wanted_at {
+            self.wanted_at = at;
+        }
         self.wanted = self.handled;
     }
 
-    /// The last message's reply waits for a checkpoint.
-    pub(super) fn withhold(&mut self, reply: Box<dyn Withheld>) {
+    /// The last message came, or sent others, reliably.
+    pub(super) fn note_reliable(&mut self) {
+        self.reliable = self.handled;
+    }
+
+    /// Whether a failure could still take back something that came or was sent reliably.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.reliable > self.durable
+    }
+
+    /// Up to which message the newest durable checkpoint reaches.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// The number of the next message.
+    pub(super) fn next_number(&self) -> u64 {
+        self.handled.saturating_add(1)
+    }
+
+    /// The last message's reply waits for a checkpoint, which is wanted by then.
+    pub(super) fn withhold(&mut self, reply: Box<dyn Withheld>, by: Mono) {
         self.waiting.push_back((self.handled, reply));
-        self.want();
+        self.want_by(by);
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -94,20 +136,20 @@ impl Ledger {
         if self.retry_at.is_some() {
             return self.retry_at;
         }
-        if self.wanted > self.taken {
-            return Some(Mono(0));
-        }
-        match self.when {
-            When::EveryMessages(n) => (self.handled - self.taken >= n.max(1)).then_some(Mono(0)),
+        let wanted = (self.wanted > self.taken).then_some(self.wanted_at);
+        let by_policy = match self.when {
+            When::EveryMessages(n) => (self.since_taken >= n.max(1)).then_some(Mono(0)),
             When::Every(interval) => self.changed_at.map(|at| at + interval),
             When::OnRequest | When::Never => None,
-        }
+        };
+        wanted.into_iter().chain(by_policy).min()
     }
 
     /// A checkpoint of the state as it is now goes out; its number.
     pub(super) fn take(&mut self) -> u64 {
         self.in_flight = true;
         self.taken = self.handled;
+        self.since_taken = 0;
         self.changed_at = None;
         self.retry_at = None;
         self.seq = self.seq.saturating_add(1);
@@ -132,6 +174,7 @@ impl Ledger {
     /// changed again.
     pub(super) fn failed(&mut self, now: Mono) {
         self.in_flight = false;
+        self.since_taken = self.since_taken.saturating_add(self.taken - self.durable);
         self.taken = self.durable;
         self.retry_at = Some(now + back_off(CHECKPOINT_RETRY, self.failures));
         self.failures = self.failures.saturating_add(1);

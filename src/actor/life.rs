@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -71,8 +71,11 @@ impl Life {
 
     /// How long the restart after this panic has to wait.
     pub(super) fn note_panic(&self) -> Duration {
-        let mut restarts = self.restarts.lock().unwrap_or_else(PoisonError::into_inner);
-        restarts.panicked(self.gate.now())
+        self.restarts().panicked(self.gate.now())
+    }
+
+    pub(super) fn restarts(&self) -> MutexGuard<'_, Restarts> {
+        self.restarts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn keeps_checkpoints(&self) -> bool {

@@ -11,10 +11,12 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::api::{Actor, Handler, Message};
+use super::bundle::{Ack, Bundle, Opened};
 use super::codec::{decode_message, panic_text};
 use super::context::Context;
 use super::kind::Table;
 use super::reply::{Reply, WireReply, Withheld};
+use crate::core::session::Parcels;
 use crate::error::{CallError, Reason};
 use crate::limits::MAX_MAILBOX;
 
@@ -59,6 +61,22 @@ pub(super) trait Envelope<A: Actor>: Send {
 }
 
 pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
+
+/// What waits in a mailbox.
+pub(super) enum Item<A: Actor> {
+    Letter(BoxEnvelope<A>),
+    Bundle(Bundle<A>),
+}
+
+impl<A: Actor> Item<A> {
+    pub(super) fn refuse(self, error: CallError) {
+        match self {
+            Item::Letter(letter) => letter.refuse(error),
+            // Dropped, its sender brings it again.
+            Item::Bundle(_) => {}
+        }
+    }
+}
 
 pub(super) struct Letter<M: Message> {
     message: M,
@@ -107,7 +125,7 @@ fn answer<A: Actor, R>(reply: Reply<R>, value: R, durable: bool, ctx: &Context<A
 where
     R: Serialize + Send + 'static,
 {
-    if !durable && !ctx.wants_checkpoint() {
+    if !durable && !ctx.wants_checkpoint() && !ctx.is_held() {
         reply.send(value);
         return After::Done;
     }
@@ -134,17 +152,19 @@ pub(super) trait Door: Send + Sync {
         mode: Mode,
         reply: WireReply,
     ) -> Result<(), (Refused, WireReply)>;
+    /// Takes reliable messages. The acknowledgement comes back with a refusal.
+    fn deliver_parcels(&self, parcels: Parcels, ack: Ack) -> Result<(), (Refused, Ack)>;
 }
 
 pub(super) struct Mailbox<A: Actor> {
-    pub(super) letters: mpsc::Sender<BoxEnvelope<A>>,
+    pub(super) items: mpsc::Sender<Item<A>>,
     table: Arc<Table<A>>,
 }
 
 impl<A: Actor> Mailbox<A> {
-    pub(super) fn new(table: Arc<Table<A>>) -> (Self, mpsc::Receiver<BoxEnvelope<A>>) {
-        let (letters, inbox) = mpsc::channel(Self::capacity());
-        (Self { letters, table }, inbox)
+    pub(super) fn new(table: Arc<Table<A>>) -> (Self, mpsc::Receiver<Item<A>>) {
+        let (items, inbox) = mpsc::channel(Self::capacity());
+        (Self { items, table }, inbox)
     }
 
     pub(super) fn capacity() -> usize {
@@ -163,8 +183,12 @@ impl<A: Actor> Mailbox<A> {
         }
     }
 
-    pub(super) fn room(&self) -> Result<mpsc::Permit<'_, BoxEnvelope<A>>, Refused> {
-        self.letters.try_reserve().map_err(|full| match full {
+    fn unknown(name: &str) -> String {
+        format!("{name} (sent to a {})", A::KIND)
+    }
+
+    pub(super) fn room(&self) -> Result<mpsc::Permit<'_, Item<A>>, Refused> {
+        self.items.try_reserve().map_err(|full| match full {
             TrySendError::Full(()) => Refused::Full,
             TrySendError::Closed(()) => Refused::NotHere,
         })
@@ -183,29 +207,62 @@ impl<A: Actor> Door for Mailbox<A> {
         mode: Mode,
         reply: WireReply,
     ) -> Result<(), (Refused, WireReply)> {
-        let Some(decode) = self.table.get(name) else {
-            let what = format!("{name} (sent to a {})", A::KIND);
-            reply(Err(CallError::not_executed(Reason::NotHandled(what))));
+        let Some(readers) = self.table.get(name) else {
+            reply(Err(CallError::not_executed(Reason::NotHandled(Self::unknown(name)))));
             return Ok(());
         };
         // Room first: a message that finds none is not worth decoding.
         match self.room() {
             Ok(room) => {
-                if let Some(letter) = decode(payload, mode, reply) {
-                    room.send(letter);
+                if let Some(letter) = (readers.call)(payload, mode, reply) {
+                    room.send(Item::Letter(letter));
                 }
                 Ok(())
             }
             Err(refused) => Err((refused, reply)),
         }
     }
+
+    fn deliver_parcels(&self, parcels: Parcels, ack: Ack) -> Result<(), (Refused, Ack)> {
+        let room = match self.room() {
+            Ok(room) => room,
+            Err(refused) => return Err((refused, ack)),
+        };
+        let open = |parcel: crate::core::session::Parcel| {
+            let letter = match self.table.get(parcel.message.as_str()) {
+                Some(readers) => (readers.parcel)(&parcel.payload).map_err(|e| e.reason.to_string()),
+                None => Err(Reason::NotHandled(Self::unknown(&parcel.message)).to_string()),
+            };
+            Opened { parcel, letter }
+        };
+        let items = parcels.items.into_iter().map(open).collect();
+        room.send(Item::Bundle(Bundle { from: parcels.from, items, ack }));
+        Ok(())
+    }
 }
 
-/// How one message type is read at the door. Answers by itself what does not decode; a tell is
-/// answered at once, because its place is reserved.
-pub(super) type Decode<A> = fn(&[u8], Mode, WireReply) -> Option<BoxEnvelope<A>>;
+/// How one message type is read at the door.
+pub(super) struct Readers<A: Actor> {
+    /// Answers by itself what does not decode; a tell is answered at once, because its place is reserved.
+    call: fn(&[u8], Mode, WireReply) -> Option<BoxEnvelope<A>>,
+    parcel: fn(&[u8]) -> Result<BoxEnvelope<A>, CallError>,
+}
 
-pub(super) fn decode<A: Handler<M>, M: Message>(
+impl<A: Actor> Readers<A> {
+    pub(super) fn of<M: Message>() -> Self
+    where
+        A: Handler<M>,
+    {
+        Self { call: read_call::<A, M>, parcel: read_parcel::<A, M> }
+    }
+}
+
+fn read_parcel<A: Handler<M>, M: Message>(payload: &[u8]) -> Result<BoxEnvelope<A>, CallError> {
+    let message = decode_message::<M>(payload)?;
+    Ok(Box::new(Letter::new(message, Reply::nobody(), false)))
+}
+
+fn read_call<A: Handler<M>, M: Message>(
     payload: &[u8],
     mode: Mode,
     reply: WireReply,

@@ -14,6 +14,7 @@
 //! Nothing here knows of Raft, disks or connections.
 
 mod api;
+mod bundle;
 mod codec;
 mod context;
 mod gate;
@@ -21,8 +22,10 @@ mod host;
 mod kind;
 mod ledger;
 mod life;
+mod mail;
 mod mailbox;
 mod policy;
+mod post;
 mod reference;
 mod reply;
 mod restarts;
@@ -34,6 +37,7 @@ mod supervise;
 mod tests;
 
 pub use api::{Actor, Handler, Message};
+pub use bundle::WireReceipt;
 pub use codec::{
     CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
     encode_state,
@@ -43,8 +47,10 @@ pub use gate::{Gate, GateState, Gated, Retired};
 pub use host::{Host, Start, StartError, World};
 pub use kind::{Kind, KindError, KindOf, Kinds};
 pub use life::Observer;
+pub use mail::DeadLetter;
 pub use mailbox::{Mode, Refused};
-pub use policy::{Policy, When};
+pub use policy::{Outbox, Policy, When};
+pub use post::{Post, Resolved, SendError, Undelivered};
 pub use reference::ActorRef;
 pub use reply::WireReply;
 pub use saver::{NewCheckpoint, SaveError, Saver};

@@ -20,6 +20,21 @@ pub enum When {
     Never,
 }
 
+/// When what an actor sends [reliably](super::Context::send) may leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outbox {
+    /// Once a checkpoint that holds it is durable. A reply leaves when all that the actor took in or sent reliably
+    /// before it is durable as well. Any handler may use this: what left is never taken back, so nobody sees an
+    /// effect of something that a failure then undoes. (MillWheel's strong productions.)
+    Held,
+    /// At once, and replies too. After a failure the actor handles again what its last checkpoint did not hold, and
+    /// the messages that it sends then take the numbers of those that left before: they must be the same ones, or the
+    /// receiver keeps the first ones and the sender's state tells of others. So its handlers must send the same
+    /// whenever they get the same: what they send must depend neither on the order in which several senders'
+    /// messages came, nor on plain calls, nor on chance, nor on a clock. (MillWheel's weak productions.)
+    Eager,
+}
+
 /// How a kind's state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -27,11 +42,17 @@ pub struct Policy {
     pub checkpoint: When,
     /// How many other peers keep a copy of each; at most as many as there are.
     pub copies: u8,
+    /// When reliable messages leave.
+    pub outbox: Outbox,
 }
 
 impl Default for Policy {
-    /// A second after a change, on two other peers.
+    /// A second after a change, on two other peers; reliable messages make it be taken at once, and wait for it.
     fn default() -> Self {
-        Self { checkpoint: When::Every(DEFAULT_CHECKPOINT_INTERVAL), copies: DEFAULT_COPIES }
+        Self {
+            checkpoint: When::Every(DEFAULT_CHECKPOINT_INTERVAL),
+            copies: DEFAULT_COPIES,
+            outbox: Outbox::Held,
+        }
     }
 }

@@ -1,20 +1,49 @@
 //! How long an actor that panicked waits before it is restored.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::Mono;
-use crate::limits::{RESTART_BACKOFF, RESTART_BACKOFF_RESET};
+use crate::core::session::Sender;
+use crate::limits::{MAX_PANICS_PER_MESSAGE, MAX_SUSPECTS, RESTART_BACKOFF, RESTART_BACKOFF_RESET};
 
 /// The panics of one actor in a row, across its activations on this peer.
 #[derive(Debug, Default)]
 pub(crate) struct Restarts {
     in_a_row: u32,
     last: Mono,
+    /// Reliable messages that come again after a panic, and how often they led to one.
+    suspects: VecDeque<(Sender, u64, u32)>,
 }
 
 impl Restarts {
+    /// Whether a reliable message has led to so many panics that it is not to be handled again.
+    pub(super) fn is_poison(&self, from: &Sender, seq: u64) -> bool {
+        let is_it = |(sender, number, panics): &&(Sender, u64, u32)| {
+            sender == from && *number == seq && *panics >= MAX_PANICS_PER_MESSAGE
+        };
+        self.suspects.iter().any(|suspect| is_it(&suspect))
+    }
+
+    /// A reliable message led to a panic.
+    pub(super) fn suspect(&mut self, from: &Sender, seq: u64) {
+        if let Some((_, _, panics)) = self.suspects.iter_mut().find(|(s, n, _)| s == from && *n == seq) {
+            *panics = panics.saturating_add(1);
+            return;
+        }
+        if self.suspects.len() >= MAX_SUSPECTS {
+            self.suspects.pop_front();
+        }
+        self.suspects.push_back((from.clone(), seq, 1));
+    }
+
+    /// Work was done, and is durable: what panics next is not a row any more.
+    pub(super) fn progressed(&mut self) {
+        self.in_a_row = 0;
+    }
+
     /// Notes a panic, and says how long to wait: doubling from 10 ms to 5 s, from the start again
-    /// after a minute without one.
+    /// after a minute without one, or after durable work.
     pub(super) fn panicked(&mut self, now: Mono) -> Duration {
         if now.since(self.last) >= RESTART_BACKOFF_RESET {
             self.in_a_row = 0;

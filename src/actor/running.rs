@@ -1,7 +1,10 @@
 //! The loop of one activation: messages one at a time, and a checkpoint between two when it is due.
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
@@ -9,15 +12,23 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Sleep;
 
 use super::api::Actor;
-use super::codec::encode_state;
+use super::bundle::{Bundle, Opened};
+use super::codec::{encode_state, panic_text};
 use super::context::Context;
 use super::gate::{Gated, Retired};
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
-use super::mailbox::{After, BoxEnvelope, Mailbox};
+use super::mail::{Admit, Follow, Returned};
+use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox};
+use super::policy::Outbox;
+use super::post::Undelivered;
 use super::saver::{NewCheckpoint, SaveError, Saver};
 use crate::clock::Mono;
+use crate::core::session::{Parcel, Sender};
 use crate::error::{CallError, Reason};
+use crate::limits::{
+    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, MAX_PANICS_PER_MESSAGE, STOP_DRAIN_DEADLINE,
+};
 
 /// Told the number of the newest durable checkpoint once the activation has ended.
 pub(super) type Finished = oneshot::Sender<u64>;
@@ -39,7 +50,10 @@ impl From<Retired> for End {
 }
 
 enum Next<A: Actor> {
-    Letter(BoxEnvelope<A>),
+    Item(Item<A>),
+    /// One more message of the bundle at hand.
+    Parcel,
+    Returned(Returned),
     Saved(Result<(), SaveError>),
     Finish(Finished),
     Tick,
@@ -50,7 +64,11 @@ pub(super) struct Running<A: Actor> {
     actor: A,
     ctx: Context<A>,
     life: Arc<Life>,
-    inbox: mpsc::Receiver<BoxEnvelope<A>>,
+    inbox: mpsc::Receiver<Item<A>>,
+    /// What is left of the reliable messages that came last.
+    bundle: Option<Bundle<A>>,
+    /// Until when an actor that ends waits for what it sent to arrive.
+    draining: Option<Mono>,
     finish: Option<oneshot::Receiver<Finished>>,
     saver: Arc<dyn Saver>,
     saving: Option<oneshot::Receiver<Result<(), SaveError>>>,
@@ -62,13 +80,14 @@ impl<A: Actor> Running<A> {
     pub(super) fn new(
         (actor, ctx, seq): (A, Context<A>, u64),
         life: Arc<Life>,
-        inbox: mpsc::Receiver<BoxEnvelope<A>>,
+        inbox: mpsc::Receiver<Item<A>>,
         finish: oneshot::Receiver<Finished>,
         saver: Arc<dyn Saver>,
     ) -> Self {
         let ledger = Ledger::new(life.policy.checkpoint, seq);
         let finish = Some(finish);
-        Self { actor, ctx, life, inbox, finish, saver, saving: None, ledger, timer: None }
+        let (bundle, draining, saving, timer) = (None, None, None, None);
+        Self { actor, ctx, life, inbox, bundle, draining, finish, saver, saving, ledger, timer }
     }
 
     pub(super) async fn run(&mut self) -> End {
@@ -77,7 +96,7 @@ impl<A: Actor> Running<A> {
     }
 
     /// Drops the state, and returns the mailbox.
-    pub(super) fn into_inbox(mut self, waiting: &CallError) -> mpsc::Receiver<BoxEnvelope<A>> {
+    pub(super) fn into_inbox(mut self, waiting: &CallError) -> mpsc::Receiver<Item<A>> {
         self.ledger.fail_waiting(waiting);
         self.inbox
     }
@@ -87,10 +106,21 @@ impl<A: Actor> Running<A> {
             if self.is_due() {
                 self.take().await?;
             }
+            if self.ctx.mail().is_stirred() {
+                self.life.clear().await?;
+                self.ctx.mail().run_jobs(self.ledger.durable());
+            }
+            self.end_if_drained().await?;
             match poll_fn(|task| self.poll_next(task)).await {
-                Next::Letter(letter) => self.open(letter).await?,
+                Next::Item(Item::Letter(letter)) => self.open(letter).await?,
+                Next::Item(Item::Bundle(bundle)) => self.bundle = Some(bundle),
+                Next::Parcel => self.parcel().await?,
+                Next::Returned(returned) => self.returned(returned).await?,
                 Next::Saved(result) => self.saved(result).await?,
-                Next::Tick => self.timer = None,
+                Next::Tick => {
+                    self.timer = None;
+                    self.ctx.mail().wake(self.life.gate.now());
+                }
                 Next::Gone => return Err(End::Superseded),
                 Next::Finish(finished) => {
                     self.flush().await?;
@@ -113,18 +143,27 @@ impl<A: Actor> Running<A> {
         if let Some(result) = poll_once(&mut self.saving, task) {
             return Poll::Ready(Next::Saved(result.unwrap_or_else(|_| Err(unanswered()))));
         }
-        if self.poll_timer(task).is_ready() {
+        if let Poll::Ready(returned) = self.ctx.mail().poll_returned(task) {
+            return Poll::Ready(Next::Returned(returned));
+        }
+        let stalled = self.ctx.mail().stalls_until(|| self.life.gate.now());
+        if self.poll_timer(task, stalled).is_ready() {
             return Poll::Ready(Next::Tick);
         }
         // Replies that wait are bounded like the mailbox: past that, messages wait there.
-        if self.ledger.waiting() >= Mailbox::<A>::capacity() {
+        let is_full = self.ledger.waiting() >= Mailbox::<A>::capacity();
+        if is_full || stalled.is_some() || self.draining.is_some() {
             return Poll::Pending;
         }
-        self.inbox.poll_recv(task).map(|letter| letter.map_or(Next::Gone, Next::Letter))
+        if self.bundle.is_some() {
+            return Poll::Ready(Next::Parcel);
+        }
+        self.inbox.poll_recv(task).map(|item| item.map_or(Next::Gone, Next::Item))
     }
 
-    fn poll_timer(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        let Some(at) = self.ledger.due_at() else { return Poll::Pending };
+    fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>) -> Poll<()> {
+        let alarms = [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining];
+        let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
             let wait = at.since(self.life.gate.now());
             self.timer = Some((at, Box::pin(tokio::time::sleep(wait))));
@@ -136,20 +175,33 @@ impl<A: Actor> Running<A> {
     }
 
     async fn open(&mut self, letter: BoxEnvelope<A>) -> Result<(), End> {
+        self.ctx.begin(self.ledger.next_number(), self.ledger.is_unsettled());
         let turn = Turn::new(&self.life, letter.open(&mut self.actor, &mut self.ctx));
         let after = Gated::new(&self.life.gate, turn).await?;
-        let (checkpoint, stop) = self.ctx.take_requests();
+        let asked = self.ctx.take_requests();
         self.ledger.handled(|| self.life.gate.now());
         match after {
             After::Done => {}
-            After::Withheld(reply) => self.ledger.withhold(reply),
+            After::Withheld(reply) => self.ledger.withhold(reply, Mono(0)),
             After::Panicked(text) => return Err(End::Panicked(text)),
             After::Retired => return Err(End::Retired),
         }
-        if checkpoint {
+        if asked.checkpoint {
             self.ledger.want();
         }
-        if !stop {
+        if asked.sent {
+            self.note_reliable();
+        }
+        if asked.stop {
+            self.draining = Some(self.life.gate.now() + STOP_DRAIN_DEADLINE);
+        }
+        Ok(())
+    }
+
+    /// An actor that is to end does so when what it owes has left.
+    async fn end_if_drained(&mut self) -> Result<(), End> {
+        let Some(until) = self.draining else { return Ok(()) };
+        if !self.ctx.mail().is_drained() && self.life.gate.now() < until {
             return Ok(());
         }
         if self.ledger.waiting() > 0 {
@@ -158,12 +210,98 @@ impl<A: Actor> Running<A> {
         Err(End::Stopped)
     }
 
+    /// The last message came, or sent others, reliably: a checkpoint is to hold that soon.
+    fn note_reliable(&mut self) {
+        self.ledger.note_reliable();
+        let by = self.soon();
+        self.ledger.want_by(by);
+    }
+
+    fn soon(&mut self) -> Mono {
+        match self.ctx.mail().mode() {
+            Outbox::Held => Mono(0),
+            Outbox::Eager => self.life.gate.now() + EAGER_CHECKPOINT_DELAY,
+        }
+    }
+
+    /// The next message of the bundle at hand; after the last, its sender waits for a checkpoint.
+    async fn parcel(&mut self) -> Result<(), End> {
+        // A bundle is handled at one go otherwise, whoever else waits for the thread.
+        tokio::task::coop::consume_budget().await;
+        let Some(mut bundle) = self.bundle.take() else { return Ok(()) };
+        if !self.life.keeps_checkpoints() {
+            return Ok(()); // it can remember nothing: the sender is not told that it does
+        }
+        let Some(Opened { parcel, letter }) = bundle.items.pop_front() else {
+            let by = self.soon();
+            self.ledger.withhold(Box::new(bundle.ack), by);
+            return self.release().await;
+        };
+        match self.ctx.mail().admit(&bundle.from, &parcel) {
+            Admit::Refuse => return Ok(()),
+            Admit::Skip => {}
+            Admit::Handle => self.handle_parcel(&bundle.from, parcel, letter).await?,
+        }
+        self.bundle = Some(bundle);
+        Ok(())
+    }
+
+    async fn handle_parcel(
+        &mut self,
+        from: &Sender,
+        parcel: Parcel,
+        letter: Result<BoxEnvelope<A>, String>,
+    ) -> Result<(), End> {
+        let seq = parcel.seq;
+        let poison = self.life.restarts().is_poison(from, seq);
+        match letter {
+            Ok(_) if poison => {
+                let why = format!("its handler panicked {MAX_PANICS_PER_MESSAGE} times");
+                self.put_aside(from, parcel, why);
+            }
+            Err(why) => self.put_aside(from, parcel, why),
+            Ok(letter) => match self.open(letter).await {
+                Err(End::Panicked(text)) => {
+                    self.life.restarts().suspect(from, seq);
+                    return Err(End::Panicked(text));
+                }
+                handled => handled?,
+            },
+        }
+        self.note_reliable();
+        Ok(())
+    }
+
+    fn put_aside(&mut self, from: &Sender, parcel: Parcel, why: String) {
+        self.ctx.mail().put_aside(from, parcel, why);
+        self.ledger.changed(|| self.life.gate.now());
+    }
+
+    /// A job of the outbox has ended.
+    async fn returned(&mut self, returned: Returned) -> Result<(), End> {
+        let (now, number) = (self.life.gate.now(), self.ledger.next_number());
+        match self.ctx.mail().returned(returned, now, number) {
+            Follow::Nothing => {}
+            Follow::Noted => {
+                self.ledger.changed(|| now);
+                self.ledger.want_by(now + DEFAULT_CHECKPOINT_INTERVAL);
+            }
+            Follow::Wanted => {
+                self.ledger.changed(|| now);
+                self.note_reliable();
+            }
+            Follow::Tell(what) => self.open(Box::new(what)).await?,
+        }
+        Ok(())
+    }
+
     /// Takes a checkpoint. Whoever waits for one that cannot be encoded is told; whether it was.
     async fn take(&mut self) -> Result<bool, End> {
         // Without a lease nothing is written, so nothing is serialized either.
         self.life.clear().await?;
-        let bytes = match encode_state(&self.actor) {
-            Ok(bytes) => bytes,
+        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.mail().save()?)));
+        let (bytes, sessions) = match encoded {
+            Ok(encoded) => encoded,
             Err(error) => {
                 tracing::warn!(actor = %self.life.id, %error, "the state cannot be encoded");
                 self.ledger.failed(self.life.gate.now());
@@ -179,6 +317,7 @@ impl<A: Actor> Running<A> {
             seq: self.ledger.take(),
             kind_version: A::VERSION,
             bytes,
+            sessions,
             copies: self.life.policy.copies,
         }));
         Ok(true)
@@ -186,13 +325,22 @@ impl<A: Actor> Running<A> {
 
     async fn saved(&mut self, result: Result<(), SaveError>) -> Result<(), End> {
         match result {
-            Ok(()) => self.ledger.saved(),
+            Ok(()) => {
+                self.ledger.saved();
+                self.life.restarts().progressed();
+                self.ctx.mail().stir();
+            }
             Err(SaveError::Fenced) => return Err(End::Superseded),
             Err(SaveError::Failed(error)) => {
                 tracing::warn!(actor = %self.life.id, %error, "a checkpoint failed; another follows");
                 self.ledger.failed(self.life.gate.now());
             }
         }
+        self.release().await
+    }
+
+    /// Lets out what a durable checkpoint holds.
+    async fn release(&mut self) -> Result<(), End> {
         while let Some(reply) = self.ledger.pop_durable() {
             self.life.clear().await?;
             reply.release();
@@ -219,6 +367,21 @@ impl<A: Actor> Running<A> {
             }
         }
     }
+}
+
+/// What the actor is told of messages that did not arrive is a message too.
+impl<A: Actor> Envelope<A> for Undelivered {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
+        Box::pin(async move {
+            let told = AssertUnwindSafe(async { actor.on_undelivered(*self, ctx).await });
+            match told.catch_unwind().await {
+                Ok(()) => After::Done,
+                Err(panic) => After::Panicked(panic_text(&*panic)),
+            }
+        })
+    }
+
+    fn refuse(self: Box<Self>, _: CallError) {}
 }
 
 fn unanswered() -> SaveError {

@@ -18,6 +18,8 @@ pub struct NewCheckpoint {
     pub kind_version: u32,
     /// The encoded state.
     pub bytes: Vec<u8>,
+    /// Its reliable messages: those taken, and those not arrived yet.
+    pub sessions: Vec<u8>,
     /// How many other peers shall keep it.
     pub copies: u8,
 }

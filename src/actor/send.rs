@@ -3,9 +3,11 @@
 use tokio::sync::oneshot;
 
 use super::api::{Handler, Message};
+use super::bundle::{Ack, WireReceipt};
 use super::host::Host;
-use super::mailbox::{BoxEnvelope, Letter, Mailbox, Mode, Refused};
+use super::mailbox::{Item, Letter, Mailbox, Mode, Refused};
 use super::reply::{Reply, WireReply};
+use crate::core::session::{Parcels, Receipt};
 use crate::error::CallError;
 use crate::id::ActorId;
 
@@ -14,8 +16,8 @@ pub type Pending<M> = oneshot::Receiver<Result<<M as Message>::Reply, CallError>
 
 type Caller<M> = Option<oneshot::Sender<Result<<M as Message>::Reply, CallError>>>;
 
-fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: bool) -> BoxEnvelope<A> {
-    Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable))
+fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: bool) -> Item<A> {
+    Item::Letter(Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable)))
 }
 
 impl Host {
@@ -106,7 +108,7 @@ impl Host {
     ) -> Result<(), (M, Refused)> {
         let Some(door) = self.door(id) else { return Err((message, Refused::NotHere)) };
         let (mailbox, message) = Mailbox::<A>::typed(door.as_ref(), message)?;
-        match mailbox.letters.reserve().await {
+        match mailbox.items.reserve().await {
             Ok(room) => {
                 room.send(letter(message, caller, durable));
                 Ok(())
@@ -131,6 +133,28 @@ impl Host {
         match self.door(id) {
             Some(door) => door.deliver(message_name, payload, mode, reply),
             None => Err((Refused::NotHere, reply)),
+        }
+    }
+
+    /// Takes reliable messages for an actor here. `receipt` is called once, when what became of them is known.
+    ///
+    /// # Errors
+    /// Not here or no room: `receipt` is handed back, uncalled, for the router to decide.
+    pub fn deliver_parcels(
+        &self,
+        parcels: Parcels,
+        receipt: WireReceipt,
+    ) -> Result<(), (Refused, WireReceipt)> {
+        let life = self.life_here(&parcels.to);
+        match (self.door(&parcels.to), life) {
+            (Some(door), Some(life)) if life == parcels.life => door
+                .deliver_parcels(parcels, Ack::new(receipt))
+                .or_else(|(refused, ack)| ack.into_inner().map_or(Ok(()), |receipt| Err((refused, receipt)))),
+            (Some(_), Some(life)) if life > parcels.life => {
+                receipt(Receipt::Over);
+                Ok(())
+            }
+            _ => Err((Refused::NotHere, receipt)),
         }
     }
 }

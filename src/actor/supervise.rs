@@ -13,7 +13,8 @@ use super::context::Context;
 use super::host::World;
 use super::kind::Table;
 use super::life::Life;
-use super::mailbox::{BoxEnvelope, Door, Mailbox};
+use super::mail::Mail;
+use super::mailbox::{Door, Item, Mailbox};
 use super::reference::ActorRef;
 use super::running::{End, Finished, Running};
 use super::saver::Saver;
@@ -37,7 +38,14 @@ pub(super) struct Launched {
 
 /// State that was decoded, whatever its type.
 pub(super) trait Revived: Send {
-    fn launch(self: Box<Self>, world: &World, life: Arc<Life>, seq: u64, from: Inherited) -> Launched;
+    /// `seq` is the number of the checkpoint that was restored, and `mail` what it held besides the state.
+    fn launch(
+        self: Box<Self>,
+        world: &World,
+        life: Arc<Life>,
+        restored: (u64, Mail),
+        from: Inherited,
+    ) -> Launched;
 }
 
 pub(super) struct Newborn<A: Actor> {
@@ -46,14 +54,20 @@ pub(super) struct Newborn<A: Actor> {
 }
 
 impl<A: Actor> Revived for Newborn<A> {
-    fn launch(self: Box<Self>, world: &World, life: Arc<Life>, seq: u64, from: Inherited) -> Launched {
+    fn launch(
+        self: Box<Self>,
+        world: &World,
+        life: Arc<Life>,
+        (seq, mail): (u64, Mail),
+        from: Inherited,
+    ) -> Launched {
         let (door, inbox) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
             let (mailbox, inbox) = Mailbox::new(Arc::clone(&self.table));
             (Arc::new(mailbox) as Arc<dyn Door>, inbox)
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
-        let ctx = Context::new(me, Arc::clone(&life), (world.outside)());
+        let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), mail);
         let saver = Arc::clone(&world.saver);
         let running =
             Running::new((self.actor, ctx, seq), Arc::clone(&life), inbox, finished, Arc::clone(&saver));
@@ -62,11 +76,11 @@ impl<A: Actor> Revived for Newborn<A> {
     }
 }
 
-type Ends<A> = (Arc<dyn Door>, mpsc::Receiver<BoxEnvelope<A>>);
+type Ends<A> = (Arc<dyn Door>, mpsc::Receiver<Item<A>>);
 
 fn inherit<A: Actor>(mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>) -> Option<Ends<A>> {
     let (door, inbox) = mailbox?;
-    let inbox = inbox.downcast::<mpsc::Receiver<BoxEnvelope<A>>>().ok()?;
+    let inbox = inbox.downcast::<mpsc::Receiver<Item<A>>>().ok()?;
     Some((door, *inbox))
 }
 
@@ -113,12 +127,12 @@ async fn supervise<A: Actor>(
 fn refuse<A: Actor>(running: Running<A>, reason: Reason) {
     let Some(mut inbox) = dismantle(running, &CallError::unknown(reason.clone())) else { return };
     inbox.close();
-    while let Ok(letter) = inbox.try_recv() {
-        letter.refuse(CallError::not_executed(reason.clone()));
+    while let Ok(item) = inbox.try_recv() {
+        item.refuse(CallError::not_executed(reason.clone()));
     }
 }
 
 /// Drops the state, whose own `Drop` may panic; the mailbox goes with it then.
-fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<mpsc::Receiver<BoxEnvelope<A>>> {
+fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<mpsc::Receiver<Item<A>>> {
     catch_unwind(AssertUnwindSafe(|| running.into_inbox(unknown))).ok()
 }

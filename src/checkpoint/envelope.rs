@@ -1,9 +1,9 @@
-//! What is stored of a checkpoint: a format version, the kind's version, the state.
+//! What is stored of a checkpoint: a format version, the kind's version, the state, its reliable messages.
 
 use serde::{Deserialize, Serialize};
 
 /// The layout of this envelope.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Envelope {
@@ -11,11 +11,13 @@ pub(crate) struct Envelope {
     pub(crate) kind_version: u32,
     #[serde(with = "serde_bytes")]
     pub(crate) state: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    pub(crate) sessions: Vec<u8>,
 }
 
 impl Envelope {
-    pub(crate) fn seal(kind_version: u32, state: Vec<u8>) -> Vec<u8> {
-        crate::wire::encode(&Self { format: FORMAT, kind_version, state })
+    pub(crate) fn seal(kind_version: u32, state: Vec<u8>, sessions: Vec<u8>) -> Vec<u8> {
+        crate::wire::encode(&Self { format: FORMAT, kind_version, state, sessions })
     }
 
     /// Reads an envelope, which may be anything.

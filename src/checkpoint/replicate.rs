@@ -7,14 +7,16 @@ use std::sync::Arc;
 use super::envelope::digest;
 use crate::canary::{Mistake, made};
 use crate::id::RaftId;
-use crate::limits::{MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_COPY_CHUNK_BYTES, SAVE_BATCH_BYTES};
+use crate::limits::{
+    MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_COPY_CHUNK_BYTES, MAX_SESSIONS_BYTES, SAVE_BATCH_BYTES,
+};
 use crate::peer::Shared;
 use crate::store::{CopyKey, durably};
 use crate::transport::{FramedRecv, FramedSend, FramedStream};
 use crate::wire::{CopiesStored, CopyHead, StreamHeader, decode, encode};
 
 /// Room for the envelope around a state of the largest size.
-pub(super) const MAX_ENVELOPE_BYTES: usize = MAX_CHECKPOINT_BYTES + 64;
+pub(super) const MAX_ENVELOPE_BYTES: usize = MAX_CHECKPOINT_BYTES + MAX_SESSIONS_BYTES + 64;
 
 pub(super) fn other(e: impl std::fmt::Display) -> io::Error {
     io::Error::other(e.to_string())

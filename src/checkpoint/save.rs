@@ -50,7 +50,7 @@ pub(crate) struct Saves(pub(crate) Weak<Shared>);
 
 impl Saver for Saves {
     fn save(&self, c: NewCheckpoint) -> oneshot::Receiver<Result<(), SaveError>> {
-        let envelope = Envelope::seal(c.kind_version, c.bytes);
+        let envelope = Envelope::seal(c.kind_version, c.bytes, c.sessions);
         let (order, wait) = SaveOrder::new((c.actor, c.epoch, c.seq), c.copies, envelope);
         if let Some(shared) = self.0.upgrade() {
             shared.queue_save(order);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
+use super::session::Sender;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId};
 
 /// Something happened that a job may want to know of. Fields that end in `_ms` are milliseconds.
@@ -66,6 +67,31 @@ pub enum Event {
     ActorLost {
         /// Which actor.
         actor: ActorId,
+    },
+    /// A reliable message was refused at this peer because its sender's outbox is full: the receivers are slow or away.
+    Stalled {
+        /// Whose outbox.
+        actor: ActorId,
+    },
+    /// A reliable message was put aside at this peer, and is not handled again.
+    DeadLetter {
+        /// For whom it was.
+        actor: ActorId,
+        /// Who sent it.
+        from: Sender,
+        /// The message's name.
+        message: String,
+        /// Its handler panicked too often, or it does not decode.
+        why: String,
+    },
+    /// Reliable messages that were sent from this peer did not arrive, because their receiver has ended.
+    Undelivered {
+        /// Who sent them.
+        from: Sender,
+        /// To whom.
+        to: ActorId,
+        /// How many.
+        messages: u64,
     },
     /// Copies of checkpoints that had been lost with a disk were made again.
     CopiesRepaired {

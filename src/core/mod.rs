@@ -9,6 +9,7 @@ pub mod event;
 pub mod lease;
 pub mod placement;
 pub mod probe;
+pub mod session;
 pub mod state;
 pub mod voters;
 

@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::Peer;
+use super::post::PostOffice;
 use super::serve::Server;
 use super::shared::{Phase, Shared};
 use super::timing::Timing;
@@ -370,6 +371,7 @@ fn start_parts(
         kinds: shared.kinds.clone(),
         gate: shared.gate.clone(),
         saver: Arc::new(Saves(weak.clone())),
+        post: Arc::new(PostOffice(weak.clone())),
         outside,
         runtime: Spawner::on(Handle::current()),
         observer,

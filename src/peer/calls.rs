@@ -10,12 +10,12 @@ use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
 use crate::canary::{Mistake, made};
-use crate::core::state::Status;
+use crate::core::state::{Actor, Status};
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, Epoch, Incarnation};
+use crate::id::{ActorId, Epoch};
 use crate::limits::DEFAULT_CALL_DEADLINE;
 use crate::transport::{Dest, Lane, RequestError};
-use crate::wire::{Call, CallAnswer, decode, encode};
+use crate::wire::{Call, CallAnswer, Mail, decode, encode};
 
 impl Peer {
     /// Sends a message and waits for its reply, for at most
@@ -262,7 +262,7 @@ impl Shared {
         mode: Mode,
     ) -> Result<Vec<u8>, CallError> {
         let payload = ByteBuf::from(encode_message(message)?);
-        Ok(encode(&Call { actor: actor.clone(), message: M::NAME.to_owned(), mode, payload }))
+        Ok(encode(&Mail::Call(Call { actor: actor.clone(), message: M::NAME.to_owned(), mode, payload })))
     }
 
     async fn call_there(
@@ -281,7 +281,9 @@ impl Shared {
         let reply = tokio::select! {
             reply = reply => reply,
             // Its host is gone for good: the answer can never come.
-            () = self.moved_on(actor, host, epoch) => Err(RequestError::Unknown("the host was replaced".into())),
+            () = self.until_line(actor, |a| a.host != Some(host) || a.epoch != epoch) => {
+                Err(RequestError::Unknown("the host was replaced".into()))
+            }
         };
         match reply {
             Ok(frame) => match decode::<CallAnswer>(&frame) {
@@ -302,15 +304,12 @@ impl Shared {
         }
     }
 
-    /// Completes when an actor is no longer at this host under this epoch.
-    async fn moved_on(&self, actor: &ActorId, host: Incarnation, epoch: Epoch) {
+    /// Completes when an actor's line in the directory is as it should be, or gone.
+    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&Actor) -> bool) {
         let Some(consensus) = self.consensus() else { return std::future::pending().await };
         let mut applied = consensus.applied().watch();
-        loop {
-            let stays = consensus
-                .applied()
-                .read(|s| s.actors.get(actor).is_some_and(|a| a.host == Some(host) && a.epoch == epoch));
-            if !stays || applied.changed().await.is_err() {
+        while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(&is_so)) {
+            if applied.changed().await.is_err() {
                 return;
             }
         }

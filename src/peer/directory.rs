@@ -56,7 +56,7 @@ impl Peer {
             actor: name.id().clone(),
             nonce: u128::from_le_bytes(nonce),
             copies: A::policy().copies,
-            envelope: ByteBuf::from(Envelope::seal(A::VERSION, state)),
+            envelope: ByteBuf::from(Envelope::seal(A::VERSION, state, vec![])),
         };
         self.shared.create(order, placement).await?;
         Ok(name)

@@ -119,8 +119,13 @@ impl Shared {
             tracing::error!(actor = %id, "a checkpoint of another format; this actor stays down here");
             return;
         };
-        let start =
-            Start { seq: a.checkpoint.seq, kind_version: envelope.kind_version, state: &envelope.state };
+        let start = Start {
+            seq: a.checkpoint.seq,
+            kind_version: envelope.kind_version,
+            state: &envelope.state,
+            sessions: &envelope.sessions,
+            life: a.life,
+        };
         let stays = || self.assigned(id).is_some_and(|now| now.epoch == a.epoch);
         let wanted = || !self.phase.borrow().is_over() && stays();
         match host.start(id.clone(), a.epoch, start, wanted) {

@@ -4,7 +4,7 @@
 //!   (`old_copy`: what a disk may not do that was restored from a backup)
 //! - `heartbeat`: keeps the lease; `reign`: what the leader does (grants, lapses, voters, repairs)
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
-//! - `calls`, `directory`: what users do; `propose`: gets commands into the log
+//! - `calls`, `directory`: what users do; `post`: reliable messages; `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
 mod builder;
@@ -19,6 +19,7 @@ mod hosting;
 mod join;
 mod lifecycle;
 mod old_copy;
+mod post;
 mod propose;
 mod reach;
 mod reign;

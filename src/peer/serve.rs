@@ -13,7 +13,7 @@ use crate::id::{Incarnation, NodeId};
 use crate::limits::MAX_REPAIRS_PER_ORDER;
 use crate::raft::ProposeError;
 use crate::transport::{FramedStream, Handler, Hello, Lane, Refusal, Remote, Reply};
-use crate::wire::{Answer, Call, CallAnswer, Request, StreamHeader, decode, encode};
+use crate::wire::{Answer, Call, CallAnswer, Mail, Request, StreamHeader, decode, encode};
 
 /// The peer as its transport sees it.
 pub(super) struct Server(pub(super) Weak<Shared>);
@@ -219,7 +219,11 @@ impl Shared {
         if from.hello.incarnation.is_none() {
             return reply.refuse(&Refusal::Malformed);
         }
-        let Ok(call) = decode::<Call>(body) else { return reply.refuse(&Refusal::Malformed) };
+        let call = match decode(body) {
+            Ok(Mail::Call(call)) => call,
+            Ok(Mail::Parcels(parcels)) => return self.on_parcels(parcels, reply),
+            Err(_) => return reply.refuse(&Refusal::Malformed),
+        };
         let Some(host) = self.host() else {
             let not_here = CallError::not_executed(Reason::NotHere);
             return reply.send(encode(&CallAnswer::Error(not_here)));

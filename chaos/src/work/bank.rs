@@ -17,7 +17,7 @@ pub struct Account {
 impl Actor for Account {
     const KIND: &'static str = "account";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 

@@ -17,7 +17,7 @@ pub struct Register {
 impl Actor for Register {
     const KIND: &'static str = "register";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 
@@ -70,7 +70,7 @@ pub struct Ledger {
 impl Actor for Ledger {
     const KIND: &'static str = "ledger";
     fn policy() -> Policy {
-        Policy { checkpoint: When::Every(Duration::from_millis(700)), copies: 2 }
+        Policy { checkpoint: When::Every(Duration::from_millis(700)), copies: 2, ..Policy::default() }
     }
 }
 

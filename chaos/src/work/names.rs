@@ -20,7 +20,7 @@ pub struct Name {
 impl Actor for Name {
     const KIND: &'static str = "name";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 

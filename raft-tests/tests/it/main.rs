@@ -10,6 +10,7 @@ mod membership;
 mod partitions;
 mod proc;
 mod replacement;
+mod sends;
 mod simulated;
 mod support;
 mod tidy;

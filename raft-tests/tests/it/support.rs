@@ -23,7 +23,7 @@ pub struct Counter {
 impl Actor for Counter {
     const KIND: &'static str = "counter";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 
@@ -36,7 +36,7 @@ pub struct Fragile {
 impl Actor for Fragile {
     const KIND: &'static str = "fragile";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 1 }
+        Policy { checkpoint: When::OnRequest, copies: 1, ..Policy::default() }
     }
 }
 
@@ -87,7 +87,7 @@ pub struct Journal {
 impl Actor for Journal {
     const KIND: &'static str = "journal";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 

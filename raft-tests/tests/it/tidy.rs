@@ -23,7 +23,10 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("src/store/", &["core", "raft", "transport", "identity", "actor", "checkpoint", "peer", "wire"]),
     ("src/transport/", &["core", "raft", "store", "actor", "checkpoint", "peer", "wire"]),
     ("src/identity/", &["core", "raft", "store", "transport", "actor", "checkpoint", "peer", "wire"]),
-    ("src/actor/", &["core", "raft", "store", "transport", "identity", "checkpoint", "wire"]),
+    (
+        "src/actor/",
+        &["core::state", "core::apply", "raft", "store", "transport", "identity", "checkpoint", "wire"],
+    ),
 ];
 
 /// What the core must not touch: with any of these, two peers could apply the same log differently.

@@ -46,7 +46,7 @@ impl Actor for Tally {
     const KIND: &'static str = "tally";
     const MAILBOX: usize = 4;
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 3 }
+        Policy { checkpoint: When::OnRequest, copies: 3, ..Policy::default() }
     }
 }
 
@@ -58,7 +58,7 @@ macro_rules! like_tally {
         impl Actor for $name {
             const KIND: &'static str = $kind;
             fn policy() -> Policy {
-                Policy { checkpoint: $when, copies: 2 }
+                Policy { checkpoint: $when, copies: 2, ..Policy::default() }
             }
         }
         impl Handler<Push> for $name {
@@ -130,7 +130,7 @@ pub struct Slow;
 impl Actor for Slow {
     const KIND: &'static str = "slow";
     fn policy() -> Policy {
-        Policy { checkpoint: When::EveryMessages(1), copies: 1 }
+        Policy { checkpoint: When::EveryMessages(1), copies: 1, ..Policy::default() }
     }
     fn encode(&self) -> Result<Vec<u8>, CodecError> {
         ENCODED.set(ENCODED.get() + 1);

@@ -7,6 +7,7 @@ mod calls;
 mod cast;
 mod checkpoints;
 mod lease;
+mod mail;
 mod panics;
 mod rig;
 mod starts;

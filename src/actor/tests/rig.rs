@@ -1,14 +1,19 @@
 //! What the tests stand on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+
 use super::cast::*;
 use crate::actor::*;
 use crate::clock::{Clock, Mono};
+use crate::core::event::Event;
+use crate::core::session::{Parcels, Receipt, Sender, Standing};
 use crate::error::CallError;
 use crate::id::{ActorId, Epoch};
 
@@ -97,6 +102,68 @@ impl FakeLog {
     }
 }
 
+/// Plays the other peers: reliable messages end here, and the test says what becomes of each batch.
+#[derive(Default)]
+pub struct FakePost {
+    pub unknown: Mutex<BTreeSet<ActorId>>,
+    pub over: Mutex<BTreeSet<Sender>>,
+    pub events: Mutex<Vec<Event>>,
+    batches: Mutex<VecDeque<(Parcels, oneshot::Sender<Receipt>)>>,
+    resolving: Mutex<VecDeque<oneshot::Sender<Resolved>>>,
+}
+
+/// The life of whatever exists.
+pub const LIFE: u64 = 7;
+
+impl FakePost {
+    pub async fn await_batch(&self) -> (Parcels, oneshot::Sender<Receipt>) {
+        soon(first(&self.batches)).await
+    }
+
+    pub async fn await_question(&self) -> oneshot::Sender<Resolved> {
+        soon(first(&self.resolving)).await
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.batches.lock().unwrap().is_empty()
+    }
+}
+
+async fn first<T>(queue: &Mutex<VecDeque<T>>) -> T {
+    loop {
+        if let Some(first) = queue.lock().unwrap().pop_front() {
+            return first;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+impl Post for FakePost {
+    fn life_of(&self, actor: &ActorId) -> Option<u64> {
+        (!self.unknown.lock().unwrap().contains(actor)).then_some(LIFE)
+    }
+
+    fn standing(&self, sender: &Sender) -> Standing {
+        if self.over.lock().unwrap().contains(sender) { Standing::Over } else { Standing::Current }
+    }
+
+    fn resolve(&self, _: ActorId) -> BoxFuture<'static, Resolved> {
+        let (answer, question) = oneshot::channel();
+        self.resolving.lock().unwrap().push_back(answer);
+        async { question.await.unwrap_or(Resolved::Later) }.boxed()
+    }
+
+    fn deliver(&self, parcels: Parcels) -> BoxFuture<'static, Receipt> {
+        let (answer, receipt) = oneshot::channel();
+        self.batches.lock().unwrap().push_back((parcels, answer));
+        async { receipt.await.unwrap_or(Receipt::Later) }.boxed()
+    }
+
+    fn emit(&self, event: Event) {
+        self.events.lock().unwrap().push(event);
+    }
+}
+
 pub struct FakeSaver {
     log: Arc<FakeLog>,
     gate: Arc<Gate>,
@@ -150,6 +217,7 @@ pub struct Rig {
     pub log: Arc<FakeLog>,
     pub stage: Arc<Stage>,
     pub polls: Arc<Polls>,
+    pub post: Arc<FakePost>,
     pub asked: mpsc::UnboundedReceiver<Asked>,
     pub host: Host,
 }
@@ -174,10 +242,12 @@ fn build(by_hand: bool) -> Rig {
     #[expect(clippy::disallowed_methods, reason = "a test saves a handful of checkpoints")]
     let (tx, asked) = mpsc::unbounded_channel();
     let saver = FakeSaver { log: log.clone(), gate: gate.clone(), stage: stage.clone(), asked: tx };
+    let post = Arc::new(FakePost::default());
     let host = Host::new(World {
         kinds: Arc::new(kinds()),
         gate: gate.clone(),
         saver: Arc::new(saver),
+        post: post.clone(),
         outside: {
             let stage = stage.clone();
             Box::new(move || stage.clone())
@@ -185,7 +255,7 @@ fn build(by_hand: bool) -> Rig {
         runtime: crate::task::Spawner::on(tokio::runtime::Handle::current()),
         observer: Some(polls.clone()),
     });
-    let rig = Rig { clock, gate, log, stage, polls, asked, host };
+    let rig = Rig { clock, gate, log, stage, polls, post, asked, host };
     rig.start(10, 0, &Tally::default()).unwrap();
     rig
 }
@@ -198,6 +268,7 @@ fn kinds() -> Kinds {
     kinds.add(Kind::of::<EveryTick>().handles::<Push>()).unwrap();
     kinds.add(Kind::of::<Forgetful>().handles::<Push>().handles::<Save>()).unwrap();
     kinds.add(Kind::of::<Slow>().handles::<Lapse>()).unwrap();
+    super::mail::kinds().into_iter().for_each(|kind| kinds.add(kind).unwrap());
     kinds
 }
 
@@ -209,7 +280,7 @@ impl Rig {
     /// What the peer does once the log has decided: the epoch is current, the state is restored.
     pub fn start<A: Actor>(&self, epoch: u64, seq: u64, state: &A) -> Result<(), StartError> {
         let state = encode_state(state).unwrap();
-        let start = Start { seq, kind_version: A::VERSION, state: &state };
+        let start = Start { seq, kind_version: A::VERSION, state: &state, sessions: &[], life: LIFE };
         self.host.start(id::<A>(), Epoch(epoch), start, || true)?;
         self.log.activate(&id::<A>(), Epoch(epoch));
         Ok(())
@@ -219,11 +290,11 @@ impl Rig {
     pub fn restore(&self, epoch: u64) -> Tally {
         self.log.activate(&id::<Tally>(), Epoch(epoch));
         let found = self.log.committed(&id::<Tally>());
-        let (seq, state) = match found {
-            Some(c) => (c.seq, c.bytes),
-            None => (0, encode_state(&Tally::default()).unwrap()),
+        let (seq, state, sessions) = match found {
+            Some(c) => (c.seq, c.bytes, c.sessions),
+            None => (0, encode_state(&Tally::default()).unwrap(), vec![]),
         };
-        let start = Start { seq, kind_version: 1, state: &state };
+        let start = Start { seq, kind_version: 1, state: &state, sessions: &sessions, life: LIFE };
         self.host.start(id::<Tally>(), Epoch(epoch), start, || true).unwrap();
         Tally::decode(&state).unwrap()
     }

@@ -27,7 +27,7 @@ pub struct Keeper {
 impl Actor for Keeper {
     const KIND: &'static str = "keeper";
     fn policy() -> Policy {
-        Policy { checkpoint: When::OnRequest, copies: 2 }
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
     }
 }
 

@@ -1,0 +1,202 @@
+//! Reliable messages between actors: each takes effect once and in order, whoever dies.
+
+use serde::{Deserialize, Serialize};
+use standin::actor::{
+    Actor, ActorRef, Context, Handler, Kind, Message, Policy, SendError, Undelivered, When,
+};
+use standin::testing::Cluster;
+use standin::{Builder, Event, Placement};
+use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::support::*;
+
+/// One of a chain: checks that numbers come one after the other, and passes them on.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Link {
+    next: Option<String>,
+    newest: u64,
+    out_of_order: u64,
+    undelivered: u64,
+}
+
+impl Actor for Link {
+    const KIND: &'static str = "link";
+    fn policy() -> Policy {
+        Policy { checkpoint: When::Every(Duration::from_secs(1)), ..Policy::default() }
+    }
+    async fn on_undelivered(&mut self, what: Undelivered, _: &mut Context<Self>) {
+        self.undelivered += what.messages;
+    }
+}
+
+/// The next number.
+#[derive(Serialize, Deserialize)]
+pub struct Pass(u64);
+impl Message for Pass {
+    const NAME: &'static str = "pass";
+    type Reply = ();
+}
+
+impl Handler<Pass> for Link {
+    async fn handle(&mut self, Pass(n): Pass, ctx: &mut Context<Self>) {
+        self.out_of_order += u64::from(n != self.newest + 1);
+        self.newest = n;
+        if let Some(next) = &self.next {
+            ctx.send(&ActorRef::<Link>::new(next).unwrap(), Pass(n)).unwrap();
+        }
+    }
+}
+
+/// Lets a link send the numbers up to `to`, some at a time.
+#[derive(Serialize, Deserialize)]
+pub struct Emit {
+    to: u64,
+}
+impl Message for Emit {
+    const NAME: &'static str = "emit";
+    type Reply = u64;
+}
+
+impl Handler<Emit> for Link {
+    async fn handle(&mut self, Emit { to }: Emit, ctx: &mut Context<Self>) -> u64 {
+        let next = ActorRef::<Link>::new(self.next.as_deref().unwrap()).unwrap();
+        for n in (self.newest + 1..=to).take(100) {
+            match ctx.send(&next, Pass(n)) {
+                Ok(()) => self.newest = n,
+                Err(SendError::Full) => break,
+                Err(e) => panic!("{e}"),
+            }
+        }
+        if self.newest < to {
+            let me = ctx.me().clone();
+            ctx.send(&me, Emit { to }).unwrap();
+        }
+        self.newest
+    }
+}
+
+/// Everything.
+#[derive(Serialize, Deserialize)]
+pub struct Show;
+impl Message for Show {
+    const NAME: &'static str = "show";
+    type Reply = Link;
+}
+
+impl Handler<Show> for Link {
+    async fn handle(&mut self, Show: Show, _: &mut Context<Self>) -> Link {
+        self.clone()
+    }
+}
+
+fn links(builder: Builder) -> Builder {
+    builder.kind(Kind::of::<Link>().handles::<Pass>().handles::<Emit>().handles::<Show>())
+}
+
+fn name(at: usize) -> String {
+    format!("link-{at}")
+}
+
+async fn link(cluster: &Cluster, at: usize, next: Option<usize>) -> ActorRef<Link> {
+    let state = Link { next: next.map(name), ..Link::default() };
+    let home = Placement::On(cluster.node(at));
+    cluster.peer(0).create(name(at), state, home).await.unwrap()
+}
+
+/// One link on each peer, the first of which emits.
+async fn chain(cluster: &Cluster, n: usize) -> Vec<ActorRef<Link>> {
+    let mut all = Vec::new();
+    for at in 0..n {
+        all.push(link(cluster, at, (at + 1 < n).then_some(at + 1)).await);
+    }
+    all
+}
+
+async fn show(cluster: &Cluster, link: &ActorRef<Link>) -> Link {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let asked = other_than(cluster, &[]);
+        match cluster.peer(asked).ask_within(link, Show, Duration::from_secs(5)).await {
+            Ok(state) => return state,
+            Err(e) => assert!(Instant::now() < end, "asking {link}: {e}"),
+        }
+    }
+}
+
+async fn arrived(cluster: &Cluster, link: &ActorRef<Link>, n: u64) -> Link {
+    let end = Instant::now() + PATIENCE * 4;
+    loop {
+        let state = show(cluster, link).await;
+        if state.newest >= n {
+            return state;
+        }
+        assert!(Instant::now() < end, "stuck at {state:?} of {n}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn emit(cluster: &Cluster, link: &ActorRef<Link>, to: u64) {
+    let end = Instant::now() + PATIENCE;
+    while let Err(e) = cluster.peer(other_than(cluster, &[])).ask(link, Emit { to }).await {
+        assert!(Instant::now() < end, "{e}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_passes_everything_on_once_and_in_order() {
+    logs();
+    let mut cluster = Cluster::start(3, links).await.unwrap();
+    let chain = chain(&cluster, 3).await;
+    let begin = Instant::now();
+    emit(&cluster, &chain[0], 20_000).await;
+    let end = arrived(&cluster, &chain[2], 20_000).await;
+    println!("20000 messages over 3 links in {:?}", begin.elapsed());
+    assert_eq!((end.newest, end.out_of_order), (20_000, 0));
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_exact_while_its_machines_die_and_are_replaced() {
+    logs();
+    let mut cluster = Cluster::start(5, links).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let chain = chain(&cluster, 5).await;
+    emit(&cluster, &chain[0], 30_000).await;
+    for victim in [2, 4, 0, 3] {
+        cluster.kill(victim);
+        cluster.replace(victim).await.unwrap();
+        cluster.everything_lives_again().await.unwrap();
+    }
+    for link in &chain[1..] {
+        let end = arrived(&cluster, link, 30_000).await;
+        assert_eq!((end.newest, end.out_of_order), (30_000, 0), "{link}");
+    }
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_to_an_ended_life_is_reported_and_never_reaches_the_next_one() {
+    logs();
+    let mut cluster = Cluster::start(3, links).await.unwrap();
+    let (source, sink) = (link(&cluster, 1, Some(2)).await, link(&cluster, 2, None).await);
+    emit(&cluster, &source, 10).await;
+    arrived(&cluster, &sink, 10).await;
+    let mut events = cluster.peer(1).events();
+    // While its home is away what is sent waits; the life ends before it could arrive.
+    cluster.kill(2);
+    emit(&cluster, &source, 20).await;
+    cluster.peer(0).stop(&sink).await.unwrap();
+    let what = event(&mut events, |e| matches!(e, Event::Undelivered { .. })).await;
+    assert!(matches!(&what, Event::Undelivered { to, .. } if to == sink.id()), "{what:?}");
+    cluster.replace(2).await.unwrap();
+    let sink = link(&cluster, 2, None).await;
+    assert_eq!(show(&cluster, &sink).await, Link::default(), "nothing of the old life");
+    assert!(show(&cluster, &source).await.undelivered >= 10);
+    emit(&cluster, &source, 21).await;
+    assert_eq!(arrived(&cluster, &sink, 21).await.newest, 21, "the new life gets what is meant for it");
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}

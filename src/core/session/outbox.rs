@@ -1,0 +1,259 @@
+//! The sender's half.
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Parcel;
+use crate::clock::Mono;
+use crate::id::ActorId;
+use crate::limits::{MAX_OUTBOX_BYTES, MAX_OUTBOX_MESSAGES, MAX_PARCELS, PARCELS_BYTES};
+
+/// What each message weighs besides its payload, about.
+const PARCEL_OVERHEAD_BYTES: usize = 64;
+
+/// Messages that wait until a durable checkpoint of their receiver covers them: one lane for each target, and one
+/// batch of each lane under way at a time.
+///
+/// Each carries a stamp: how far the sender's own checkpoints must reach before it may leave. Stamps are not
+/// saved: what a checkpoint holds may leave.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outbox {
+    /// The newest number given out.
+    newest: u64,
+    lanes: BTreeMap<ActorId, Lane>,
+    #[serde(skip)]
+    messages: usize,
+    #[serde(skip)]
+    bytes: usize,
+    /// Lanes that may have something to do.
+    #[serde(skip)]
+    stirred: BTreeSet<ActorId>,
+    /// Lanes that wait before they try again.
+    #[serde(skip)]
+    resting: BTreeSet<(Mono, ActorId)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Lane {
+    /// The target's life; none until it is known.
+    life: Option<u64>,
+    waiting: VecDeque<Kept>,
+    #[serde(skip)]
+    bound_at: u64,
+    #[serde(skip)]
+    busy: bool,
+    #[serde(skip)]
+    failures: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    parcel: Parcel,
+    #[serde(skip)]
+    stamp: u64,
+}
+
+impl Kept {
+    fn weight(&self) -> usize {
+        self.parcel.payload.len() + self.parcel.message.len() + PARCEL_OVERHEAD_BYTES
+    }
+}
+
+/// Messages of one lane that may leave now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    /// To whom.
+    pub to: ActorId,
+    /// In which of its lives.
+    pub life: u64,
+    /// In order.
+    pub items: Vec<Parcel>,
+}
+
+/// Something to do for an outbox. Each is answered, by [`Outbox::delivered`] and its like or [`Outbox::bind`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Job {
+    /// Bring these.
+    Deliver(Batch),
+    /// Find out which life the target is in.
+    Resolve(ActorId),
+}
+
+impl Outbox {
+    /// An outbox as a checkpoint held it.
+    #[must_use]
+    pub fn restored(mut self) -> Self {
+        self.stirred = self.lanes.keys().cloned().collect();
+        let kept = || self.lanes.values().flat_map(|lane| &lane.waiting);
+        (self.messages, self.bytes) = (kept().count(), kept().map(Kept::weight).sum());
+        self
+    }
+
+    /// An outbox whose next message has a given number.
+    pub fn beginning_at(seq: u64) -> Self {
+        Self { newest: seq.saturating_sub(1), ..Self::default() }
+    }
+
+    /// Adds a message, which may leave once the sender's checkpoints reach `stamp`; its number, or none if there is
+    /// no room.
+    pub fn push(
+        &mut self,
+        to: &ActorId,
+        life: impl FnOnce() -> Option<u64>,
+        (message, payload): (&str, Vec<u8>),
+        stamp: u64,
+    ) -> Option<u64> {
+        if self.messages >= MAX_OUTBOX_MESSAGES || self.bytes >= MAX_OUTBOX_BYTES {
+            return None;
+        }
+        let lane = match self.lanes.get_mut(to) {
+            Some(lane) => lane,
+            None => {
+                let lane = Lane { life: life(), bound_at: stamp, ..Lane::default() };
+                self.lanes.entry(to.clone()).or_insert(lane)
+            }
+        };
+        self.newest = self.newest.saturating_add(1);
+        let seq = self.newest;
+        // An empty lane is dropped: all that went before is durable at the target.
+        let after = lane.waiting.back().map_or(0, |last| last.parcel.seq);
+        let parcel = Parcel { seq, after, message: message.to_owned(), payload: ByteBuf::from(payload) };
+        let kept = Kept { parcel, stamp };
+        self.messages += 1;
+        self.bytes += kept.weight();
+        lane.waiting.push_back(kept);
+        if !self.stirred.contains(to) {
+            self.stirred.insert(to.clone());
+        }
+        Some(seq)
+    }
+
+    /// What may be done now, given how far the sender's checkpoints reach.
+    pub fn next(&mut self, durable: u64) -> Option<Job> {
+        let mut idle = Vec::new();
+        let mut found = None;
+        for to in &self.stirred {
+            let Some(lane) = self.lanes.get(to).filter(|lane| !lane.busy) else {
+                idle.push(to.clone());
+                continue;
+            };
+            match lane.life {
+                None => found = Some(Job::Resolve(to.clone())),
+                Some(life) if lane.bound_at <= durable => {
+                    let items = lane.batch(durable);
+                    if !items.is_empty() {
+                        found = Some(Job::Deliver(Batch { to: to.clone(), life, items }));
+                    }
+                }
+                Some(_) => {}
+            }
+            if found.is_some() {
+                idle.push(to.clone());
+                break;
+            }
+        }
+        for to in idle {
+            self.stirred.remove(&to);
+        }
+        if let Some(Job::Resolve(to) | Job::Deliver(Batch { to, .. })) = &found
+            && let Some(lane) = self.lanes.get_mut(to)
+        {
+            lane.busy = true;
+        }
+        found
+    }
+
+    /// A target's life became known: messages leave once the sender's checkpoints hold that, at `stamp`.
+    pub fn bind(&mut self, to: &ActorId, life: u64, stamp: u64) {
+        if let Some(lane) = self.lanes.get_mut(to).filter(|lane| lane.life.is_none()) {
+            (lane.life, lane.bound_at) = (Some(life), stamp);
+        }
+        self.settle(to);
+    }
+
+    /// A batch is durable at its target, up to this message.
+    pub fn delivered(&mut self, to: &ActorId, up_to: u64) {
+        let Some(lane) = self.lanes.get_mut(to) else { return };
+        lane.failures = 0;
+        while let Some(kept) = lane.waiting.pop_front_if(|kept| kept.parcel.seq <= up_to) {
+            self.messages = self.messages.saturating_sub(1);
+            self.bytes = self.bytes.saturating_sub(kept.weight());
+        }
+        if lane.waiting.is_empty() {
+            self.lanes.remove(to);
+        } else {
+            self.settle(to);
+        }
+    }
+
+    /// A job came to nothing: it is tried again after a wait that `pause` draws from the failures in a row.
+    pub fn failed(&mut self, to: &ActorId, now: Mono, pause: impl FnOnce(u32) -> std::time::Duration) {
+        let Some(lane) = self.lanes.get_mut(to) else { return };
+        let at = now + pause(lane.failures);
+        lane.failures = lane.failures.saturating_add(1);
+        self.resting.insert((at, to.clone()));
+    }
+
+    /// The target's life is over: how many messages it did not confirm.
+    pub fn over(&mut self, to: &ActorId) -> u64 {
+        let Some(lane) = self.lanes.remove(to) else { return 0 };
+        self.messages = self.messages.saturating_sub(lane.waiting.len());
+        let weight: usize = lane.waiting.iter().map(Kept::weight).sum();
+        self.bytes = self.bytes.saturating_sub(weight);
+        lane.waiting.len() as u64
+    }
+
+    /// Ends the rests that are over.
+    pub fn wake(&mut self, now: Mono) {
+        while self.resting.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, to)) = self.resting.pop_first() else { return };
+            self.settle(&to);
+        }
+    }
+
+    /// When the next rest ends.
+    pub fn wakes_at(&self) -> Option<Mono> {
+        self.resting.first().map(|(at, _)| *at)
+    }
+
+    /// Whether so much waits that the sender should take in nothing more for now.
+    pub fn is_heavy(&self) -> bool {
+        self.messages >= MAX_OUTBOX_MESSAGES / 2 || self.bytes >= MAX_OUTBOX_BYTES / 2
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages
+    }
+
+    /// The newest number given out.
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    fn settle(&mut self, to: &ActorId) {
+        if let Some(lane) = self.lanes.get_mut(to) {
+            lane.busy = false;
+            self.stirred.insert(to.clone());
+        }
+    }
+}
+
+impl Lane {
+    fn batch(&self, durable: u64) -> Vec<Parcel> {
+        let mut bytes = 0;
+        let fits = |kept: &&Kept| {
+            let fits = bytes == 0 || bytes + kept.weight() <= PARCELS_BYTES;
+            bytes += kept.weight();
+            fits
+        };
+        let ready = self.waiting.iter().take_while(|kept| kept.stamp <= durable);
+        ready.take(MAX_PARCELS).take_while(fits).map(|kept| kept.parcel.clone()).collect()
+    }
+}

@@ -1,0 +1,275 @@
+use super::*;
+use crate::clock::Mono;
+use crate::limits::MAX_OUTBOX_MESSAGES;
+use crate::prng::Prng;
+use std::time::Duration;
+
+fn name(key: &str) -> ActorId {
+    ActorId::new("sink", key).unwrap()
+}
+
+fn sender() -> Sender {
+    Sender::Actor { id: name("source"), life: 3 }
+}
+
+fn saved<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+    crate::wire::decode(&crate::wire::encode(value)).unwrap()
+}
+
+fn push(outbox: &mut Outbox, to: &ActorId, stamp: u64) -> u64 {
+    outbox.push(to, || Some(7), ("m", vec![1]), stamp).unwrap()
+}
+
+fn delivery(job: Option<Job>) -> Vec<(u64, u64)> {
+    match job {
+        Some(Job::Deliver(batch)) => batch.items.iter().map(|p| (p.seq, p.after)).collect(),
+        other => panic!("no delivery but {other:?}"),
+    }
+}
+
+#[test]
+fn a_message_leaves_when_the_checkpoint_that_holds_it_is_durable_and_is_kept_until_it_has_arrived() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    push(&mut outbox, &b, 1);
+    push(&mut outbox, &b, 2);
+    assert_eq!(outbox.next(0), None);
+    assert_eq!(delivery(outbox.next(1)), [(1, 0)]);
+    assert_eq!(outbox.next(2), None, "one batch at a time");
+    outbox.delivered(&b, 1);
+    assert_eq!(delivery(outbox.next(2)), [(2, 1)], "the first is named as long as the lane lasts");
+    outbox.failed(&b, Mono(10), |failures| Duration::from_nanos(5 << failures));
+    outbox.wake(Mono(14));
+    assert_eq!(outbox.next(2), None);
+    assert_eq!(outbox.wakes_at(), Some(Mono(15)));
+    outbox.wake(Mono(15));
+    assert_eq!(delivery(outbox.next(2)), [(2, 1)]);
+    outbox.delivered(&b, 2);
+    assert!(outbox.is_empty());
+    push(&mut outbox, &b, 2);
+    assert_eq!(delivery(outbox.next(2)), [(3, 0)], "all before it has arrived");
+}
+
+#[test]
+fn what_a_checkpoint_held_may_leave_at_once_and_lanes_do_not_wait_for_each_other() {
+    let mut outbox = Outbox::default();
+    for _ in 0..2 {
+        push(&mut outbox, &name("b"), 9);
+        push(&mut outbox, &name("c"), 9);
+    }
+    let mut again = saved(&outbox).restored();
+    assert_eq!(again.len(), 4);
+    assert_eq!(delivery(again.next(0)), [(1, 0), (3, 1)]);
+    assert_eq!(delivery(again.next(0)), [(2, 0), (4, 2)]);
+    assert_eq!(again.next(0), None);
+    again.delivered(&name("b"), 3);
+    again.delivered(&name("c"), 4);
+    assert!(again.is_empty());
+    assert_eq!(push(&mut again, &name("b"), 1), 5, "no number is given out twice");
+}
+
+#[test]
+fn a_target_that_nobody_knows_is_looked_for_and_its_life_is_saved_before_anything_leaves() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    outbox.push(&b, || None, ("m", vec![]), 1).unwrap();
+    assert_eq!(outbox.next(1), Some(Job::Resolve(b.clone())));
+    assert_eq!(outbox.next(1), None);
+    outbox.bind(&b, 40, 2);
+    assert_eq!(outbox.next(1), None, "a restored sender could take another life for the target's");
+    let Some(Job::Deliver(batch)) = outbox.next(2) else { panic!("nothing leaves") };
+    assert_eq!(batch.life, 40);
+    assert_eq!(outbox.over(&b), 1);
+    assert!(outbox.is_empty());
+}
+
+#[test]
+fn an_outbox_is_bounded() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    for _ in 0..MAX_OUTBOX_MESSAGES {
+        push(&mut outbox, &b, 1);
+    }
+    assert!(outbox.is_heavy());
+    assert_eq!(outbox.push(&b, || Some(7), ("m", vec![]), 1), None);
+    outbox.next(1);
+    outbox.delivered(&b, 1);
+    assert!(outbox.push(&b, || Some(7), ("m", vec![]), 1).is_some());
+}
+
+#[test]
+fn a_message_is_taken_once_and_none_before_the_one_that_it_follows() {
+    let mut inbox = Inbox::default();
+    let parcel = |seq, after| Parcel { seq, after, message: "m".into(), payload: ByteBuf::new() };
+    assert_eq!(inbox.judge(&sender(), &parcel(4, 2)), Verdict::Early);
+    assert_eq!(inbox.judge(&sender(), &parcel(4, 0)), Verdict::Next);
+    inbox.take(&sender(), 4);
+    assert_eq!(inbox.judge(&sender(), &parcel(4, 0)), Verdict::Known);
+    assert_eq!(inbox.judge(&sender(), &parcel(3, 0)), Verdict::Known);
+    assert_eq!(inbox.judge(&sender(), &parcel(9, 4)), Verdict::Next);
+    let another = Sender::Actor { id: name("source"), life: 8 };
+    assert_eq!(inbox.judge(&another, &parcel(1, 0)), Verdict::Next);
+    inbox.take(&another, 1);
+    inbox.sweep(|s| *s == sender());
+    assert!(inbox.knows(&another) && !inbox.knows(&sender()));
+}
+
+/// One sender and one receiver, each with its checkpoints, and a network that loses, repeats and delays.
+struct World {
+    draw: Prng,
+    now: Mono,
+    outbox: Outbox,
+    handled: u64,
+    durable: u64,
+    saved_sender: Outbox,
+    /// What was sent, by number: as the sender's present history, and its durable one, have it.
+    sent: Vec<(u64, u64)>,
+    saved_sent: Vec<(u64, u64)>,
+    inbox: Inbox,
+    taken: Vec<u64>,
+    saved_receiver: (Inbox, Vec<u64>),
+    network: Vec<Batch>,
+    /// Batches that were taken, and are not durable yet.
+    owed: Vec<u64>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        World {
+            draw: Prng::new(seed),
+            now: Mono(0),
+            outbox: Outbox::default(),
+            handled: 0,
+            durable: 0,
+            saved_sender: Outbox::default(),
+            sent: vec![],
+            saved_sent: vec![],
+            inbox: Inbox::default(),
+            taken: vec![],
+            saved_receiver: (Inbox::default(), vec![]),
+            network: vec![],
+            owed: vec![],
+        }
+    }
+
+    fn produce(&mut self) {
+        self.handled += 1;
+        for _ in 0..self.draw.below(3) {
+            // Never the same after a restore: only what is durable may have left.
+            let value = self.draw.any();
+            let payload = value.to_le_bytes().to_vec();
+            let seq = self.outbox.push(&name("b"), || Some(7), ("m", payload), self.handled).unwrap();
+            self.sent.push((seq, value));
+        }
+    }
+
+    fn save_sender(&mut self) {
+        self.saved_sender = saved(&self.outbox);
+        self.saved_sent = self.sent.clone();
+        self.durable = self.handled;
+    }
+
+    fn crash_sender(&mut self) {
+        self.outbox = saved(&self.saved_sender).restored();
+        self.sent = self.saved_sent.clone();
+        self.handled = self.durable;
+        self.owed.clear();
+    }
+
+    fn pump(&mut self) {
+        self.outbox.wake(self.now);
+        while let Some(Job::Deliver(batch)) = self.outbox.next(self.durable) {
+            let lost = self.draw.chance(20);
+            if lost || self.draw.chance(30) {
+                self.fail();
+            }
+            if !lost {
+                self.network.push(batch);
+            }
+        }
+    }
+
+    /// Any batch that is under way arrives, and may arrive again.
+    fn arrive(&mut self) {
+        if self.network.is_empty() {
+            return;
+        }
+        let at = self.draw.below(self.network.len() as u64) as usize;
+        let batch = if self.draw.chance(30) { self.network[at].clone() } else { self.network.remove(at) };
+        let mut last = 0;
+        for parcel in &batch.items {
+            match self.inbox.judge(&sender(), parcel) {
+                Verdict::Known => {}
+                Verdict::Early => return self.fail(),
+                Verdict::Next => {
+                    self.inbox.take(&sender(), parcel.seq);
+                    self.taken.push(u64::from_le_bytes(parcel.payload[..].try_into().unwrap()));
+                }
+            }
+            last = parcel.seq;
+        }
+        self.owed.push(last);
+    }
+
+    fn save_receiver(&mut self) {
+        self.saved_receiver = (saved(&self.inbox), self.taken.clone());
+        for up_to in std::mem::take(&mut self.owed) {
+            match self.draw.chance(80) {
+                true => self.outbox.delivered(&name("b"), up_to),
+                false => self.fail(),
+            }
+        }
+    }
+
+    /// The sender does not hear of a batch in time.
+    fn fail(&mut self) {
+        self.outbox.failed(&name("b"), self.now, |_| Duration::from_nanos(3));
+    }
+
+    fn crash_receiver(&mut self) {
+        (self.inbox, self.taken) = self.saved_receiver.clone();
+        if !std::mem::take(&mut self.owed).is_empty() {
+            self.fail();
+        }
+    }
+
+    fn step(&mut self) {
+        self.now = Mono(self.now.0 + 1);
+        match self.draw.below(100) {
+            0..30 => self.produce(),
+            30..45 => self.save_sender(),
+            45..65 => self.pump(),
+            65..85 => self.arrive(),
+            85..93 => self.save_receiver(),
+            93..96 => self.crash_sender(),
+            _ => self.crash_receiver(),
+        }
+    }
+
+    /// Nothing is lost any more.
+    fn heal(&mut self) {
+        self.save_sender();
+        self.crash_sender();
+        for _ in 0..1000 {
+            self.now = Mono(self.now.0 + 10);
+            self.pump();
+            self.arrive();
+            self.save_receiver();
+            if self.outbox.is_empty() {
+                return;
+            }
+        }
+        panic!("the outbox is not empty after all that");
+    }
+}
+
+#[test]
+fn every_durable_message_takes_effect_once_and_in_order_across_crashes_of_both() {
+    for seed in 0..400 {
+        let mut world = World::new(seed);
+        for _ in 0..300 {
+            world.step();
+            assert!(world.taken.len() <= world.saved_sent.len(), "seed {seed}: more than was durable");
+        }
+        world.heal();
+        let sent: Vec<u64> = world.saved_sent.iter().map(|(_, value)| *value).collect();
+        assert_eq!(world.saved_receiver.1, sent, "seed {seed}");
+    }
+}

@@ -1,0 +1,192 @@
+//! Brings reliable messages to their receivers, and tells what became of them.
+
+use futures_util::future::{BoxFuture, FutureExt};
+use std::sync::{Arc, Weak};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::shared::Shared;
+use crate::actor::{Post, Resolved, WireReceipt};
+use crate::core::event::Event;
+use crate::core::session::{Parcels, Receipt, Sender, Standing};
+use crate::core::state::Status;
+use crate::id::ActorId;
+use crate::limits::{DELIVERY_DEADLINE, MAX_PARCELS};
+use crate::transport::{Dest, Lane, Refusal, Reply};
+use crate::wire::{Mail, decode, encode};
+
+/// What the actor runtime sees of this module.
+pub(crate) struct PostOffice(pub(crate) Weak<Shared>);
+
+impl Post for PostOffice {
+    fn life_of(&self, actor: &ActorId) -> Option<u64> {
+        self.0.upgrade()?.life_of(actor)
+    }
+
+    fn standing(&self, sender: &Sender) -> Standing {
+        self.0.upgrade().map_or(Standing::NotYet, |shared| shared.standing(sender))
+    }
+
+    fn resolve(&self, actor: ActorId) -> BoxFuture<'static, Resolved> {
+        let shared = self.0.upgrade();
+        async move {
+            match shared {
+                Some(shared) => shared.resolve(&actor).await,
+                None => Resolved::Later,
+            }
+        }
+        .boxed()
+    }
+
+    fn deliver(&self, parcels: Parcels) -> BoxFuture<'static, Receipt> {
+        let shared = self.0.upgrade();
+        async move {
+            match shared {
+                Some(shared) => shared.deliver(parcels).await,
+                None => Receipt::Later,
+            }
+        }
+        .boxed()
+    }
+
+    fn emit(&self, event: Event) {
+        let Some(shared) = self.0.upgrade() else { return };
+        match &event {
+            Event::DeadLetter { actor, from, message, why } => {
+                tracing::error!(%actor, %from, message, why, "a reliable message was put aside");
+            }
+            Event::Undelivered { from, to, messages } => {
+                tracing::warn!(%from, %to, messages, "reliable messages did not arrive; their receiver has ended");
+            }
+            _ => {}
+        }
+        shared.emit(event);
+    }
+}
+
+/// Where the receiver of reliable messages is.
+enum Receiver {
+    Here,
+    There(Dest),
+    /// Its home is away, or this peer is behind.
+    Away,
+    Over,
+}
+
+impl Shared {
+    fn life_of(&self, actor: &ActorId) -> Option<u64> {
+        self.state(|s| s.actors.get(actor).map(|a| a.life)).flatten()
+    }
+
+    fn standing(&self, sender: &Sender) -> Standing {
+        let Some(consensus) = self.consensus() else { return Standing::NotYet };
+        consensus.applied().read_at(|s, applied, _| {
+            let (begun, lives) = match sender {
+                Sender::Actor { id, life } => (*life, s.actors.get(id).is_some_and(|a| a.life == *life)),
+                Sender::Client(session) => (*session, false),
+            };
+            match lives {
+                true => Standing::Current,
+                false if begun > applied => Standing::NotYet,
+                false => Standing::Over,
+            }
+        })
+    }
+
+    async fn resolve(self: &Arc<Self>, actor: &ActorId) -> Resolved {
+        if self.catch_up(Instant::now() + DELIVERY_DEADLINE).await.is_err() {
+            return Resolved::Later;
+        }
+        self.life_of(actor).map_or(Resolved::NoSuchActor, Resolved::Life)
+    }
+
+    /// Brings messages to their receiver wherever it is, however often that changes, within the deadline.
+    pub(super) async fn deliver(self: &Arc<Self>, parcels: Parcels) -> Receipt {
+        let end = Instant::now() + DELIVERY_DEADLINE;
+        loop {
+            let receipt = match self.receiver(&parcels) {
+                Receiver::Over => return Receipt::Over,
+                Receiver::Here => self.deliver_here(parcels.clone(), end).await,
+                Receiver::There(dest) => self.deliver_there(&dest, &parcels, end).await,
+                Receiver::Away => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    if left.is_zero() || self.phase.borrow().is_over() {
+                        return Receipt::Later;
+                    }
+                    self.wait_for_change(left).await;
+                    continue;
+                }
+            };
+            return receipt;
+        }
+    }
+
+    fn receiver(&self, parcels: &Parcels) -> Receiver {
+        let Some(consensus) = self.consensus() else { return Receiver::Away };
+        if self.host().is_some_and(|host| host.running(&parcels.to).is_some()) {
+            return Receiver::Here;
+        }
+        let me = self.incarnation();
+        consensus.applied().read_at(|s, applied, _| {
+            let line = s.actors.get(&parcels.to);
+            match line {
+                Some(line) if line.life > parcels.life => Receiver::Over,
+                None if applied >= parcels.life => Receiver::Over,
+                Some(line) if line.life == parcels.life => {
+                    let host = s.host_of(&parcels.to).filter(|(_, m)| m.standing == Status::Up);
+                    match host.filter(|(_, m)| Some(m.incarnation) != me) {
+                        Some((node, m)) => Receiver::There(Dest {
+                            node_id: Some(node.clone()),
+                            addr: m.addr,
+                            incarnation: Some(m.incarnation),
+                        }),
+                        None => Receiver::Away,
+                    }
+                }
+                _ => Receiver::Away,
+            }
+        })
+    }
+
+    async fn deliver_here(&self, parcels: Parcels, end: Instant) -> Receipt {
+        let Some(host) = self.host() else { return Receipt::Later };
+        let (done, wait) = oneshot::channel();
+        let receipt: WireReceipt = Box::new(move |receipt| {
+            // Nobody waits any more: it is brought again.
+            let _ = done.send(receipt);
+        });
+        if host.deliver_parcels(parcels, receipt).is_err() {
+            return Receipt::Later;
+        }
+        match tokio::time::timeout_at(end, wait).await {
+            Ok(Ok(receipt)) => receipt,
+            _ => Receipt::Later,
+        }
+    }
+
+    async fn deliver_there(&self, dest: &Dest, parcels: &Parcels, end: Instant) -> Receipt {
+        let left = end.saturating_duration_since(Instant::now());
+        let sent = self.send(dest, Lane::Call, encode(&Mail::Parcels(parcels.clone())), left);
+        let reply = tokio::select! {
+            reply = sent => reply,
+            // The answer of a host that is gone for good can never come.
+            () = self.until_line(&parcels.to, |a| a.host != dest.incarnation) => return Receipt::Later,
+        };
+        reply.ok().and_then(|frame| decode(&frame).ok()).unwrap_or(Receipt::Later)
+    }
+
+    /// Reliable messages from another peer.
+    pub(super) fn on_parcels(&self, parcels: Parcels, reply: Reply) {
+        if parcels.items.len() > MAX_PARCELS {
+            return reply.refuse(&Refusal::Malformed);
+        }
+        let receipt: WireReceipt = Box::new(move |receipt| reply.send(encode(&receipt)));
+        let taken = match self.host() {
+            Some(host) => host.deliver_parcels(parcels, receipt).map_err(|(_, receipt)| receipt),
+            None => Err(receipt),
+        };
+        if let Err(receipt) = taken {
+            receipt(Receipt::Later);
+        }
+    }
+}
