@@ -34,6 +34,9 @@ pub enum Reason {
     /// The directory, read through the leader, holds no such actor.
     #[error("there is no such actor; create it first")]
     NoSuchActor,
+    /// There is no such session.
+    #[error("there is no such session, or it was closed")]
+    NoSuchSession,
     /// `create` found one that another call created.
     #[error("an actor of that name exists already")]
     AlreadyExists,

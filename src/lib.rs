@@ -30,7 +30,8 @@
 //! [`Context::send`](actor::Context::send) puts it into the outbox (`core/session`), which the next checkpoint holds.
 //! When that is durable, `actor/mail` hands it to `peer/post`, which finds the receiver's host; there it waits in the
 //! mailbox, and `actor/running` takes it if the session table says that it is the next one. When the receiver's
-//! checkpoint is durable, the sender is told, and forgets it. Until then it sends it again.
+//! checkpoint is durable, the sender is told, and forgets it. Until then it sends it again. `peer/session` does the
+//! same for clients that are no actors.
 //!
 //! # One lost machine
 //!
@@ -86,7 +87,8 @@ pub use core::session::Sender;
 pub use core::state::Status as Standing;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{
-    ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, StartError, Status, Timing, WaitError,
+    ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, Session, StartError, Status, Timing,
+    WaitError,
 };
 
 /// Compiles and runs the programs in the README.

@@ -189,6 +189,10 @@ pub const PARCELS_BYTES: usize = 1 << 20;
 pub const MAX_SESSIONS: usize = 65_536;
 /// Senders that one receiver remembers before it looks for those that have ended.
 pub const SESSIONS_BEFORE_SWEEP: usize = 64;
+/// Sessions of clients outside of any actor, in one cluster.
+pub const MAX_CLIENT_SESSIONS: usize = 16_384;
+/// A session whose process is gone is closed after this time, unless its client has come back.
+pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 /// How long one attempt to bring reliable messages to their receiver may take, its checkpoint included.
 pub const DELIVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// Shortest and longest wait before such an attempt is repeated.

@@ -1,31 +1,43 @@
 //! Reliable messages on their way into an actor.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::api::Actor;
 use super::mailbox::BoxEnvelope;
-use super::reply::Withheld;
-use crate::core::session::{Parcel, Receipt, Sender};
+use super::reply::{WireReply, Withheld};
+use crate::core::session::{Parcel, Receipt, Replied, Sender};
 use crate::error::CallError;
+
+use serde_bytes::ByteBuf;
 
 /// Takes the receipt. Must not block or panic.
 pub type WireReceipt = Box<dyn FnOnce(Receipt) + Send>;
 
 /// The way back to the sender. Dropped, it has the messages sent again.
-pub(super) struct Ack(Option<WireReceipt>);
+pub(super) struct Ack {
+    receipt: Option<WireReceipt>,
+    replies: BTreeMap<u64, Replied>,
+}
 
 impl Ack {
     pub(super) fn new(receipt: WireReceipt) -> Self {
-        Self(Some(receipt))
+        Self { receipt: Some(receipt), replies: BTreeMap::new() }
+    }
+
+    /// What goes with it.
+    pub(super) fn with(mut self, replies: BTreeMap<u64, Replied>) -> Self {
+        self.replies = replies;
+        self
     }
 
     /// For a router that tries elsewhere.
     pub(super) fn into_inner(mut self) -> Option<WireReceipt> {
-        self.0.take()
+        self.receipt.take()
     }
 
     fn send(&mut self, receipt: Receipt) {
-        if let Some(send) = self.0.take() {
+        if let Some(send) = self.receipt.take() {
             send(receipt);
         }
     }
@@ -39,7 +51,8 @@ impl Drop for Ack {
 
 impl Withheld for Ack {
     fn release(mut self: Box<Self>) {
-        self.send(Receipt::Durable);
+        let replies = std::mem::take(&mut self.replies);
+        self.send(Receipt::Durable(replies));
     }
 
     fn fail(mut self: Box<Self>, _: CallError) {
@@ -47,15 +60,38 @@ impl Withheld for Ack {
     }
 }
 
+/// Where a handler's reply waits to be remembered.
+#[derive(Clone, Default)]
+pub(super) struct ReplySlot(Arc<Mutex<Option<Replied>>>);
+
+impl ReplySlot {
+    /// The way there.
+    pub(super) fn door(&self) -> WireReply {
+        let slot = self.clone();
+        Box::new(move |reply| {
+            *slot.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply.map(ByteBuf::from));
+        })
+    }
+
+    pub(super) fn take(&self) -> Option<Replied> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
 /// One message, read at the door: what could not be read is still taken, and put aside.
 pub(super) struct Opened<A: Actor> {
     pub(super) parcel: Parcel,
-    pub(super) letter: Result<BoxEnvelope<A>, String>,
+    pub(super) letter: Result<BoxEnvelope<A>, CallError>,
+    pub(super) reply: ReplySlot,
 }
 
 /// Messages of one sender that arrived together.
 pub(super) struct Bundle<A: Actor> {
     pub(super) from: Sender,
+    /// The number of the first one.
+    pub(super) first: u64,
+    /// The sender has the replies up to this number.
+    pub(super) answered: u64,
     pub(super) items: VecDeque<Opened<A>>,
     pub(super) ack: Ack,
 }

@@ -25,6 +25,8 @@ pub struct Context<A> {
     life: Arc<Life>,
     outside: Outside,
     mail: Mail,
+    /// Whether the message at hand came reliably: its reply is remembered, and leaves with the receipt.
+    is_parcel: bool,
     /// Whether a reply that leaves now would tell of something that a failure can still take back.
     is_unsettled: bool,
     wants_checkpoint: bool,
@@ -40,8 +42,8 @@ pub(super) struct Requests {
 
 impl<A: Actor> Context<A> {
     pub(super) fn new(me: ActorRef<A>, life: Arc<Life>, outside: Outside, mail: Mail) -> Self {
-        let (is_unsettled, wants_checkpoint, wants_stop) = (false, false, false);
-        Self { me, life, outside, mail, is_unsettled, wants_checkpoint, wants_stop }
+        let (is_parcel, is_unsettled, wants_checkpoint, wants_stop) = (false, false, false, false);
+        Self { me, life, outside, mail, is_parcel, is_unsettled, wants_checkpoint, wants_stop }
     }
 
     /// This actor's own reference.
@@ -126,9 +128,13 @@ impl<A: Actor> Context<A> {
     }
 
     /// Message number `stamp` is about to be handled.
-    pub(super) fn begin(&mut self, stamp: u64, is_unsettled: bool) {
-        self.is_unsettled = is_unsettled;
+    pub(super) fn begin(&mut self, stamp: u64, is_parcel: bool, is_unsettled: bool) {
+        (self.is_parcel, self.is_unsettled) = (is_parcel, is_unsettled);
         self.mail.begin(stamp);
+    }
+
+    pub(super) fn is_parcel(&self) -> bool {
+        self.is_parcel
     }
 
     /// Whether a reply has to wait for the checkpoint that holds the reliable messages before it.

@@ -11,7 +11,7 @@ use super::context::OutsideDoor;
 use super::gate::{Gate, GateState};
 use super::kind::Kinds;
 use super::life::{Life, Observer};
-use super::mail::Mail;
+use super::mail::{Mail, Saved};
 use super::mailbox::Door;
 use super::post::Post;
 use super::running::Finished;
@@ -133,7 +133,7 @@ impl Host {
         self.refuse_stale(self.read(&id).get(&id), epoch)?;
         // Outside the lock: large states take their time.
         let revived = kind.revive(start.kind_version, start.state)?;
-        let mail = Mail::read(start.sessions).map_err(StateError::from)?;
+        let mail = Saved::read(start.sessions).map_err(StateError::from)?;
         let mut shard = self.write(&id);
         self.refuse_stale(shard.get(&id), epoch)?;
         if !wanted() {
@@ -176,6 +176,15 @@ impl Host {
             return;
         }
         if let Some(slot) = shard.remove(id) {
+            slot.halt();
+        }
+    }
+
+    /// Ends an activation older than `below`, like [`Host::stop`], for one that is to follow it here: that takes over
+    /// what is left of one that panicked, the messages that wait and the count of panics.
+    pub fn supersede(&self, id: &ActorId, below: Epoch) {
+        let shard = self.read(id);
+        if let Some(slot) = shard.get(id).filter(|slot| slot.life.epoch < below && !slot.life.is_over()) {
             slot.halt();
         }
     }

@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::api::{Actor, Handler, Message};
-use super::bundle::{Ack, Bundle, Opened};
+use super::bundle::{Ack, Bundle, Opened, ReplySlot};
 use super::codec::{decode_message, panic_text};
 use super::context::Context;
 use super::kind::Table;
 use super::reply::{Reply, WireReply, Withheld};
-use crate::core::session::Parcels;
+use crate::core::session::{Parcel, Parcels};
 use crate::error::{CallError, Reason};
 use crate::limits::MAX_MAILBOX;
 
@@ -125,7 +125,7 @@ fn answer<A: Actor, R>(reply: Reply<R>, value: R, durable: bool, ctx: &Context<A
 where
     R: Serialize + Send + 'static,
 {
-    if !durable && !ctx.wants_checkpoint() && !ctx.is_held() {
+    if ctx.is_parcel() || !durable && !ctx.wants_checkpoint() && !ctx.is_held() {
         reply.send(value);
         return After::Done;
     }
@@ -228,24 +228,31 @@ impl<A: Actor> Door for Mailbox<A> {
             Ok(room) => room,
             Err(refused) => return Err((refused, ack)),
         };
-        let open = |parcel: crate::core::session::Parcel| {
+        let open = |parcel: Parcel| {
+            let reply = ReplySlot::default();
+            let door = parcel.is_ask.then(|| reply.door());
             let letter = match self.table.get(parcel.message.as_str()) {
-                Some(readers) => (readers.parcel)(&parcel.payload).map_err(|e| e.reason.to_string()),
-                None => Err(Reason::NotHandled(Self::unknown(&parcel.message)).to_string()),
+                Some(readers) => (readers.parcel)(&parcel.payload, door),
+                None => Err(CallError::not_executed(Reason::NotHandled(Self::unknown(&parcel.message)))),
             };
-            Opened { parcel, letter }
+            Opened { parcel, letter, reply }
         };
-        let items = parcels.items.into_iter().map(open).collect();
-        room.send(Item::Bundle(Bundle { from: parcels.from, items, ack }));
+        let Parcels { from, answered, items, .. } = parcels;
+        let first = items.first().map_or(0, |parcel| parcel.seq);
+        let items = items.into_iter().map(open).collect();
+        room.send(Item::Bundle(Bundle { from, first, answered, items, ack }));
         Ok(())
     }
 }
+
+/// What was read of a reliable message.
+type Read<A> = Result<BoxEnvelope<A>, CallError>;
 
 /// How one message type is read at the door.
 pub(super) struct Readers<A: Actor> {
     /// Answers by itself what does not decode; a tell is answered at once, because its place is reserved.
     call: fn(&[u8], Mode, WireReply) -> Option<BoxEnvelope<A>>,
-    parcel: fn(&[u8]) -> Result<BoxEnvelope<A>, CallError>,
+    parcel: fn(&[u8], Option<WireReply>) -> Read<A>,
 }
 
 impl<A: Actor> Readers<A> {
@@ -257,9 +264,9 @@ impl<A: Actor> Readers<A> {
     }
 }
 
-fn read_parcel<A: Handler<M>, M: Message>(payload: &[u8]) -> Result<BoxEnvelope<A>, CallError> {
+fn read_parcel<A: Handler<M>, M: Message>(payload: &[u8], reply: Option<WireReply>) -> Read<A> {
     let message = decode_message::<M>(payload)?;
-    Ok(Box::new(Letter::new(message, Reply::nobody(), false)))
+    Ok(Box::new(Letter::new(message, reply.map_or_else(Reply::nobody, Reply::wire), false)))
 }
 
 fn read_call<A: Handler<M>, M: Message>(

@@ -17,6 +17,7 @@ mod api;
 mod bundle;
 mod codec;
 mod context;
+mod courier;
 mod gate;
 mod host;
 mod kind;
@@ -43,6 +44,7 @@ pub use codec::{
     encode_state,
 };
 pub use context::{Context, Outside, OutsideDoor};
+pub(crate) use courier::{Courier, Follow};
 pub use gate::{Gate, GateState, Gated, Retired};
 pub use host::{Host, Start, StartError, World};
 pub use kind::{Kind, KindError, KindOf, Kinds};

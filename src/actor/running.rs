@@ -15,10 +15,11 @@ use super::api::Actor;
 use super::bundle::{Bundle, Opened};
 use super::codec::{encode_state, panic_text};
 use super::context::Context;
+use super::courier::{Follow, Returned};
 use super::gate::{Gated, Retired};
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
-use super::mail::{Admit, Follow, Returned};
+use super::mail::Admit;
 use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox};
 use super::policy::Outbox;
 use super::post::Undelivered;
@@ -112,7 +113,7 @@ impl<A: Actor> Running<A> {
             }
             self.end_if_drained().await?;
             match poll_fn(|task| self.poll_next(task)).await {
-                Next::Item(Item::Letter(letter)) => self.open(letter).await?,
+                Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
                 Next::Item(Item::Bundle(bundle)) => self.bundle = Some(bundle),
                 Next::Parcel => self.parcel().await?,
                 Next::Returned(returned) => self.returned(returned).await?,
@@ -174,8 +175,8 @@ impl<A: Actor> Running<A> {
         }
     }
 
-    async fn open(&mut self, letter: BoxEnvelope<A>) -> Result<(), End> {
-        self.ctx.begin(self.ledger.next_number(), self.ledger.is_unsettled());
+    async fn open(&mut self, letter: BoxEnvelope<A>, is_parcel: bool) -> Result<(), End> {
+        self.ctx.begin(self.ledger.next_number(), is_parcel, self.ledger.is_unsettled());
         let turn = Turn::new(&self.life, letter.open(&mut self.actor, &mut self.ctx));
         let after = Gated::new(&self.life.gate, turn).await?;
         let asked = self.ctx.take_requests();
@@ -232,35 +233,33 @@ impl<A: Actor> Running<A> {
         if !self.life.keeps_checkpoints() {
             return Ok(()); // it can remember nothing: the sender is not told that it does
         }
-        let Some(Opened { parcel, letter }) = bundle.items.pop_front() else {
+        let Some(opened) = bundle.items.pop_front() else {
             let by = self.soon();
-            self.ledger.withhold(Box::new(bundle.ack), by);
+            let replies = self.ctx.mail().replies(&bundle.from, bundle.first);
+            self.ledger.withhold(Box::new(bundle.ack.with(replies)), by);
             return self.release().await;
         };
-        match self.ctx.mail().admit(&bundle.from, &parcel) {
+        self.ctx.mail().answered(&bundle.from, bundle.answered);
+        match self.ctx.mail().admit(&bundle.from, &opened.parcel) {
             Admit::Refuse => return Ok(()),
             Admit::Skip => {}
-            Admit::Handle => self.handle_parcel(&bundle.from, parcel, letter).await?,
+            Admit::Handle => self.handle_parcel(&bundle.from, opened).await?,
         }
         self.bundle = Some(bundle);
         Ok(())
     }
 
-    async fn handle_parcel(
-        &mut self,
-        from: &Sender,
-        parcel: Parcel,
-        letter: Result<BoxEnvelope<A>, String>,
-    ) -> Result<(), End> {
+    async fn handle_parcel(&mut self, from: &Sender, opened: Opened<A>) -> Result<(), End> {
+        let Opened { parcel, letter, reply } = opened;
         let seq = parcel.seq;
         let poison = self.life.restarts().is_poison(from, seq);
         match letter {
             Ok(_) if poison => {
-                let why = format!("its handler panicked {MAX_PANICS_PER_MESSAGE} times");
-                self.put_aside(from, parcel, why);
+                let why = format!("{MAX_PANICS_PER_MESSAGE} times");
+                self.put_aside(from, parcel, CallError::executed(Reason::Panicked(why)));
             }
             Err(why) => self.put_aside(from, parcel, why),
-            Ok(letter) => match self.open(letter).await {
+            Ok(letter) => match self.open(letter, true).await {
                 Err(End::Panicked(text)) => {
                     self.life.restarts().suspect(from, seq);
                     return Err(End::Panicked(text));
@@ -268,11 +267,14 @@ impl<A: Actor> Running<A> {
                 handled => handled?,
             },
         }
+        if let Some(reply) = reply.take() {
+            self.ctx.mail().remember(from, seq, reply);
+        }
         self.note_reliable();
         Ok(())
     }
 
-    fn put_aside(&mut self, from: &Sender, parcel: Parcel, why: String) {
+    fn put_aside(&mut self, from: &Sender, parcel: Parcel, why: CallError) {
         self.ctx.mail().put_aside(from, parcel, why);
         self.ledger.changed(|| self.life.gate.now());
     }
@@ -282,15 +284,17 @@ impl<A: Actor> Running<A> {
         let (now, number) = (self.life.gate.now(), self.ledger.next_number());
         match self.ctx.mail().returned(returned, now, number) {
             Follow::Nothing => {}
-            Follow::Noted => {
+            Follow::Arrived(..) => {
                 self.ledger.changed(|| now);
                 self.ledger.want_by(now + DEFAULT_CHECKPOINT_INTERVAL);
             }
-            Follow::Wanted => {
+            Follow::Bound => {
                 self.ledger.changed(|| now);
                 self.note_reliable();
             }
-            Follow::Tell(what) => self.open(Box::new(what)).await?,
+            Follow::Over { to, messages, .. } => {
+                self.open(Box::new(Undelivered { to, messages }), false).await?
+            }
         }
         Ok(())
     }

@@ -42,15 +42,21 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
     let others = |c: &&Candidate| host.is_none_or(|(node, _)| c.node != *node);
     let has = living.iter().filter(others).filter(|c| checkpoint.holders.contains(&c.raft_id)).count();
     let wanted = usize::from(checkpoint.copies);
+    // A host that got its actor with an empty disk keeps a copy too, as it would have had it saved the state itself.
+    let is_short = |disk: &RaftId| {
+        !checkpoint.holders.contains(disk) && living.iter().any(|candidate| candidate.raft_id == *disk)
+    };
+    let own = host.map(|(_, disk)| disk).filter(is_short);
     // Fast way out for all but a few.
-    if has >= wanted || checkpoint.holders.is_empty() {
+    if (has >= wanted && own.is_none()) || checkpoint.holders.is_empty() {
         return vec![];
     }
     let spare: Vec<Candidate> =
         living.iter().filter(others).filter(|c| !checkpoint.holders.contains(&c.raft_id)).cloned().collect();
     let zone = host.and_then(|(node, _)| state.members.get(node)?.zone()).unwrap_or_default();
     let host = host.map_or(&actor.home, |(node, _)| node);
-    placement::holders(host, &spare, zone, wanted - has).into_iter().map(|c| c.raft_id).collect()
+    let others = placement::holders(host, &spare, zone, wanted.saturating_sub(has));
+    own.into_iter().chain(others.into_iter().map(|candidate| candidate.raft_id)).collect()
 }
 
 impl Shared {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
 use super::event::Event;
-use super::state::{Actor, Member, State, Status};
+use super::state::{Actor, Member, Session, State, Status};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, MAX_MEMBERS};
+use crate::limits::{MAX_BATCH_ITEMS, MAX_CLIENT_SESSIONS, MAX_MEMBERS};
 
 /// Where an entry stands in the log.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +45,11 @@ impl State {
             Command::Commit { by, items } => self.commit(by, items, changes),
             Command::Restart { by, actor, epoch } => self.restart(at, by, actor, epoch, changes),
             Command::Stop { actor, life, by } => self.stop(actor, life, by, changes),
+            Command::OpenSession { by, nonce, resume } => self.open_session(at, by, nonce, resume),
+            Command::CloseSessions { sessions } => {
+                self.sessions.retain(|number, _| !sessions.contains(number));
+                Ok(Response::Done)
+            }
             Command::AddHolders { items, repair } => self.add_holders(at, items, repair, changes),
             Command::DropHolders { items } => self.drop_holders(items, changes),
         };
@@ -310,6 +315,33 @@ impl State {
         }
         changes.actors.insert(id);
         Ok(Response::Done)
+    }
+
+    fn open_session(
+        &mut self,
+        at: At,
+        by: Incarnation,
+        nonce: u128,
+        resume: Option<u64>,
+    ) -> Result<Response, Refused> {
+        let (_, member) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
+        if member.standing == Status::Left {
+            return Err(Refused::NoSuchMember);
+        }
+        let again = self.sessions.iter().find(|(_, s)| s.nonce == nonce).map(|(number, _)| *number);
+        let number = match (again, resume) {
+            (Some(number), _) => number,
+            (None, Some(number)) if !self.sessions.contains_key(&number) => {
+                return Err(Refused::NoSuchSession);
+            }
+            (None, Some(number)) => number,
+            (None, None) if self.sessions.len() >= MAX_CLIENT_SESSIONS => {
+                return Err(Refused::TooManySessions);
+            }
+            (None, None) => at.index,
+        };
+        self.sessions.insert(number, Session { by, nonce });
+        Ok(Response::Session(number))
     }
 
     fn add_holders(

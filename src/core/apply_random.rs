@@ -141,8 +141,17 @@ impl Author {
                 let items = (0..=self.rng.below(2)).map(|_| self.held(state, at)).collect();
                 Command::AddHolders { items, repair: self.rng.chance(50) }
             }
-            _ => Command::DropHolders {
+            88..96 => Command::DropHolders {
                 items: (0..=self.rng.below(2)).map(|_| self.held(state, at)).collect(),
+            },
+            96..99 => {
+                let known = state.sessions.keys().next().copied();
+                let resume = self.rng.chance(50).then(|| self.near(known, at));
+                let nonce = self.rng.below(5).into();
+                Command::OpenSession { by: self.life(state, at).1, nonce, resume }
+            }
+            _ => Command::CloseSessions {
+                sessions: vec![self.near(state.sessions.keys().next().copied(), at)],
             },
         }
     }
@@ -252,7 +261,7 @@ fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
         assert_eq!(one, other, "seed {seed}");
     }
     assert!(
-        done.len() == 11 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
+        done.len() == 13 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
         "{done:?}"
     );
 }

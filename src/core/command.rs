@@ -29,6 +29,10 @@ pub enum Command {
     /// An actor ends. `life` guards against ending a namesake that was created since. Its name is free once it surely
     /// runs nowhere: when its host says so, which is `by` then, or holds no lease any more.
     Stop { actor: ActorId, life: u64, by: Option<Incarnation> },
+    /// A client at `by` is to send reliably; with a session's number it goes on with that one.
+    OpenSession { by: Incarnation, nonce: u128, resume: Option<u64> },
+    /// Clients send no more. Receivers forget them.
+    CloseSessions { sessions: Vec<u64> },
     /// Disks that hold valid copies of committed checkpoints.
     AddHolders { items: Vec<Held>, repair: bool },
     /// Disks that answered that they hold no valid copy.
@@ -112,6 +116,8 @@ pub enum Response {
     Refused(Refused),
     /// See [`Command::Admit`].
     Admitted(Admission),
+    /// See [`Command::OpenSession`].
+    Session(u64),
     /// One answer per item of [`Command::Create`] or [`Command::Commit`].
     Items(Vec<Result<Epoch, Refused>>),
 }
@@ -146,6 +152,10 @@ pub enum Refused {
     StaleEpoch,
     #[error("not newer than the committed checkpoint")]
     OldSeq,
+    #[error("there is no such session, or it was closed")]
+    NoSuchSession,
+    #[error("too many sessions")]
+    TooManySessions,
     #[error("too few copies on disks that still count")]
     TooFewCopies,
 }

@@ -15,6 +15,16 @@ pub struct State {
     pub cluster: Option<(ClusterId, Settings)>,
     pub members: BTreeMap<NodeId, Member>,
     pub actors: BTreeMap<ActorId, Actor>,
+    /// Sessions of clients outside of any actor, by the log index of their registration.
+    pub sessions: BTreeMap<u64, Session>,
+}
+
+/// A client that sends reliably.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Session {
+    /// The process that it is part of.
+    pub by: Incarnation,
+    pub nonce: u128,
 }
 
 /// The newest process of a node id.

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::shared::Shared;
 use crate::clock::Mono;
-use crate::core::state::{State, Status};
+use crate::core::command::Command;
+use crate::core::state::{Session, State, Status};
 use crate::core::voters::{self, Config, Health, Situation, Step};
 use crate::id::{NodeId, RaftId};
-use crate::limits::{DOWN_LONG, HUNG_COMMIT};
+use crate::limits::{DOWN_LONG, HUNG_COMMIT, MAX_BATCH_ITEMS, SESSION_EXPIRY};
 use crate::raft::{Consensus, View};
 
 /// What one leader remembers between two looks.
@@ -22,6 +23,8 @@ pub(super) struct Duties {
     /// Whose disk an id was: the member table forgets retired ones.
     owners: BTreeMap<RaftId, NodeId>,
     stuck_since: Option<(u64, Mono)>,
+    /// Sessions whose process is gone, since this leader noticed.
+    orphans: BTreeMap<u64, Mono>,
     /// Up to which entry no actor is short of copies.
     repaired: Arc<AtomicU64>,
 }
@@ -35,6 +38,7 @@ impl Duties {
         self.voters(shared, consensus, view);
         self.copies(shared, consensus);
         self.hung(shared, consensus, view);
+        self.sessions(shared, consensus);
     }
 
     fn voters(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
@@ -117,6 +121,28 @@ impl Duties {
             }
             repairing.store(false, Ordering::SeqCst);
         });
+    }
+
+    /// Closes sessions whose process has been gone for too long.
+    fn sessions(&mut self, shared: &Arc<Shared>, consensus: &Consensus) {
+        let now = shared.now();
+        let orphans: BTreeSet<u64> = consensus.applied().read(|s| {
+            let lives =
+                |session: &Session| s.member_of(session.by).is_some_and(|(_, m)| m.standing != Status::Left);
+            s.sessions.iter().filter(|(_, session)| !lives(session)).map(|(number, _)| *number).collect()
+        });
+        self.orphans.retain(|number, _| orphans.contains(number));
+        for number in orphans {
+            self.orphans.entry(number).or_insert(now);
+        }
+        let is_over = |(_, since): &(&u64, &Mono)| now.since(**since) >= SESSION_EXPIRY;
+        let sessions: Vec<u64> =
+            self.orphans.iter().filter(is_over).map(|(number, _)| *number).take(MAX_BATCH_ITEMS).collect();
+        if !sessions.is_empty() {
+            self.orphans.retain(|number, _| !sessions.contains(number));
+            let consensus = consensus.clone();
+            shared.spawn(async move { drop(consensus.propose(Command::CloseSessions { sessions }).await) });
+        }
     }
 
     /// A leader whose own disk hangs can hear everybody and commit nothing: somebody else should lead.

@@ -34,7 +34,7 @@ impl Shared {
             match self.assigned(id) {
                 Some(a) if host.running(id) == Some(a.epoch) => {}
                 Some(a) => {
-                    host.stop(id, a.epoch);
+                    host.supersede(id, a.epoch);
                     self.begin_restore(id.clone(), a.epoch);
                 }
                 None if self.is_lost_here(id) => {}

@@ -4,7 +4,7 @@
 //!   (`old_copy`: what a disk may not do that was restored from a backup)
 //! - `heartbeat`: keeps the lease; `reign`: what the leader does (grants, lapses, voters, repairs)
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
-//! - `calls`, `directory`: what users do; `post`: reliable messages; `propose`: gets commands into the log
+//! - `calls`, `directory`: what users do; `post`, `session`: reliable messages; `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
 mod builder;
@@ -24,12 +24,14 @@ mod propose;
 mod reach;
 mod reign;
 mod serve;
+mod session;
 mod shared;
 mod status;
 mod timing;
 
 pub use builder::{Builder, StartError};
 pub use directory::Placement;
+pub use session::Session;
 pub(crate) use shared::{Shared, lock};
 pub use status::{ActorStatus, MemberStatus, PhaseStatus, Status, WaitError};
 pub use timing::Timing;

@@ -74,7 +74,7 @@ enum Receiver {
 }
 
 impl Shared {
-    fn life_of(&self, actor: &ActorId) -> Option<u64> {
+    pub(super) fn life_of(&self, actor: &ActorId) -> Option<u64> {
         self.state(|s| s.actors.get(actor).map(|a| a.life)).flatten()
     }
 
@@ -83,7 +83,7 @@ impl Shared {
         consensus.applied().read_at(|s, applied, _| {
             let (begun, lives) = match sender {
                 Sender::Actor { id, life } => (*life, s.actors.get(id).is_some_and(|a| a.life == *life)),
-                Sender::Client(session) => (*session, false),
+                Sender::Client(session) => (*session, s.sessions.contains_key(session)),
             };
             match lives {
                 true => Standing::Current,

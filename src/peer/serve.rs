@@ -179,6 +179,13 @@ impl Shared {
                 !repair && items.iter().all(|h| Some(h.holder) == disk)
             }
             Command::Stop { by, .. } => by.is_none_or(own),
+            Command::OpenSession { by, .. } => own(*by),
+            Command::CloseSessions { sessions } => {
+                let are_own = self.state(|s| {
+                    sessions.iter().filter_map(|number| s.sessions.get(number)).all(|session| own(session.by))
+                });
+                are_own == Some(true)
+            }
             Command::DropHolders { .. } => true,
             Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
                 false

@@ -35,6 +35,8 @@ impl fmt::Display for Command {
             Command::Commit { items, .. } => write!(f, "commit {}", items.len()),
             Command::Restart { actor, .. } => write!(f, "restart {actor}"),
             Command::Stop { actor, .. } => write!(f, "stop {actor}"),
+            Command::OpenSession { by, .. } => write!(f, "open a session at {by}"),
+            Command::CloseSessions { sessions } => write!(f, "close {} sessions", sessions.len()),
             Command::AddHolders { items, .. } => write!(f, "add {} holders", items.len()),
             Command::DropHolders { items } => write!(f, "drop {} holders", items.len()),
         }

@@ -9,7 +9,7 @@ use super::cluster::Ground;
 use crate::core::lease::Granter;
 use crate::id::ActorId;
 use crate::peer::lock;
-use crate::store::{RocksStore, durably};
+use crate::store::{CopyKey, RocksStore, durably};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -93,6 +93,16 @@ impl Cluster {
         let count = spoiled.len();
         durably(|done| store.copies_put(spoiled, done)).await?;
         Ok(count)
+    }
+
+    /// Whether a peer's disk holds a copy of an actor's newest checkpoint that is not what was written.
+    #[doc(hidden)]
+    pub fn holds_spoiled(&self, at: usize, actor: &ActorId) -> bool {
+        let shared = &self.peer(at).shared;
+        let newest = shared.state(|s| s.actors.get(actor)?.checkpoint.clone()).flatten();
+        let Some((epoch, c)) = newest else { return false };
+        let key = CopyKey { actor: actor.clone(), epoch, seq: c.seq, digest: c.digest };
+        matches!(shared.store.copy_get(&key), Ok(Some(bytes)) if blake3::hash(&bytes) != c.digest)
     }
 
     /// Lets a leader ask another peer to lead.

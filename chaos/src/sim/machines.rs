@@ -76,7 +76,7 @@ impl Stage {
         }
         let key = format!("r{}", actor % self.plan.actors);
         let Ok(register) = standin::actor::ActorRef::<crate::work::Register>::new(key) else { return };
-        self.rotten.insert(register.id().key().to_owned());
+        self.rotten.insert(register.id().clone());
         // Written at once; a disk that hangs would be waited for until it does not.
         let spoiled = tokio::time::timeout(RETRY, self.cluster.spoil_copies(at, register.id())).await;
         self.wiped[at] |= spoiled.map_or(true, |count| count.is_ok_and(|count| count > 0));
@@ -101,8 +101,10 @@ impl Stage {
     /// state the loss of one, at a time: until all is well again.
     pub(super) fn may_lose_a_disk(&mut self) -> bool {
         if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
-            // Bits that flipped count as lost until the machine is replaced, though nobody may have noticed.
-            self.wiped.clone_from(&self.spoiled);
+            // Bits that flipped count as lost until the machine is replaced, though nobody may have noticed; and a
+            // spoiled copy until another checkpoint takes its place.
+            let rotten = |at| self.rotten.iter().any(|actor| self.cluster.holds_spoiled(at, actor));
+            self.wiped = (0..self.plan.peers).map(|at| self.spoiled[at] || rotten(at)).collect();
         }
         let most = if self.plan.peers >= 5 { 2 } else { 1 };
         self.wiped.iter().filter(|wiped| **wiped).count() < most

@@ -23,7 +23,7 @@ pub(super) const ALL: &str = "all are healed";
 pub(super) const QUESTIONS: &str = "last questions";
 
 /// Its name, what it says, and when it counts as kept.
-const PROMISES: [(&str, &str, Kept); 19] = [
+const PROMISES: [(&str, &str, Kept); 20] = [
     ("a_cluster_starts", "A cluster without faults comes up.", Before(FAULTS)),
     ("create", "Actors are created before the faults begin.", Before(FAULTS)),
     ("raft_is_safe", "One leader a term; the same entries and state everywhere.", Watched),
@@ -44,6 +44,7 @@ const PROMISES: [(&str, &str, Kept); 19] = [
     ("acknowledged_is_kept", "What was acknowledged as durable is there.", AtTheEnd),
     ("outcomes_are_true", "What was reported as not executed was not.", AtTheEnd),
     ("money_is_conserved", "What one account gives, another has, once.", AtTheEnd),
+    ("reliable_messages_are_exact", "What actors send reliably arrives, once and in order.", AtTheEnd),
     ("linearizable", "One order of all accesses explains every answer.", AtTheEnd),
     ("no_panic", "Nothing panics.", Watched),
     ("a_run_ends", "The run comes to its end.", AtTheEnd),

@@ -1,6 +1,6 @@
 //! The run itself: start, faults in time, healing, and the last questions.
 
-use standin::id::Incarnation;
+use standin::id::{ActorId, Incarnation};
 use standin::testing::{Cluster, Prng, Process, World};
 use standin::{Peer, PhaseStatus, Placement, Timing, WaitError};
 use std::cmp::Reverse;
@@ -17,6 +17,7 @@ use crate::plan::{Back, Fault, Plan};
 use crate::report::Happening;
 use crate::trace::Trace;
 use crate::work::bank::{self, Account};
+use crate::work::purse::{self, Purse};
 use crate::work::{
     Clients, Desk, Found, History, Ledger, Register, Ticks, Work, entries, judge, probe, register,
 };
@@ -74,7 +75,7 @@ pub(super) struct Stage {
     pub(super) traps: mpsc::Sender<Trapped>,
     trapped: mpsc::Receiver<Trapped>,
     /// Registers of which a copy was spoiled.
-    pub(super) rotten: BTreeSet<String>,
+    pub(super) rotten: BTreeSet<ActorId>,
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
@@ -184,6 +185,8 @@ impl Stage {
             peer.create(format!("r{actor}"), Register::default(), home(0)).await.map_err(failed)?;
             peer.create(format!("l{actor}"), Ledger::default(), home(1)).await.map_err(failed)?;
             let at = |shift: u32| (actor + shift) as usize % self.plan.peers;
+            peer.create(purse::key(actor), Purse::default(), home(2)).await.map_err(failed)?;
+            self.notes.placed(format!("purse/p{actor}"), at(2));
             self.notes.placed(format!("register/r{actor}"), at(0));
             self.notes.placed(format!("ledger/l{actor}"), at(1));
         }
@@ -363,7 +366,8 @@ impl Stage {
     /// A spoiled copy is noticed when it is read, and may lie there as long as nobody reads it: another checkpoint
     /// takes its place.
     async fn supersede_rotten(&self) -> Result<(), Violation> {
-        for key in &self.rotten {
+        for actor in &self.rotten {
+            let key = actor.key();
             let asked = probe(self.cluster.peer(0), key, self.patience()).await;
             asked.map_err(|e| Violation::new("everything_lives_again", format!("{key}: {e}")))?;
         }
@@ -416,6 +420,7 @@ impl Stage {
         }
         bank::settle(&mut history.transfers, peer, self.patience()).await.map_err(late)?;
         found.accounts = bank::statements(peer, self.plan.actors + 1, self.patience()).await.map_err(late)?;
+        found.purses = purse::settled(peer, self.plan.actors, self.patience()).await.map_err(late)?;
         self.trace.say(format_args!("{} calls, {} faults", history.len(), self.struck));
         judge(history, &found).map_err(|(invariant, what)| Violation::new(invariant, what))
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::bank::Transfer;
 use super::kinds::Access;
 use super::names::NameCall;
+use super::purse::Pay;
 use super::request::Order;
 
 /// What became of a request.
@@ -41,11 +42,16 @@ pub struct History {
     pub orders: Vec<Call<Order>>,
     pub names: Vec<Call<NameCall>>,
     pub transfers: Vec<Transfer>,
+    pub payments: Vec<Call<Pay>>,
 }
 
 impl History {
     /// How many requests it holds.
     pub fn len(&self) -> usize {
-        self.accesses.len() + self.orders.len() + self.names.len() + self.transfers.len()
+        self.accesses.len()
+            + self.orders.len()
+            + self.names.len()
+            + self.transfers.len()
+            + self.payments.len()
     }
 }

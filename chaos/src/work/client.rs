@@ -11,6 +11,7 @@ use super::desk::{Desk, Ticks};
 use super::kinds::Access;
 use super::lock;
 use super::names::{NameAct, NameCall};
+use super::purse::Pay;
 use super::request::{Order, Request, Site, What};
 use crate::report::Answer;
 
@@ -89,7 +90,9 @@ impl<S: Site> Client<S> {
             let range = &self.work.actors;
             let actor = range.start + self.random.below(u64::from(range.end - range.start)) as u32;
             if self.random.chance(self.work.panics) {
-                self.ask(actor, What::Panic).await;
+                let whom =
+                    if self.work.everything && self.random.chance(50) { What::Shake } else { What::Panic };
+                self.ask(actor, whom).await;
                 continue;
             }
             let kinds = if self.work.everything { 100 } else { 70 };
@@ -97,7 +100,8 @@ impl<S: Site> Client<S> {
                 0..45 => self.access(actor).await,
                 45..70 => self.enter(actor).await,
                 70..85 => self.name(actor).await,
-                _ => self.transfer(actor).await,
+                85..92 => self.transfer(actor).await,
+                _ => self.pay(actor).await,
             }
         }
     }
@@ -158,6 +162,14 @@ impl<S: Site> Client<S> {
         let Some((called, ended, end)) = self.ask(actor, What::Name(what)).await else { return };
         let call = Call { client: self.id, actor, what, called, ended, end };
         lock(&self.history).names.push(call);
+    }
+
+    async fn pay(&mut self, actor: u32) {
+        let of = self.work.actors.end;
+        let what = Pay { number: self.number(), to: self.random.below(u64::from(of)) as u32, of };
+        let Some((called, ended, end)) = self.ask(actor, What::Pay(what)).await else { return };
+        let call = Call { client: self.id, actor, what, called, ended, end };
+        lock(&self.history).payments.push(call);
     }
 
     async fn transfer(&mut self, payer: u32) {

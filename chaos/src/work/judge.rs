@@ -6,6 +6,7 @@ use super::bank::{self, Account};
 use super::call::{End, History};
 use super::linear::is_linearizable;
 use super::names;
+use super::purse::{self, Purse};
 
 /// What is there in the end.
 #[derive(Default)]
@@ -13,6 +14,7 @@ pub struct Found {
     /// Each ledger's entries, by its number.
     pub ledgers: BTreeMap<u32, Vec<u64>>,
     pub accounts: Vec<Account>,
+    pub purses: Vec<Purse>,
 }
 
 type Verdict = Result<(), (&'static str, String)>;
@@ -25,7 +27,8 @@ pub fn judge(history: &History, found: &Found) -> Verdict {
     orders(history, &found.ledgers)?;
     accesses(history)?;
     names::judge(&history.names)?;
-    bank::judge(&history.transfers, &found.accounts)
+    bank::judge(&history.transfers, &found.accounts)?;
+    purse::judge(&history.payments, &found.purses)
 }
 
 fn orders(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Verdict {

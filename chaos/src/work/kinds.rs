@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::bank::{Account, Book, Statement};
 use super::names::{Name, WhoMadeYou};
+use super::purse::{Count, Give, Pay, Purse};
 
 /// Holds one value.
 #[derive(Serialize, Deserialize, Default)]
@@ -126,6 +127,7 @@ pub fn register(builder: Builder) -> Builder {
         .kind(Kind::of::<Ledger>().handles::<Enter>().handles::<Entries>())
         .kind(Kind::of::<Account>().handles::<Book>().handles::<Statement>())
         .kind(Kind::of::<Name>().handles::<WhoMadeYou>())
+        .kind(Kind::of::<Purse>().handles::<Pay>().handles::<Give>().handles::<Count>().handles::<Panic>())
 }
 
 /// Asks a ledger, durably.

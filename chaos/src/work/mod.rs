@@ -8,6 +8,7 @@ mod judge;
 mod kinds;
 mod linear;
 mod names;
+pub mod purse;
 mod request;
 
 pub use call::{Call, End, History};

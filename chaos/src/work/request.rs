@@ -11,6 +11,7 @@ use super::bank::Transfer;
 use super::call::End;
 use super::kinds::{Access, Enter, Ledger, Panic, Register};
 use super::names::NameCall;
+use super::purse::{Pay, purse};
 
 /// An order to a ledger: its number, and whether its answer was to wait for a checkpoint.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -34,6 +35,9 @@ pub enum What {
     Enter(Order),
     Panic,
     Name(NameCall),
+    Pay(Pay),
+    /// Lets a purse's handler panic.
+    Shake,
     /// One half of a transfer.
     Book(Transfer, usize),
 }
@@ -100,6 +104,14 @@ pub async fn perform(peer: &Peer, request: Request) -> End {
         }
         What::Panic => {
             let Ok(to) = ActorRef::<Register>::new(format!("r{actor}")) else { return End::Not };
+            end_of(peer.ask_within(&to, Panic, deadline).await, |()| 0)
+        }
+        What::Pay(pay) => {
+            let Ok(to) = purse(actor) else { return End::Not };
+            end_of(peer.ask_within(&to, pay, deadline).await, |()| 0)
+        }
+        What::Shake => {
+            let Ok(to) = purse(actor) else { return End::Not };
             end_of(peer.ask_within(&to, Panic, deadline).await, |()| 0)
         }
         What::Name(call) => call.perform(peer, actor, deadline).await,

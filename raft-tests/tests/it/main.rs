@@ -11,6 +11,7 @@ mod partitions;
 mod proc;
 mod replacement;
 mod sends;
+mod sessions;
 mod simulated;
 mod support;
 mod tidy;

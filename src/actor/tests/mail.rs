@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 
 use super::rig::*;
@@ -88,6 +89,11 @@ fn next<A: Actor>() -> ActorId {
     ActorId::new(A::KIND, "next").unwrap()
 }
 
+/// By a durable checkpoint.
+fn covered() -> Receipt {
+    Receipt::Durable(BTreeMap::new())
+}
+
 fn from() -> Sender {
     Sender::Actor { id: ActorId::new("source", "s").unwrap(), life: 3 }
 }
@@ -114,11 +120,12 @@ impl Rig {
             after: first + n - 1,
             message: Forward::NAME.to_owned(),
             payload: ByteBuf::from(encode_message(&Forward(*number)).unwrap()),
+            is_ask: false,
         };
         let items = (0..).zip(numbers).map(item).collect();
         let (done, receipt) = oneshot::channel();
-        let parcels = Parcels { from: from(), to: id::<Held>(), life: LIFE, items };
-        let taken = self.host.deliver_parcels(parcels, Box::new(move |r| done.send(r).unwrap_or_default()));
+        let parcels = Parcels { from: from(), to: id::<Held>(), life: LIFE, answered: 0, items };
+        let taken = self.host.deliver_parcels(parcels, Box::new(move |receipt| drop(done.send(receipt))));
         assert!(taken.is_ok());
         receipt
     }
@@ -186,7 +193,7 @@ async fn what_comes_twice_is_handled_once_and_confirmed_when_it_is_durable() {
     rig.log.commit(taken).unwrap();
     durable.send(Ok(())).unwrap();
     for receipt in receipts {
-        assert_eq!(soon(receipt).await, Ok(Receipt::Durable));
+        assert_eq!(soon(receipt).await, Ok(covered()));
     }
 }
 
@@ -202,7 +209,7 @@ async fn a_gap_is_refused_and_so_is_who_has_ended() {
     rig.post.over.lock().unwrap().insert(from());
     assert_eq!(soon(rig.bring(1, &[1])).await, Ok(Receipt::Later), "its life is over");
     rig.post.over.lock().unwrap().clear();
-    assert_eq!(soon(rig.bring(1, &[1, 2])).await, Ok(Receipt::Durable));
+    assert_eq!(soon(rig.bring(1, &[1, 2])).await, Ok(covered()));
     assert_eq!(rig.look().await.0, [1, 2]);
 }
 
@@ -210,17 +217,17 @@ async fn a_gap_is_refused_and_so_is_who_has_ended() {
 async fn a_restored_actor_knows_what_it_took_and_sends_again_what_has_not_arrived() {
     let rig = rig();
     rig.start(10, 0, &Held::default()).unwrap();
-    assert_eq!(soon(rig.bring(1, &[1, 2])).await, Ok(Receipt::Durable));
+    assert_eq!(soon(rig.bring(1, &[1, 2])).await, Ok(covered()));
     let (batch, arrived) = rig.post.await_batch().await;
     drop(arrived);
     rig.restore_relay(11);
-    assert_eq!(soon(rig.bring(1, &[1, 2, 3])).await, Ok(Receipt::Durable));
+    assert_eq!(soon(rig.bring(1, &[1, 2, 3])).await, Ok(covered()));
     assert_eq!(rig.look().await.0, [1, 2, 3]);
     let mut seen = numbers(&batch).len();
     loop {
         let (batch, arrived) = rig.post.await_batch().await;
         seen = seen.max(batch.items.last().unwrap().seq as usize);
-        arrived.send(Receipt::Durable).unwrap();
+        arrived.send(covered()).unwrap();
         if seen == 3 {
             break;
         }
@@ -236,7 +243,7 @@ async fn a_message_that_always_panics_is_put_aside_and_those_behind_it_are_handl
         rig.await_restart().await;
         rig.restore_relay(epoch);
     }
-    assert_eq!(soon(rig.bring(1, &[1, 13, 3])).await, Ok(Receipt::Durable));
+    assert_eq!(soon(rig.bring(1, &[1, 13, 3])).await, Ok(covered()));
     let (got, _, dead) = rig.look().await;
     assert_eq!((got, dead), (vec![1, 3], 1));
     let events = rig.post.events.lock().unwrap().clone();
@@ -268,7 +275,7 @@ async fn who_ends_itself_waits_for_what_it_sent() {
     assert_eq!(numbers(&batch), [99]);
     settle().await;
     assert!(rig.asked.try_recv().is_err(), "it has not ended yet");
-    arrived.send(Receipt::Durable).unwrap();
+    arrived.send(covered()).unwrap();
     assert_eq!(soon(rig.asked.recv()).await, Some(Asked::Stop(id::<Held>(), Epoch(10))));
     assert_eq!(reply(ended).await, Ok(()));
 }

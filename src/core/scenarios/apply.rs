@@ -88,6 +88,11 @@ impl World {
                 let by = options.get("by").map(Incarnation);
                 Command::Stop { actor: id(actor), life: options.need("life"), by }
             }
+            ["open", by, nonce, options @ ..] => {
+                let resume = Options::of(options).get("resume");
+                Command::OpenSession { by: Incarnation(number(by)), nonce: number(nonce).into(), resume }
+            }
+            ["close", session] => Command::CloseSessions { sessions: vec![number(session)] },
             ["holds", actor, options @ ..] => {
                 Command::AddHolders { items: vec![held(actor, &Options::of(options))], repair: false }
             }
@@ -153,6 +158,9 @@ impl World {
             writeln!(out, "   {actor} {at}, {kept}{lost}{}", if a.stopping { ", stopping" } else { "" })
                 .unwrap();
         }
+        for (number, session) in &self.state.sessions {
+            writeln!(out, "   session {number} of {}", session.by).unwrap();
+        }
         out
     }
 }
@@ -199,7 +207,7 @@ fn there_are_never_more_members_than_the_limit() {
 
 #[test]
 fn applying_the_log_gives_the_answers_written_in_the_scripts() {
-    check_folder("src/core/scenarios/apply", 12, |script| {
+    check_folder("src/core/scenarios/apply", 13, |script| {
         let mut world = World::default();
         run(script, |words| world.command(words))
     });

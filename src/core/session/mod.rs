@@ -15,12 +15,14 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::error::CallError;
 use crate::id::ActorId;
 
 pub use inbox::{Inbox, Verdict};
-pub use outbox::{Batch, Job, Outbox};
+pub use outbox::{Batch, Content, Job, Outbox};
 
 /// Who sends reliably. One that ends and begins anew under the same name is another sender.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub struct Parcel {
     pub message: String,
     /// The message, encoded.
     pub payload: ByteBuf,
+    /// Whether the sender wants the reply.
+    pub is_ask: bool,
 }
 
 /// Messages of one sender on their way to one life of one actor, in order.
@@ -78,15 +82,20 @@ pub struct Parcels {
     pub to: ActorId,
     /// In which of its lives.
     pub life: u64,
+    /// The sender has the replies up to this number: they need not be remembered any more.
+    pub answered: u64,
     /// The messages.
     pub items: Vec<Parcel>,
 }
 
+/// The reply to a message, encoded; or why there is none, though the message was taken.
+pub type Replied = Result<ByteBuf, CallError>;
+
 /// What became of [`Parcels`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Receipt {
-    /// A durable checkpoint of the receiver covers all of them.
-    Durable,
+    /// A durable checkpoint of the receiver covers all of them. The replies, by number, to those that wanted one.
+    Durable(BTreeMap<u64, Replied>),
     /// Not known to be durable: they are to be sent again.
     Later,
     /// The receiver's life is over.

@@ -60,6 +60,17 @@ impl Kept {
     }
 }
 
+/// A message that is to be sent.
+#[derive(Debug, Clone)]
+pub struct Content<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// It, encoded.
+    pub payload: Vec<u8>,
+    /// Whether the reply is wanted.
+    pub is_ask: bool,
+}
+
 /// Messages of one lane that may leave now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
@@ -101,7 +112,7 @@ impl Outbox {
         &mut self,
         to: &ActorId,
         life: impl FnOnce() -> Option<u64>,
-        (message, payload): (&str, Vec<u8>),
+        message: Content<'_>,
         stamp: u64,
     ) -> Option<u64> {
         if self.messages >= MAX_OUTBOX_MESSAGES || self.bytes >= MAX_OUTBOX_BYTES {
@@ -118,7 +129,8 @@ impl Outbox {
         let seq = self.newest;
         // An empty lane is dropped: all that went before is durable at the target.
         let after = lane.waiting.back().map_or(0, |last| last.parcel.seq);
-        let parcel = Parcel { seq, after, message: message.to_owned(), payload: ByteBuf::from(payload) };
+        let Content { name, payload, is_ask } = message;
+        let parcel = Parcel { seq, after, message: name.to_owned(), payload: ByteBuf::from(payload), is_ask };
         let kept = Kept { parcel, stamp };
         self.messages += 1;
         self.bytes += kept.weight();
@@ -228,6 +240,7 @@ impl Outbox {
     }
 
     /// How many messages wait.
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.messages
     }

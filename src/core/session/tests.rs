@@ -16,8 +16,12 @@ fn saved<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
     crate::wire::decode(&crate::wire::encode(value)).unwrap()
 }
 
+fn content(payload: Vec<u8>) -> Content<'static> {
+    Content { name: "m", payload, is_ask: false }
+}
+
 fn push(outbox: &mut Outbox, to: &ActorId, stamp: u64) -> u64 {
-    outbox.push(to, || Some(7), ("m", vec![1]), stamp).unwrap()
+    outbox.push(to, || Some(7), content(vec![1]), stamp).unwrap()
 }
 
 fn delivery(job: Option<Job>) -> Vec<(u64, u64)> {
@@ -70,7 +74,7 @@ fn what_a_checkpoint_held_may_leave_at_once_and_lanes_do_not_wait_for_each_other
 #[test]
 fn a_target_that_nobody_knows_is_looked_for_and_its_life_is_saved_before_anything_leaves() {
     let (mut outbox, b) = (Outbox::default(), name("b"));
-    outbox.push(&b, || None, ("m", vec![]), 1).unwrap();
+    outbox.push(&b, || None, content(vec![]), 1).unwrap();
     assert_eq!(outbox.next(1), Some(Job::Resolve(b.clone())));
     assert_eq!(outbox.next(1), None);
     outbox.bind(&b, 40, 2);
@@ -88,16 +92,17 @@ fn an_outbox_is_bounded() {
         push(&mut outbox, &b, 1);
     }
     assert!(outbox.is_heavy());
-    assert_eq!(outbox.push(&b, || Some(7), ("m", vec![]), 1), None);
+    assert_eq!(outbox.push(&b, || Some(7), content(vec![]), 1), None);
     outbox.next(1);
     outbox.delivered(&b, 1);
-    assert!(outbox.push(&b, || Some(7), ("m", vec![]), 1).is_some());
+    assert!(outbox.push(&b, || Some(7), content(vec![]), 1).is_some());
 }
 
 #[test]
 fn a_message_is_taken_once_and_none_before_the_one_that_it_follows() {
     let mut inbox = Inbox::default();
-    let parcel = |seq, after| Parcel { seq, after, message: "m".into(), payload: ByteBuf::new() };
+    let parcel =
+        |seq, after| Parcel { seq, after, message: "m".into(), payload: ByteBuf::new(), is_ask: false };
     assert_eq!(inbox.judge(&sender(), &parcel(4, 2)), Verdict::Early);
     assert_eq!(inbox.judge(&sender(), &parcel(4, 0)), Verdict::Next);
     inbox.take(&sender(), 4);
@@ -155,7 +160,7 @@ impl World {
             // Never the same after a restore: only what is durable may have left.
             let value = self.draw.any();
             let payload = value.to_le_bytes().to_vec();
-            let seq = self.outbox.push(&name("b"), || Some(7), ("m", payload), self.handled).unwrap();
+            let seq = self.outbox.push(&name("b"), || Some(7), content(payload), self.handled).unwrap();
             self.sent.push((seq, value));
         }
     }
