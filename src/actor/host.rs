@@ -181,10 +181,10 @@ impl Host {
     }
 
     /// Ends an activation older than `below`, like [`Host::stop`], for one that is to follow it here: that takes over
-    /// what is left of one that panicked, the messages that wait and the count of panics.
+    /// the count of panics. Messages that wait are answered: their callers know how long they want to try again.
     pub fn supersede(&self, id: &ActorId, below: Epoch) {
         let shard = self.read(id);
-        if let Some(slot) = shard.get(id).filter(|slot| slot.life.epoch < below && !slot.life.is_over()) {
+        if let Some(slot) = shard.get(id).filter(|slot| slot.life.epoch < below) {
             slot.halt();
         }
     }
