@@ -97,12 +97,15 @@ fn history(history: &History) -> String {
     fn line<T: Serialize>(to: &'static str, call: &T) -> String {
         serde_json::to_string(&Line { to, call }).unwrap_or_default()
     }
-    let accesses = history.accesses.iter().map(|call| (call.called, line("register", call)));
-    let orders = history.orders.iter().map(|call| (call.called, line("ledger", call)));
-    let names = history.names.iter().map(|call| (call.called, line("name", call)));
-    let mut all: Vec<(u64, String)> = accesses.chain(orders).chain(names).collect();
+    // By name, so that a new list cannot be forgotten here.
+    let History { accesses, orders, names, transfers, payments } = history;
+    let accesses = accesses.iter().map(|call| (call.called, line("register", call)));
+    let orders = orders.iter().map(|call| (call.called, line("ledger", call)));
+    let names = names.iter().map(|call| (call.called, line("name", call)));
+    let payments = payments.iter().map(|call| (call.called, line("purse", call)));
+    let mut all: Vec<(u64, String)> = accesses.chain(orders).chain(names).chain(payments).collect();
     all.sort_by_key(|(called, _)| *called);
-    let transfers = history.transfers.iter().map(|transfer| line("bank", transfer));
+    let transfers = transfers.iter().map(|transfer| line("bank", transfer));
     all.into_iter().map(|(_, line)| line).chain(transfers).map(|line| line + "\n").collect()
 }
 
