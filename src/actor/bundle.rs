@@ -1,5 +1,6 @@
 //! Reliable messages on their way into an actor.
 
+use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,8 +9,6 @@ use super::mailbox::BoxEnvelope;
 use super::reply::{WireReply, Withheld};
 use crate::core::session::{Parcel, Receipt, Replied, Sender};
 use crate::error::CallError;
-
-use serde_bytes::ByteBuf;
 
 /// Takes the receipt. Must not block or panic.
 pub type WireReceipt = Box<dyn FnOnce(Receipt) + Send>;
@@ -82,7 +81,8 @@ impl ReplySlot {
 pub(super) struct Opened<A: Actor> {
     pub(super) parcel: Parcel,
     pub(super) letter: Result<BoxEnvelope<A>, CallError>,
-    pub(super) reply: ReplySlot,
+    /// None if the sender wants none.
+    pub(super) reply: Option<ReplySlot>,
 }
 
 /// Messages of one sender that arrived together.

@@ -246,8 +246,9 @@ impl Host {
         all
     }
 
-    pub(super) fn life_here(&self, id: &ActorId) -> Option<u64> {
-        self.read(id).get(id).map(|slot| slot.number)
+    /// The life that an actor is in here, and its door.
+    pub(super) fn door_of_life(&self, id: &ActorId) -> Option<(u64, Arc<dyn Door>)> {
+        self.read(id).get(id).map(|slot| (slot.number, Arc::clone(&slot.door)))
     }
 
     pub(super) fn door(&self, id: &ActorId) -> Option<Arc<dyn Door>> {

@@ -229,8 +229,8 @@ impl<A: Actor> Door for Mailbox<A> {
             Err(refused) => return Err((refused, ack)),
         };
         let open = |parcel: Parcel| {
-            let reply = ReplySlot::default();
-            let door = parcel.is_ask.then(|| reply.door());
+            let reply = parcel.is_ask.then(ReplySlot::default);
+            let door = reply.as_ref().map(ReplySlot::door);
             let letter = match self.table.get(parcel.message.as_str()) {
                 Some(readers) => (readers.parcel)(&parcel.payload, door),
                 None => Err(CallError::not_executed(Reason::NotHandled(Self::unknown(&parcel.message)))),

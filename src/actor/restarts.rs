@@ -19,10 +19,8 @@ pub(crate) struct Restarts {
 impl Restarts {
     /// Whether a reliable message has led to so many panics that it is not to be handled again.
     pub(super) fn is_poison(&self, from: &Sender, seq: u64) -> bool {
-        let is_it = |(sender, number, panics): &&(Sender, u64, u32)| {
-            sender == from && *number == seq && *panics >= MAX_PANICS_PER_MESSAGE
-        };
-        self.suspects.iter().any(|suspect| is_it(&suspect))
+        let suspect = self.suspects.iter().find(|(s, n, _)| s == from && *n == seq);
+        suspect.is_some_and(|(_, _, panics)| *panics >= MAX_PANICS_PER_MESSAGE)
     }
 
     /// A reliable message led to a panic.

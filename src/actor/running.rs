@@ -114,7 +114,7 @@ impl<A: Actor> Running<A> {
             self.end_if_drained().await?;
             match poll_fn(|task| self.poll_next(task)).await {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
-                Next::Item(Item::Bundle(bundle)) => self.bundle = Some(bundle),
+                Next::Item(Item::Bundle(bundle)) => self.begin(bundle),
                 Next::Parcel => self.parcel().await?,
                 Next::Returned(returned) => self.returned(returned).await?,
                 Next::Saved(result) => self.saved(result).await?,
@@ -225,21 +225,23 @@ impl<A: Actor> Running<A> {
         }
     }
 
+    fn begin(&mut self, bundle: Bundle<A>) {
+        self.ctx.mail().answered(&bundle.from, bundle.answered);
+        // Without checkpoints it can remember nothing, and the sender is not told that it does.
+        self.bundle = self.life.keeps_checkpoints().then_some(bundle);
+    }
+
     /// The next message of the bundle at hand; after the last, its sender waits for a checkpoint.
     async fn parcel(&mut self) -> Result<(), End> {
         // A bundle is handled at one go otherwise, whoever else waits for the thread.
         tokio::task::coop::consume_budget().await;
         let Some(mut bundle) = self.bundle.take() else { return Ok(()) };
-        if !self.life.keeps_checkpoints() {
-            return Ok(()); // it can remember nothing: the sender is not told that it does
-        }
         let Some(opened) = bundle.items.pop_front() else {
             let by = self.soon();
             let replies = self.ctx.mail().replies(&bundle.from, bundle.first);
             self.ledger.withhold(Box::new(bundle.ack.with(replies)), by);
             return self.release().await;
         };
-        self.ctx.mail().answered(&bundle.from, bundle.answered);
         match self.ctx.mail().admit(&bundle.from, &opened.parcel) {
             Admit::Refuse => return Ok(()),
             Admit::Skip => {}
@@ -267,7 +269,7 @@ impl<A: Actor> Running<A> {
                 handled => handled?,
             },
         }
-        if let Some(reply) = reply.take() {
+        if let Some(reply) = reply.and_then(|slot| slot.take()) {
             self.ctx.mail().remember(from, seq, reply);
         }
         self.note_reliable();

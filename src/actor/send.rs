@@ -145,12 +145,11 @@ impl Host {
         parcels: Parcels,
         receipt: WireReceipt,
     ) -> Result<(), (Refused, WireReceipt)> {
-        let life = self.life_here(&parcels.to);
-        match (self.door(&parcels.to), life) {
-            (Some(door), Some(life)) if life == parcels.life => door
+        match self.door_of_life(&parcels.to) {
+            Some((life, door)) if life == parcels.life => door
                 .deliver_parcels(parcels, Ack::new(receipt))
                 .or_else(|(refused, ack)| ack.into_inner().map_or(Ok(()), |receipt| Err((refused, receipt)))),
-            (Some(_), Some(life)) if life > parcels.life => {
+            Some((life, _)) if life > parcels.life => {
                 receipt(Receipt::Over);
                 Ok(())
             }

@@ -10,9 +10,9 @@ use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
 use crate::canary::{Mistake, made};
-use crate::core::state::{Actor, Status};
+use crate::core::state::{Actor, State, Status};
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, Epoch};
+use crate::id::{ActorId, Epoch, Incarnation};
 use crate::limits::DEFAULT_CALL_DEADLINE;
 use crate::transport::{Dest, Lane, RequestError};
 use crate::wire::{Call, CallAnswer, Mail, decode, encode};
@@ -112,14 +112,7 @@ impl Shared {
             if line.lost {
                 return Route::Lost;
             }
-            match s.host_of(actor).filter(|(_, m)| m.standing == Status::Up) {
-                Some((node, m)) if Some(m.incarnation) != me => {
-                    let dest =
-                        Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) };
-                    Route::There(dest, line.epoch)
-                }
-                _ => Route::Away,
-            }
+            host_elsewhere(s, actor, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
         });
         route.unwrap_or(Route::Away)
     }
@@ -314,6 +307,13 @@ impl Shared {
             }
         }
     }
+}
+
+/// Where another process than `me` runs an actor, if that may hold a lease.
+pub(super) fn host_elsewhere(state: &State, actor: &ActorId, me: Option<Incarnation>) -> Option<Dest> {
+    let (node, m) = state.host_of(actor)?;
+    let fits = m.standing == Status::Up && Some(m.incarnation) != me;
+    fits.then(|| Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) })
 }
 
 /// Not executed, and trying again makes sense: the actor moved, restarts, or its mailbox is full.

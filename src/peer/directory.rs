@@ -49,12 +49,9 @@ impl Peer {
             .map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
         let state =
             encode_state(&state).map_err(|e| CallError::not_executed(Reason::Codec(e.to_string())))?;
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce)
-            .map_err(|e| CallError::not_executed(Reason::Unavailable(format!("no random numbers: {e}"))))?;
         let order = NewActor {
             actor: name.id().clone(),
-            nonce: u128::from_le_bytes(nonce),
+            nonce: fresh_nonce()?,
             copies: A::policy().copies,
             envelope: ByteBuf::from(Envelope::seal(A::VERSION, state, vec![])),
         };
@@ -101,6 +98,14 @@ impl Peer {
             _ => self.shared.ended(actor.id(), life, end).await,
         }
     }
+}
+
+/// A number that no other call draws.
+pub(super) fn fresh_nonce() -> Result<u128, CallError> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce)
+        .map_err(|e| CallError::not_executed(Reason::Unavailable(format!("no random numbers: {e}"))))?;
+    Ok(u128::from_le_bytes(nonce))
 }
 
 /// What an attempt's failure says about all attempts so far, one of which may have been executed.

@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::calls::host_elsewhere;
 use super::shared::Shared;
 use crate::actor::{Post, Resolved, WireReceipt};
 use crate::core::event::Event;
 use crate::core::session::{Parcels, Receipt, Sender, Standing};
-use crate::core::state::Status;
 use crate::id::ActorId;
 use crate::limits::{DELIVERY_DEADLINE, MAX_PARCELS};
 use crate::transport::{Dest, Lane, Refusal, Reply};
@@ -100,24 +100,21 @@ impl Shared {
         self.life_of(actor).map_or(Resolved::NoSuchActor, Resolved::Life)
     }
 
-    /// Brings messages to their receiver wherever it is, however often that changes, within the deadline.
+    /// Brings messages to their receiver, once it is somewhere: one attempt, within the deadline.
     pub(super) async fn deliver(self: &Arc<Self>, parcels: Parcels) -> Receipt {
         let end = Instant::now() + DELIVERY_DEADLINE;
         loop {
-            let receipt = match self.receiver(&parcels) {
+            match self.receiver(&parcels) {
                 Receiver::Over => return Receipt::Over,
-                Receiver::Here => self.deliver_here(parcels.clone(), end).await,
-                Receiver::There(dest) => self.deliver_there(&dest, &parcels, end).await,
-                Receiver::Away => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    if left.is_zero() || self.phase.borrow().is_over() {
-                        return Receipt::Later;
-                    }
-                    self.wait_for_change(left).await;
-                    continue;
-                }
-            };
-            return receipt;
+                Receiver::Here => return self.deliver_here(parcels, end).await,
+                Receiver::There(dest) => return self.deliver_there(&dest, parcels, end).await,
+                Receiver::Away => {}
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.phase.borrow().is_over() {
+                return Receipt::Later;
+            }
+            self.wait_for_change(left).await;
         }
     }
 
@@ -133,15 +130,7 @@ impl Shared {
                 Some(line) if line.life > parcels.life => Receiver::Over,
                 None if applied >= parcels.life => Receiver::Over,
                 Some(line) if line.life == parcels.life => {
-                    let host = s.host_of(&parcels.to).filter(|(_, m)| m.standing == Status::Up);
-                    match host.filter(|(_, m)| Some(m.incarnation) != me) {
-                        Some((node, m)) => Receiver::There(Dest {
-                            node_id: Some(node.clone()),
-                            addr: m.addr,
-                            incarnation: Some(m.incarnation),
-                        }),
-                        None => Receiver::Away,
-                    }
+                    host_elsewhere(s, &parcels.to, me).map_or(Receiver::Away, Receiver::There)
                 }
                 _ => Receiver::Away,
             }
@@ -164,13 +153,14 @@ impl Shared {
         }
     }
 
-    async fn deliver_there(&self, dest: &Dest, parcels: &Parcels, end: Instant) -> Receipt {
+    async fn deliver_there(&self, dest: &Dest, parcels: Parcels, end: Instant) -> Receipt {
         let left = end.saturating_duration_since(Instant::now());
-        let sent = self.send(dest, Lane::Call, encode(&Mail::Parcels(parcels.clone())), left);
+        let to = parcels.to.clone();
+        let sent = self.send(dest, Lane::Call, encode(&Mail::Parcels(parcels)), left);
         let reply = tokio::select! {
             reply = sent => reply,
             // The answer of a host that is gone for good can never come.
-            () = self.until_line(&parcels.to, |a| a.host != dest.incarnation) => return Receipt::Later,
+            () = self.until_line(&to, |a| a.host != dest.incarnation) => return Receipt::Later,
         };
         reply.ok().and_then(|frame| decode(&frame).ok()).unwrap_or(Receipt::Later)
     }

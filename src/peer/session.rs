@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Peer;
-use super::directory::undecided;
+use super::directory::{fresh_nonce, undecided};
 use super::post::PostOffice;
 use super::shared::Shared;
 use crate::actor::{ActorRef, Courier, Follow, Handler, Message, decode_reply, encode_message};
@@ -93,9 +93,7 @@ impl Peer {
     async fn open_session(&self, resume: Option<u64>, next: u64) -> Result<Session, CallError> {
         let unavailable = |why: String| CallError::not_executed(Reason::Unavailable(why));
         let by = self.shared.incarnation().ok_or_else(|| unavailable("not a member yet".into()))?;
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|e| unavailable(format!("no random numbers: {e}")))?;
-        let command = Command::OpenSession { by, nonce: u128::from_le_bytes(nonce), resume };
+        let command = Command::OpenSession { by, nonce: fresh_nonce()?, resume };
         match self.shared.propose(command, DEFAULT_CALL_DEADLINE).await.map_err(undecided)? {
             Response::Session(id) => Ok(Session::begin(&self.shared, id, next)),
             Response::Refused(Refused::NoSuchSession) => Err(CallError::not_executed(Reason::NoSuchSession)),
