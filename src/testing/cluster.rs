@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::invariants;
 use super::watch::Watch;
 use super::world::{SimClock, World};
 use crate::id::NodeId;
@@ -83,19 +84,24 @@ impl Ground {
 }
 
 impl Cluster {
-    /// Starts `n` peers, each as `setup` describes it, and waits until all hold their leases.
+    /// Starts `n` peers, each as `setup` describes it, and waits until all hold their leases and those that are
+    /// to vote do: from then on a minority of them may be killed.
     ///
     /// # Errors
-    /// If a peer does not start or join within [`PATIENCE`].
+    /// If a peer does not start, join or get its vote within [`PATIENCE`].
     pub async fn start(
         n: usize,
         setup: impl Fn(Builder) -> Builder + Send + Sync + 'static,
     ) -> Result<Self, Failure> {
         let ground = Ground::Real { root: tempfile::tempdir()?, links: LinkTable::new() };
-        Self::start_on(ground, n, setup).await
+        let cluster = Self::start_on(ground, n, setup).await?;
+        for peer in cluster.peers() {
+            peer.wait_until(|_| invariants::all_vote(peer), PATIENCE).await?;
+        }
+        Ok(cluster)
     }
 
-    /// The same in a simulation.
+    /// The same in a simulation, where faults may come while the last ones still wait for their votes.
     ///
     /// # Errors
     /// If a peer does not join within [`PATIENCE`] of simulated time.
@@ -140,8 +146,20 @@ impl Cluster {
         let any = self.ground.any_address(at);
         self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1, machine: None, host: at });
         self.launch(at, any).await?;
-        self.peer(at).joined(PATIENCE).await?;
+        self.joined(at).await?;
         Ok(at)
+    }
+
+    /// Waits for a started peer to join. If it does not, what the others know is in the error.
+    async fn joined(&self, at: usize) -> Result<(), Failure> {
+        let peer = self.peer(at);
+        let Err(e) = peer.joined(PATIENCE).await else { return Ok(()) };
+        let others: Vec<_> = self
+            .peers()
+            .filter(|p| p.node_id() != peer.node_id())
+            .map(|p| format!("{:?}", p.status()))
+            .collect();
+        Err(format!("{} does not join: {e:?}; the others: {}", peer.node_id(), others.join("; ")).into())
     }
 
     /// A running peer.
@@ -251,7 +269,7 @@ impl Cluster {
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn restart(&mut self, at: usize) -> Result<(), Failure> {
         self.restart_unjoined(at).await?;
-        Ok(self.peer(at).joined(PATIENCE).await?)
+        self.joined(at).await
     }
 
     /// Starts a killed peer again, without waiting until it has joined.
@@ -276,7 +294,7 @@ impl Cluster {
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn replace(&mut self, at: usize) -> Result<(), Failure> {
         self.replace_unjoined(at).await?;
-        Ok(self.peer(at).joined(PATIENCE).await?)
+        self.joined(at).await
     }
 
     /// The same, without waiting until it has joined.
@@ -294,7 +312,7 @@ impl Cluster {
     /// If it does not start, or join within [`PATIENCE`].
     pub async fn replace_at_same_address(&mut self, at: usize) -> Result<(), Failure> {
         self.replace_at_same_address_unjoined(at).await?;
-        Ok(self.peer(at).joined(PATIENCE).await?)
+        self.joined(at).await
     }
 
     /// The same, without waiting until it has joined.

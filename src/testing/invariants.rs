@@ -205,6 +205,11 @@ fn ailment(peer: &Peer) -> Option<String> {
     peer.shared.state(|s| voters_ailment(&peer.shared, s).or_else(|| actors_ailment(&peer.shared, s)))?
 }
 
+/// Whether a peer's newest configuration is one set of voters, and those that should vote are in it.
+pub(super) fn all_vote(peer: &Peer) -> bool {
+    peer.shared.state(|s| voters_ailment(&peer.shared, s).is_none()).unwrap_or(false)
+}
+
 fn voters_ailment(shared: &Shared, state: &State) -> Option<String> {
     let configuration = shared.consensus()?.view().configuration;
     let [voters] = configuration.voters.as_slice() else {

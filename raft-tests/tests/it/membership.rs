@@ -2,11 +2,22 @@
 
 use standin::id::NodeId;
 use standin::identity::DevAuthority;
+use standin::testing::Cluster;
 use standin::{Event, Peer, PhaseStatus};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use crate::support::{PATIENCE, add, cluster, counter, event, sum, until};
+use crate::support::{PATIENCE, add, cluster, counter, counters, event, sum, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_has_started_survives_the_loss_of_any_two_of_five() {
+    let mut cluster = Cluster::start(5, counters).await.unwrap();
+    let status = cluster.peer(4).status(); // the last that came
+    let votes = status.members.values().filter(|member| member.votes).count();
+    assert_eq!((votes, status.joint), (5, false), "{status:?}");
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_leaves_takes_nothing_along_and_finds_its_actors_when_it_comes_back() {
