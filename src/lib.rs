@@ -44,6 +44,10 @@
 //! process was only asleep, it learns that it is retired from whomever it speaks to, and its gate is
 //! shut for good.
 //!
+//! Actors that need not wait run elsewhere meanwhile: `core/hosting` says where, in the step that marks
+//! their home down or in a later one that `peer/duties` proposes. Home again, they are called back by
+//! `peer/hand_over`, which also moves actors when a user asks for it (`peer/moves`).
+//!
 //! # Layout
 //!
 //! `core` decides and does nothing; `raft` (openraft), [`store`] (RocksDB) and [`transport`] (quinn)
@@ -87,8 +91,8 @@ pub use core::session::Sender;
 pub use core::state::Status as Standing;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{
-    ActorStatus, Builder, MemberStatus, Peer, PhaseStatus, Placement, Session, StartError, Status, Timing,
-    WaitError,
+    ActorStatus, Builder, CreateOptions, MemberStatus, Peer, PhaseStatus, Placement, Session, StartError,
+    Status, Timing, WaitError,
 };
 
 /// Compiles and runs the programs in the README.

@@ -165,6 +165,12 @@ pub const MAX_REPAIRS_PER_ORDER: usize = 256;
 pub const REPAIR_DEADLINE: Duration = Duration::from_secs(30);
 /// How often old copies are removed.
 pub const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
+/// Actors that are handed over at once.
+pub const MAX_HAND_OVERS: usize = 256;
+/// How long the next ones wait for those that are at a long message, or are not restored yet.
+pub const HAND_OVER_PATIENCE: Duration = Duration::from_secs(1);
+/// How often a leader looks, at least, whether others may run the actors of a node that is away.
+pub const TAKE_OVER_LOOK: Duration = Duration::from_secs(1);
 /// Shortest and longest wait before a restore is tried again.
 pub const RESTORE_RETRY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// After so long a silence another peer votes in a voter's place.
@@ -203,6 +209,8 @@ pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
 pub const EAGER_CHECKPOINT_DELAY: Duration = Duration::from_millis(20);
 /// How long an actor that stops itself waits until its reliable messages have arrived.
 pub const STOP_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an activation that is to end goes on with the messages that wait for it. Who sent the others tries again.
+pub const FINISH_DEADLINE: Duration = Duration::from_secs(1);
 /// How often a handler may panic on one reliable message before that is put aside.
 pub const MAX_PANICS_PER_MESSAGE: u32 = 5;
 /// Messages on which one actor panicked that its host keeps count of.

@@ -37,6 +37,8 @@ pub(crate) enum Request {
     Create(NewActor),
     /// Fetch copies that have become too few.
     Repair(Vec<RepairOrder>),
+    /// Let actors that you run go elsewhere.
+    HandOver(HandOverOrder),
 }
 
 /// Whose consensus is meant, and which process ran there last as far as the sender knows: an older copy of
@@ -58,6 +60,8 @@ pub(crate) enum Answer {
     ReadIndex(u64),
     Created(Result<(), CallError>),
     Repaired(Vec<Held>),
+    /// See [`Request::HandOver`]: it will be done, if it can be.
+    Ordered,
     /// Ask the leader instead. Nothing was done.
     NotLeader,
     /// The leader changed meanwhile; it may be done or not.
@@ -154,8 +158,18 @@ pub(crate) struct NewActor {
     pub(crate) actor: ActorId,
     pub(crate) nonce: u128,
     pub(crate) copies: u8,
+    pub(crate) stand_in_ms: Option<u32>,
     /// The first checkpoint, in its envelope.
     pub(crate) envelope: ByteBuf,
+}
+
+/// See [`Request::HandOver`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct HandOverOrder {
+    pub(crate) actors: Vec<ActorId>,
+    pub(crate) to: NodeId,
+    /// Whether they stay there although their homes are up.
+    pub(crate) by_hand: bool,
 }
 
 /// See [`Request::Repair`].

@@ -1,8 +1,10 @@
 //! What happens to a cluster in one run, drawn from a seed: sizes, weather, faults.
 
 use serde::{Deserialize, Serialize};
+use standin::actor::Down;
 use standin::store::{Moment, WriteKind};
 use standin::testing::Prng;
+use std::time::Duration;
 
 use crate::profile::Profile;
 
@@ -30,6 +32,9 @@ pub struct Plan {
     pub sync_us: u64,
     /// Raft log entries between two snapshots; a quarter as many are kept behind one.
     pub snapshot_every: u64,
+    /// How many of a hundred actors others stand in for while their home is away.
+    #[serde(default)]
+    pub stand_ins: u64,
     /// Clocks may drift by more than leases allow for: the real-time half of "one at a time" is not promised then.
     pub wild_clocks: bool,
     /// In order of time.
@@ -120,6 +125,10 @@ pub enum Fault {
     FlipBits { who: Who, what: WriteKind, draw: u64, away_ms: u64 },
     /// A machine is stopped in good order, and started again.
     Stop { who: Who, away_ms: u64 },
+    /// A peer's actors are moved away and it leaves, if it has the time; later it is started again.
+    Drain { who: Who, away_ms: u64 },
+    /// Some actors of one number are told to move to a peer.
+    Move { actor: u32, to: u32 },
     /// The leader is asked to let another one lead.
     HandOver { to: u32 },
     /// The same, while somebody hears nobody but the old leader; when another one leads, a machine takes that one's name.
@@ -214,6 +223,8 @@ pub mod family {
     pub const WAKE: u64 = 22;
     pub const LAG: u64 = 23;
     pub const FORGET: u64 = 24;
+    pub const DRAIN: u64 = 25;
+    pub const MOVE: u64 = 26;
 }
 
 /// Where all that a seed decides is drawn from.
@@ -320,6 +331,10 @@ impl Draw {
             family::FORGET => {
                 Fault::Forget { to: self.random.below(1000) as u32, for_ms: for_ms / 2 + 3000 * scale }
             }
+            family::DRAIN => Fault::Drain { who: self.who(), away_ms: for_ms / 2 },
+            family::MOVE => {
+                Fault::Move { actor: self.random.below(1000) as u32, to: self.random.below(1000) as u32 }
+            }
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
@@ -340,7 +355,7 @@ impl Draw {
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = family::FORGET + 1;
+const FAMILIES: u64 = family::MOVE + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
@@ -383,8 +398,18 @@ impl Plan {
             panics: *draw.random.pick(&[0, 1, 4, 15]),
             sync_us: *draw.random.pick(&[500, 1500, 1500, 8000, 40_000, 120_000]) * scale,
             snapshot_every: *draw.random.pick(&[40, 150, 600, 20_000]),
+            stand_ins: *draw.random.pick(&[0, 50, 50, 100]),
             wild_clocks,
             steps,
+        }
+    }
+
+    /// What becomes of an actor while its home is away.
+    pub fn down(&self, actor: u32, kind: u32) -> Down {
+        let mut random = Prng::new(self.seed ^ (u64::from(actor) << 8) ^ u64::from(kind));
+        match random.chance(self.stand_ins) {
+            true => Down::StandIn { after: Duration::from_millis(*random.pick(&[0, 0, 300, 2500])) },
+            false => Down::Wait,
         }
     }
 }

@@ -81,6 +81,7 @@ fn check(plan: &Plan) -> Result<(), String> {
     within("clients", plan.clients.into(), 0, MAX_CLIENTS.into())?;
     within("pause_ms", plan.pause_ms, 1, MAX_SECONDS * 1000)?;
     within("panics", plan.panics, 0, 100)?;
+    within("stand_ins", plan.stand_ins, 0, 100)?;
     within("sync_us", plan.sync_us, 1, 10_000_000)?;
     within("snapshot_every", plan.snapshot_every, 4, 1_000_000)?;
     within("actors", plan.actors.into(), 1, MAX_ACTORS.into())?;

@@ -26,12 +26,14 @@ pub enum Profile {
 
 const NETWORK: [u64; 6] =
     [family::ISOLATE, family::SPLIT, family::RING, family::SWIZZLE, family::STORM, family::BAD_LINK];
-const CRASH: [u64; 9] = [
+const CRASH: [u64; 11] = [
     family::KILL,
     family::POWER_CUT,
     family::USURP,
     family::CRASH_AT,
     family::STOP,
+    family::DRAIN,
+    family::MOVE,
     family::OVERTHROW,
     family::WHEN,
     family::MISLEAD,
@@ -96,6 +98,8 @@ mod tests {
                 "Usurp",
                 "CrashAt",
                 "Stop",
+                "Drain",
+                "Move",
                 "Overthrow",
                 "When",
                 "Mislead",

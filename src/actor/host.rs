@@ -202,6 +202,11 @@ impl Host {
         self.read(id).get(id).filter(|slot| !slot.life.is_over()).map(|slot| slot.life.epoch)
     }
 
+    /// Whether that activation, or a later one, was begun here; it may be over.
+    pub fn has_begun(&self, id: &ActorId, epoch: Epoch) -> bool {
+        self.read(id).get(id).is_some_and(|slot| slot.life.epoch >= epoch)
+    }
+
     /// All that run here, in order of their names.
     pub fn list(&self) -> Vec<(ActorId, Epoch)> {
         let mut all = Vec::new();
@@ -214,9 +219,10 @@ impl Host {
         all
     }
 
-    /// Lets the actor finish its message and write a last checkpoint, and then ends its activation
-    /// for good. Resolves to the number of its newest durable checkpoint, or to an error if the
-    /// activation ended otherwise. None if `epoch` does not run here, or was asked before.
+    /// Takes no more messages for an actor, lets it handle the message at hand and those that wait (for
+    /// [`FINISH_DEADLINE`](crate::limits::FINISH_DEADLINE)) and write a last checkpoint, and then ends its activation
+    /// for good. Resolves to the number of its newest durable checkpoint, or to an error if the activation ended
+    /// otherwise. None if `epoch` does not run here, or was asked before.
     ///
     /// It tries for as long as it takes: give the wait a deadline, and [`Host::stop`] it then.
     pub fn finish(&self, id: &ActorId, epoch: Epoch) -> Option<oneshot::Receiver<u64>> {

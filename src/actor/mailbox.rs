@@ -117,7 +117,8 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
     }
 
     fn refuse(self: Box<Self>, error: CallError) {
-        self.reply.fail(error);
+        let Letter { message, reply, .. } = *self;
+        reply.refuse(error, message);
     }
 }
 

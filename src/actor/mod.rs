@@ -51,7 +51,7 @@ pub use kind::{Kind, KindError, KindOf, Kinds};
 pub use life::Observer;
 pub use mail::DeadLetter;
 pub use mailbox::{Mode, Refused};
-pub use policy::{Outbox, Policy, When};
+pub use policy::{Down, Outbox, Policy, When};
 pub use post::{Post, Resolved, SendError, Undelivered};
 pub use reference::ActorRef;
 pub use reply::WireReply;

@@ -35,6 +35,29 @@ pub enum Outbox {
     Eager,
 }
 
+/// What becomes of an actor while its home is down, or has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Down {
+    /// It waits for its home, or for the machine that replaces it, and so do the messages to it.
+    Wait,
+    /// Once its home has been away for so long (in steps of a millisecond, at most 49 days), another peer that knows
+    /// its kind goes on with its newest checkpoint: the one that runs the fewest actors. Home again, it is handed
+    /// back with all that it did meanwhile.
+    StandIn {
+        /// From when its home was marked down, or left. A new Raft leader counts anew.
+        after: Duration,
+    },
+}
+
+impl Down {
+    pub(crate) fn stand_in_ms(self) -> Option<u32> {
+        match self {
+            Down::Wait => None,
+            Down::StandIn { after } => Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX)),
+        }
+    }
+}
+
 /// How a kind's state is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -44,15 +67,19 @@ pub struct Policy {
     pub copies: u8,
     /// When reliable messages leave.
     pub outbox: Outbox,
+    /// What becomes of it while its home is away, unless it was [created](crate::CreateOptions) otherwise.
+    pub down: Down,
 }
 
 impl Default for Policy {
-    /// A second after a change, on two other peers; reliable messages make it be taken at once, and wait for it.
+    /// A second after a change, on two other peers; reliable messages make it be taken at once, and wait for it. While
+    /// its home is away it waits.
     fn default() -> Self {
         Self {
             checkpoint: When::Every(DEFAULT_CHECKPOINT_INTERVAL),
             copies: DEFAULT_COPIES,
             outbox: Outbox::Held,
+            down: Down::Wait,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The way back to the caller. Every caller hears exactly once, whatever becomes of its message.
 
 use serde::Serialize;
+use std::any::Any;
 use tokio::sync::oneshot;
 
 use super::codec::encode_reply;
@@ -9,18 +10,28 @@ use crate::error::{CallError, Reason};
 /// Takes the encoded reply to another peer. Must not block or panic.
 pub type WireReply = Box<dyn FnOnce(Result<Vec<u8>, CallError>) + Send>;
 
+/// Why a caller on this peer has no reply; and its message, if that was never looked at.
+#[derive(Debug)]
+pub(super) struct Unanswered {
+    pub(super) error: CallError,
+    pub(super) message: Option<Box<dyn Any + Send>>,
+}
+
+/// Where a caller on this peer waits.
+pub(super) type LocalCaller<R> = oneshot::Sender<Result<R, Unanswered>>;
+
 enum Port<R> {
     Nobody,
-    Local(oneshot::Sender<Result<R, CallError>>),
+    Local(LocalCaller<R>),
     Wire(WireReply),
 }
 
 impl<R> Port<R> {
-    fn fail(self, error: CallError) {
+    fn fail(self, error: CallError, message: Option<Box<dyn Any + Send>>) {
         match self {
             Port::Nobody => {}
             // A caller that gave up is gone; nobody else wants its answer. So below.
-            Port::Local(caller) => drop(caller.send(Err(error))),
+            Port::Local(caller) => drop(caller.send(Err(Unanswered { error, message }))),
             Port::Wire(answer) => answer(Err(error)),
         }
     }
@@ -38,7 +49,7 @@ impl<R> Reply<R> {
         Self { port: Port::Nobody, started: false }
     }
 
-    pub(super) fn local(caller: oneshot::Sender<Result<R, CallError>>) -> Self {
+    pub(super) fn local(caller: LocalCaller<R>) -> Self {
         Self { port: Port::Local(caller), started: false }
     }
 
@@ -52,7 +63,14 @@ impl<R> Reply<R> {
     }
 
     pub(super) fn fail(mut self, error: CallError) {
-        std::mem::replace(&mut self.port, Port::Nobody).fail(error);
+        std::mem::replace(&mut self.port, Port::Nobody).fail(error, None);
+    }
+
+    /// Fails, and gives the message back to a caller that can send it again as it is.
+    pub(super) fn refuse(mut self, error: CallError, message: impl Any + Send) {
+        let port = std::mem::replace(&mut self.port, Port::Nobody);
+        let back = matches!(port, Port::Local(_)).then(|| Box::new(message) as Box<dyn Any + Send>);
+        port.fail(error, back);
     }
 }
 
@@ -77,10 +95,11 @@ impl<R: Serialize + Send + 'static> Reply<R> {
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
         let port = std::mem::replace(&mut self.port, Port::Nobody);
-        port.fail(match self.started {
+        let error = match self.started {
             true => CallError::unknown(Reason::HostGone),
             false => CallError::not_executed(Reason::HostGone),
-        });
+        };
+        port.fail(error, None);
     }
 }
 

@@ -28,7 +28,8 @@ use crate::clock::Mono;
 use crate::core::session::{Parcel, Sender};
 use crate::error::{CallError, Reason};
 use crate::limits::{
-    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, MAX_PANICS_PER_MESSAGE, STOP_DRAIN_DEADLINE,
+    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, FINISH_DEADLINE, MAX_PANICS_PER_MESSAGE,
+    STOP_DRAIN_DEADLINE,
 };
 
 /// Told the number of the newest durable checkpoint once the activation has ended.
@@ -71,6 +72,8 @@ pub(super) struct Running<A: Actor> {
     /// Until when an actor that ends waits for what it sent to arrive.
     draining: Option<Mono>,
     finish: Option<oneshot::Receiver<Finished>>,
+    /// Who waits for the end, and until when messages that wait are handled before it.
+    finishing: Option<(Finished, Mono)>,
     saver: Arc<dyn Saver>,
     saving: Option<oneshot::Receiver<Result<(), SaveError>>>,
     ledger: Ledger,
@@ -87,8 +90,8 @@ impl<A: Actor> Running<A> {
     ) -> Self {
         let ledger = Ledger::new(life.policy.checkpoint, seq);
         let finish = Some(finish);
-        let (bundle, draining, saving, timer) = (None, None, None, None);
-        Self { actor, ctx, life, inbox, bundle, draining, finish, saver, saving, ledger, timer }
+        let (bundle, draining, finishing, saving, timer) = (None, None, None, None, None);
+        Self { actor, ctx, life, inbox, bundle, draining, finish, finishing, saver, saving, ledger, timer }
     }
 
     pub(super) async fn run(&mut self) -> End {
@@ -112,6 +115,9 @@ impl<A: Actor> Running<A> {
                 self.ctx.mail().run_jobs(self.ledger.durable());
             }
             self.end_if_drained().await?;
+            if self.finishing.as_ref().is_some_and(|(_, until)| *until <= self.life.gate.now()) {
+                self.finish().await?;
+            }
             match poll_fn(|task| self.poll_next(task)).await {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
                 Next::Item(Item::Bundle(bundle)) => self.begin(bundle),
@@ -122,13 +128,21 @@ impl<A: Actor> Running<A> {
                     self.timer = None;
                     self.ctx.mail().wake(self.life.gate.now());
                 }
-                Next::Gone => return Err(End::Superseded),
+                Next::Gone => self.finish().await?,
                 Next::Finish(finished) => {
-                    self.flush().await?;
-                    return Err(End::Finished(finished, self.ledger.durable_seq()));
+                    // Who calls from now on waits until the actor runs again, wherever that will be.
+                    self.inbox.close();
+                    self.finishing = Some((finished, self.life.gate.now() + FINISH_DEADLINE));
                 }
             }
         }
+    }
+
+    /// No more messages: this activation ends, with a last checkpoint if that was asked for.
+    async fn finish(&mut self) -> Result<(), End> {
+        let Some((finished, _)) = self.finishing.take() else { return Err(End::Superseded) };
+        self.flush().await?;
+        Err(End::Finished(finished, self.ledger.durable_seq()))
     }
 
     fn is_due(&self) -> bool {
@@ -163,7 +177,8 @@ impl<A: Actor> Running<A> {
     }
 
     fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>) -> Poll<()> {
-        let alarms = [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining];
+        let finishing = self.finishing.as_ref().map(|(_, until)| *until);
+        let alarms = [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing];
         let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
             let wait = at.since(self.life.gate.now());

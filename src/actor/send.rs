@@ -1,20 +1,45 @@
 //! How messages reach the actors of this peer.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::api::{Handler, Message};
 use super::bundle::{Ack, WireReceipt};
 use super::host::Host;
 use super::mailbox::{Item, Letter, Mailbox, Mode, Refused};
-use super::reply::{Reply, WireReply};
+use super::reply::{LocalCaller, Reply, Unanswered, WireReply};
 use crate::core::session::{Parcels, Receipt};
-use crate::error::CallError;
+use crate::error::{CallError, Reason};
 use crate::id::ActorId;
 
-/// A reply that is on its way. It always comes, as a reply or as an error.
-pub type Pending<M> = oneshot::Receiver<Result<<M as Message>::Reply, CallError>>;
+/// A reply that is on its way. It always comes, as a reply or as an error; with one that says that nobody looked at
+/// the message, that may come back too.
+pub struct Pending<M: Message>(oneshot::Receiver<Result<M::Reply, Unanswered>>);
 
-type Caller<M> = Option<oneshot::Sender<Result<<M as Message>::Reply, CallError>>>;
+impl<M: Message> Pending<M> {
+    /// Whether nothing has come yet.
+    pub fn is_pending(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<M: Message> Future for Pending<M> {
+    type Output = Result<M::Reply, (CallError, Option<M>)>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0).poll(task).map(|answer| match answer {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(Unanswered { error, message })) => {
+                let message = message.and_then(|message| message.downcast().ok());
+                Err((error, message.map(|message| *message)))
+            }
+            Err(_) => Err((CallError::unknown(Reason::HostGone), None)),
+        })
+    }
+}
+
+type Caller<M> = Option<LocalCaller<<M as Message>::Reply>>;
 
 fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: bool) -> Item<A> {
     Item::Letter(Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable)))
@@ -31,7 +56,7 @@ impl Host {
         M: Message,
     {
         let (caller, pending) = oneshot::channel();
-        self.send_local::<A, M>(id, message, Some(caller), durable).map(|()| pending)
+        self.send_local::<A, M>(id, message, Some(caller), durable).map(|()| Pending(pending))
     }
 
     /// Sends a message without a reply to an actor here, if its mailbox has room.
@@ -82,7 +107,7 @@ impl Host {
         M: Message,
     {
         let (caller, pending) = oneshot::channel();
-        self.send_waiting::<A, M>(id, message, Some(caller), durable).await.map(|()| pending)
+        self.send_waiting::<A, M>(id, message, Some(caller), durable).await.map(|()| Pending(pending))
     }
 
     /// [`Host::tell_local`] that waits for room, behind those who wait already. Never

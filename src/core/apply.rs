@@ -40,7 +40,11 @@ impl State {
                 let event = Event::PeerUp { node: node.clone(), incarnation };
                 self.mark(at, (&node, incarnation, term), (Status::Down, Status::Up), event, changes)
             }
-            Command::Leave { node, incarnation } => self.leave(&node, incarnation, changes),
+            Command::Leave { node, incarnation } => self.leave(at, &node, incarnation, changes),
+            Command::TakeOver { node, incarnation, term, away_ms } => {
+                self.stand_in(at, (&node, incarnation, term), away_ms, changes)
+            }
+            Command::HandOver { by, items } => self.hand_over(at, by, items, changes),
             Command::Create { by, items } => self.create(at, by, items, changes),
             Command::Commit { by, items } => self.commit(by, items, changes),
             Command::Restart { by, actor, epoch } => self.restart(at, by, actor, epoch, changes),
@@ -107,7 +111,10 @@ impl State {
         if let Some(retired) = old.as_ref().filter(|m| m.raft_id != raft_id) {
             self.strike(retired.raft_id, changes);
         }
-        self.rehome(&node, incarnation, Epoch(at.index), changes);
+        if let Some(retired) = &old {
+            self.inherit(retired.incarnation, &node, at, changes);
+        }
+        self.come_home(&node, at, changes);
         changes.events.push(match old {
             Some(m) if m.standing != Status::Left => {
                 let fresh_disk = m.raft_id != raft_id;
@@ -131,18 +138,7 @@ impl State {
         founder.ok_or(Refused::NotFounded)
     }
 
-    /// Hands a node's actors to its new process, in the same step that retires the old one.
-    fn rehome(&mut self, node: &NodeId, host: Incarnation, epoch: Epoch, changes: &mut Changes) {
-        // Nobody was told of the ones, nobody waits for the others.
-        self.drop_actors(changes, |a| a.home == *node && (a.is_unborn() || a.stopping));
-        for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.home == *node) {
-            actor.host = Some(host);
-            actor.epoch = epoch;
-            changes.actors.insert(id.clone());
-        }
-    }
-
-    fn drop_actors(&mut self, changes: &mut Changes, which: impl Fn(&Actor) -> bool) {
+    pub(super) fn drop_actors(&mut self, changes: &mut Changes, which: impl Fn(&Actor) -> bool) {
         self.actors.retain(|id, a| {
             let dropped = which(a);
             if dropped {
@@ -184,12 +180,17 @@ impl State {
             }
             changes.members = true;
             changes.events.push(event);
+            match to {
+                Status::Up => self.come_home(node, at, changes),
+                _ => self.take_over(node, 0, at, changes),
+            }
         }
         Ok(Response::Done)
     }
 
     fn leave(
         &mut self,
+        at: At,
         node: &NodeId,
         incarnation: Incarnation,
         changes: &mut Changes,
@@ -201,9 +202,17 @@ impl State {
             changes.members = true;
             changes.events.push(Event::PeerLeft { node: node.clone() });
             self.drop_actors(changes, |a| a.host == Some(incarnation) && (a.is_unborn() || a.stopping));
-            for (id, actor) in self.actors.iter_mut().filter(|(_, a)| a.host == Some(incarnation)) {
-                actor.host = None;
-                changes.actors.insert(id.clone());
+            self.take_over(node, 0, at, changes);
+            for (id, actor) in &mut self.actors {
+                let waits = actor.host == Some(incarnation);
+                if waits {
+                    actor.host = None;
+                }
+                // Whoever was moved away from here returns when this node does.
+                if waits || (actor.by_hand && actor.home == *node) {
+                    actor.by_hand = false;
+                    changes.actors.insert(id.clone());
+                }
             }
         }
         Ok(Response::Done)
@@ -222,7 +231,7 @@ impl State {
         }
         let home = home.clone();
         let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
-        for Create { actor, nonce } in items {
+        for Create { actor, nonce, stand_in_ms } in items {
             answers.push(match self.actors.get(&actor) {
                 Some(a) if a.nonce == nonce && a.host == Some(by) => Ok(a.epoch),
                 Some(a) if a.checkpoint.is_some() => Err(Refused::AlreadyExists),
@@ -239,6 +248,9 @@ impl State {
                         checkpoint: None,
                         lost: false,
                         stopping: false,
+                        stand_in_ms,
+                        by_hand: false,
+                        whole: true,
                     };
                     self.actors.insert(actor, line);
                     Ok(epoch)
@@ -294,6 +306,7 @@ impl State {
         }
         if !made(Mistake::RestartUnderSameEpoch) {
             actor.epoch = Epoch(at.index);
+            actor.whole = false;
         }
         changes.actors.insert(id);
         Ok(Response::Done)
@@ -362,6 +375,7 @@ impl State {
             if std::mem::take(&mut actor.lost) {
                 // A disk came back with the state that was thought lost: a new activation.
                 actor.epoch = Epoch(at.index);
+                actor.whole = false;
             }
             changes.actors.insert(held.actor);
         }
@@ -422,7 +436,7 @@ fn commit_one(
 impl Actor {
     /// Whether it has no checkpoint: it was never acknowledged to exist, runs nowhere, and none but its home can
     /// write one.
-    fn is_unborn(&self) -> bool {
+    pub(super) fn is_unborn(&self) -> bool {
         self.checkpoint.is_none()
     }
 

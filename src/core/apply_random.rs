@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::{At, Changes};
-use super::command::{Admit, Checkpoint, Command, Commit, Create, Held, Response, Settings};
+use super::command::{Admit, Checkpoint, Command, Commit, Create, HandOver, Held, Response, Settings};
 use super::event::Event;
-use super::state::State;
+use super::state::{State, Status};
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::prng::Prng;
 
@@ -64,7 +64,7 @@ impl Author {
             nonce: old.filter(|_| self.rng.chance(20)).map_or(self.nonce, |m| m.nonce),
             node,
             addr: ([127, 0, 0, 1], 1).into(),
-            kinds: BTreeSet::new(),
+            kinds: if self.rng.chance(90) { BTreeSet::from(["k".to_owned()]) } else { BTreeSet::new() },
             labels: BTreeMap::new(),
             term: self.near(Some(term), at),
             silent_ms: 0,
@@ -95,6 +95,12 @@ impl Author {
         Held { actor, epoch: Epoch(self.near(epoch, at)), seq: self.near(seq, at), holder }
     }
 
+    fn hand_over(&mut self, state: &State, at: u64) -> HandOver {
+        let actor = self.actor();
+        let epoch = Epoch(self.near(state.actors.get(&actor).map(|a| a.epoch.0), at));
+        HandOver { actor, epoch, to: self.node(), by_hand: self.rng.chance(50) }
+    }
+
     /// Whoever hosts an actor, mostly.
     fn by(&mut self, state: &State, actor: &ActorId, at: u64) -> Incarnation {
         let host = state.actors.get(actor).and_then(|a| a.host).map(|host| host.0);
@@ -118,7 +124,11 @@ impl Author {
             }
             22..34 => {
                 let items = (0..=self.rng.below(2))
-                    .map(|_| Create { actor: self.actor(), nonce: self.rng.below(5).into() })
+                    .map(|_| Create {
+                        actor: self.actor(),
+                        nonce: self.rng.below(5).into(),
+                        stand_in_ms: self.rng.chance(60).then(|| self.rng.below(4) as u32),
+                    })
                     .collect();
                 Command::Create { by: self.life(state, at).1, items }
             }
@@ -137,7 +147,20 @@ impl Author {
                 let by = self.rng.chance(50).then(|| self.by(state, &actor, at));
                 Command::Stop { actor, life, by }
             }
-            74..88 => {
+            74..80 => {
+                let away = state.members.iter().find(|(_, m)| m.standing != Status::Up);
+                let away =
+                    away.map(|(node, m)| (node.clone(), m.incarnation)).filter(|_| self.rng.chance(80));
+                let (node, incarnation) = away.unwrap_or_else(|| self.life(state, at));
+                let term = self.near(Some(term), at);
+                Command::TakeOver { node, incarnation, term, away_ms: 1 + self.rng.below(3) }
+            }
+            80..84 => {
+                let items: Vec<HandOver> =
+                    (0..=self.rng.below(2)).map(|_| self.hand_over(state, at)).collect();
+                Command::HandOver { by: self.by(state, &items[0].actor, at), items }
+            }
+            84..88 => {
                 let items = (0..=self.rng.below(2)).map(|_| self.held(state, at)).collect();
                 Command::AddHolders { items, repair: self.rng.chance(50) }
             }
@@ -209,6 +232,13 @@ impl History {
                 a.host.is_none_or(|host| state.member_of(host).is_some()),
                 "{id} runs on a retired process"
             );
+            let home_is_up = state.able_host(id, &a.home).is_some();
+            assert!(
+                !home_is_up || a.host.is_some_and(|host| state.is_up(host)),
+                "{id} runs nowhere although its home is up"
+            );
+            let strange = a.host.is_some_and(|host| state.members[&a.home].incarnation != host);
+            assert!(!a.is_unborn() || !strange, "{id} was never created and runs elsewhere");
         }
     }
 }
@@ -261,7 +291,7 @@ fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
         assert_eq!(one, other, "seed {seed}");
     }
     assert!(
-        done.len() == 13 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
+        done.len() == 15 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
         "{done:?}"
     );
 }

@@ -20,6 +20,10 @@ pub enum Command {
     MarkUp { node: NodeId, incarnation: Incarnation, term: u64 },
     /// A member leaves in good order.
     Leave { node: NodeId, incarnation: Incarnation },
+    /// A member has been away for so long, at least: others run those of its actors that wait no longer.
+    TakeOver { node: NodeId, incarnation: Incarnation, term: u64, away_ms: u64 },
+    /// `by` has ended activations for good, each with a durable checkpoint, so that other peers may go on with them.
+    HandOver { by: Incarnation, items: Vec<HandOver> },
     /// Actors come into being at `by`. Each starts to run with its first committed checkpoint.
     Create { by: Incarnation, items: Vec<Create> },
     /// Checkpoints of actors that `by` hosts become the ones to restore from.
@@ -72,6 +76,20 @@ pub struct Create {
     pub actor: ActorId,
     /// Drawn once per call of `create`: the same nonce gets the first answer again.
     pub nonce: u128,
+    /// See [`Actor::stand_in_ms`](super::state::Actor::stand_in_ms).
+    pub stand_in_ms: Option<u32>,
+}
+
+/// One actor of [`Command::HandOver`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandOver {
+    pub actor: ActorId,
+    /// The activation that has ended.
+    pub epoch: Epoch,
+    /// Who is to run it. If that one cannot, it begins anew where it was.
+    pub to: NodeId,
+    /// Whether it stays there although its home is up.
+    pub by_hand: bool,
 }
 
 /// One checkpoint of [`Command::Commit`].
@@ -118,7 +136,7 @@ pub enum Response {
     Admitted(Admission),
     /// See [`Command::OpenSession`].
     Session(u64),
-    /// One answer per item of [`Command::Create`] or [`Command::Commit`].
+    /// One answer per item of [`Command::Create`], [`Command::Commit`] or [`Command::HandOver`].
     Items(Vec<Result<Epoch, Refused>>),
 }
 

@@ -63,6 +63,33 @@ pub enum Event {
         /// From the last sign of its host until now, at least.
         downtime_ms: u64,
     },
+    /// This peer runs an actor that another one ran before, with all that it had done there.
+    ActorMoved {
+        /// Which actor.
+        actor: ActorId,
+        /// Under which activation it runs now.
+        epoch: Epoch,
+        /// The checkpoint whose state it has: the last one that it wrote where it was.
+        from_seq: u64,
+        /// For how long it ran nowhere, as far as this peer knows: since the log decided that it runs here.
+        downtime_ms: u64,
+    },
+    /// Other peers run actors of a node that is away, until it is back.
+    TakenOver {
+        /// Which node.
+        node: NodeId,
+        /// How many of its actors.
+        actors: u64,
+    },
+    /// Actors moved from one living peer to another, with all that they had done: home again, or by a user's wish.
+    HandedOver {
+        /// Who ran them.
+        from: NodeId,
+        /// Who runs them now.
+        to: NodeId,
+        /// How many.
+        actors: u64,
+    },
     /// No copy of an actor's checkpoint is left anywhere.
     ActorLost {
         /// Which actor.

@@ -59,6 +59,26 @@ pub fn home<'a>(actor: &ActorId, candidates: impl IntoIterator<Item = &'a NodeId
     candidates.into_iter().min_by_key(|node| rank([actor.kind(), actor.key()], node))
 }
 
+/// The order in which `candidates`, each with its zone, stand in for a lost node: no zone's second before every
+/// zone's first. Another lost node gets another order.
+pub fn stand_ins<'a>(
+    lost: &NodeId,
+    candidates: impl IntoIterator<Item = (&'a NodeId, &'a str)>,
+) -> Vec<&'a NodeId> {
+    let mut ranked: Vec<(&NodeId, &str)> = candidates.into_iter().collect();
+    ranked.sort_by_cached_key(|(node, _)| rank([lost.as_str()], node));
+    let mut seen_in: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut in_turns: Vec<(usize, &NodeId)> = Vec::with_capacity(ranked.len());
+    for (node, zone) in ranked {
+        let seen = seen_in.entry(zone).or_default();
+        in_turns.push((*seen, node));
+        *seen += 1;
+    }
+    // Stable: within a turn the rank decides.
+    in_turns.sort_by_key(|(turn, _)| *turn);
+    in_turns.into_iter().map(|(_, node)| node).collect()
+}
+
 /// Sorts the best first; the name breaks a tie.
 fn rank<const N: usize>(what: [&str; N], node: &NodeId) -> (Reverse<u64>, NodeId) {
     (Reverse(score(what, node)), node.clone())
@@ -165,6 +185,21 @@ mod tests {
             assert_eq!(zones(4).iter().filter(|zone| **zone == "a").count(), 1, "host and one copy");
             assert_eq!(zones(6).len(), 6, "when zones run out, all serve");
         }
+    }
+
+    #[test]
+    fn stand_ins_take_turns_by_zone_and_other_nodes_have_others_first() {
+        let candidates = candidates(&["a", "a", "a", "b", "b", "c"]);
+        let zone_of = |node: &NodeId| &candidates.iter().find(|one| one.node == *node).unwrap().zone;
+        let mut first = BTreeSet::new();
+        for lost in hosts(100) {
+            let order = stand_ins(&lost, candidates.iter().map(|one| (&one.node, one.zone.as_str())));
+            let zones =
+                |part: &[&NodeId]| part.iter().map(|node| zone_of(node)).collect::<BTreeSet<_>>().len();
+            assert_eq!((order.len(), zones(&order[..3]), zones(&order[3..5])), (6, 3, 2), "{order:?}");
+            first.insert(order[0].clone());
+        }
+        assert_eq!(first.len(), 6, "whoever is lost, another is first");
     }
 
     #[test]

@@ -66,6 +66,12 @@ pub struct Actor {
     pub lost: bool,
     /// Whether it is to end, and its host may not know that yet.
     pub stopping: bool,
+    /// After how many milliseconds another peer may run it while its host is away; none if it waits.
+    pub stand_in_ms: Option<u32>,
+    /// Whether it was moved to where it runs, and stays there although its home is up.
+    pub by_hand: bool,
+    /// Whether its present activation began with all that the one before had done: it was handed over.
+    pub whole: bool,
 }
 
 impl State {

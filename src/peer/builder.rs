@@ -309,6 +309,8 @@ impl Builder {
             changed: Notify::new(),
             held: Semaphore::new(MAX_HELD_CALLS),
             restores: Semaphore::new(MAX_PARALLEL_RESTORES),
+            homesick: Notify::new(),
+            away_since: Mutex::default(),
             hosting: Mutex::default(),
             restoring: Mutex::default(),
             collectable: Mutex::default(),

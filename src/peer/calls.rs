@@ -142,7 +142,7 @@ impl Shared {
                     Ok(result) => return result,
                     Err((back, why)) => {
                         message = back;
-                        refused(why, to.id(), M::NAME)
+                        why
                     }
                 },
                 Route::There(dest, epoch) => {
@@ -228,24 +228,26 @@ impl Shared {
         Ok(())
     }
 
-    /// A call in memory: typed, never serialized. Gives the message back if it was not taken.
+    /// A call in memory: typed, never serialized. Gives the message back if trying again makes sense.
     async fn call_here<A: Handler<M>, M: Message>(
         &self,
         to: &ActorRef<A>,
         message: M,
         mode: Mode,
         end: Instant,
-    ) -> Result<Result<M::Reply, CallError>, (M, Refused)> {
-        let Some(host) = self.host() else { return Err((message, Refused::NotHere)) };
+    ) -> Result<Result<M::Reply, CallError>, (M, CallError)> {
+        let not_taken = |(message, why)| (message, refused(why, to.id(), M::NAME));
+        let Some(host) = self.host() else { return Err(not_taken((message, Refused::NotHere))) };
         let asked = host.ask_local_waiting::<A, M>(to.id(), message, mode == Mode::AskDurable);
         let Ok(asked) = tokio::time::timeout_at(end, asked).await else {
             return Ok(Err(CallError::not_executed(Reason::Full)));
         };
-        Ok(match tokio::time::timeout_at(end, asked?).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(CallError::unknown(Reason::HostGone)),
-            Err(_) => Err(CallError::unknown(Reason::Deadline)),
-        })
+        match tokio::time::timeout_at(end, asked.map_err(not_taken)?).await {
+            // It waited in the mailbox of an activation that has ended.
+            Ok(Err((why, Some(back)))) if retried(&why) => Err((back, why)),
+            Ok(answer) => Ok(answer.map_err(|(why, _)| why)),
+            Err(_) => Ok(Err(CallError::unknown(Reason::Deadline))),
+        }
     }
 
     fn encode_call<M: Message>(
@@ -273,8 +275,12 @@ impl Shared {
         let reply = self.send(dest, Lane::Call, call, left);
         let reply = tokio::select! {
             reply = reply => reply,
-            // Its host is gone for good: the answer can never come.
-            () = self.until_line(actor, |a| a.host != Some(host) || a.epoch != epoch) => {
+            // Its host is gone for good: the answer can never come. One that is up answers also after it has handed
+            // the actor over.
+            () = self.until_line(actor, |s, a| match a.host {
+                Some(now) if now == host => a.epoch != epoch,
+                _ => !s.is_up(host),
+            }) => {
                 Err(RequestError::Unknown("the host was replaced".into()))
             }
         };
@@ -298,10 +304,10 @@ impl Shared {
     }
 
     /// Completes when an actor's line in the directory is as it should be, or gone.
-    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&Actor) -> bool) {
+    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&State, &Actor) -> bool) {
         let Some(consensus) = self.consensus() else { return std::future::pending().await };
         let mut applied = consensus.applied().watch();
-        while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(&is_so)) {
+        while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(|a| is_so(s, a))) {
             if applied.changed().await.is_err() {
                 return;
             }

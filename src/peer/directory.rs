@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Peer;
 use super::propose::Undecided;
 use super::shared::Shared;
-use crate::actor::{Actor, ActorRef, SaveError, encode_state};
+use crate::actor::{Actor, ActorRef, Down, SaveError, encode_state};
 use crate::checkpoint::{Envelope, SaveOrder};
 use crate::core::command::{Command, Create, Refused, Response};
 use crate::core::placement;
@@ -30,6 +30,28 @@ pub enum Placement {
     Spread,
 }
 
+/// How an actor is created. A [`Placement`] alone will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateOptions {
+    /// Where it is to live.
+    pub placement: Placement,
+    /// What becomes of it while its home is away; none for what its kind's policy says.
+    pub down: Option<Down>,
+}
+
+impl From<Placement> for CreateOptions {
+    fn from(placement: Placement) -> Self {
+        Self { placement, down: None }
+    }
+}
+
+impl Placement {
+    /// Also says what becomes of the actor while its home is away.
+    pub fn down(self, down: Down) -> CreateOptions {
+        CreateOptions { placement: self, down: Some(down) }
+    }
+}
+
 impl Peer {
     /// Brings an actor into being. When this returns, its first checkpoint is durable on other peers.
     ///
@@ -43,8 +65,10 @@ impl Peer {
         &self,
         key: impl AsRef<str>,
         state: A,
-        placement: Placement,
+        options: impl Into<CreateOptions>,
     ) -> Result<ActorRef<A>, CallError> {
+        let CreateOptions { placement, down } = options.into();
+        let policy = A::policy();
         let name = ActorRef::<A>::new(key)
             .map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))?;
         let state =
@@ -52,7 +76,8 @@ impl Peer {
         let order = NewActor {
             actor: name.id().clone(),
             nonce: fresh_nonce()?,
-            copies: A::policy().copies,
+            copies: policy.copies,
+            stand_in_ms: down.unwrap_or(policy.down).stand_in_ms(),
             envelope: ByteBuf::from(Envelope::seal(A::VERSION, state, vec![])),
         };
         self.shared.create(order, placement).await?;
@@ -67,10 +92,10 @@ impl Peer {
         &self,
         key: impl AsRef<str>,
         state: A,
-        placement: Placement,
+        options: impl Into<CreateOptions>,
     ) -> Result<ActorRef<A>, CallError> {
         let key = key.as_ref();
-        match self.create(key, state, placement).await {
+        match self.create(key, state, options).await {
             Err(e) if e.reason == Reason::AlreadyExists => {
                 ActorRef::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))
             }
@@ -201,7 +226,8 @@ impl Shared {
         let Some(by) = self.incarnation() else {
             return Err(CallError::not_executed(Reason::Unavailable("not a member yet".into())));
         };
-        let items = vec![Create { actor: order.actor.clone(), nonce: order.nonce }];
+        let items =
+            vec![Create { actor: order.actor.clone(), nonce: order.nonce, stand_in_ms: order.stand_in_ms }];
         let response =
             self.propose(Command::Create { by, items }, CREATE_DEADLINE).await.map_err(undecided)?;
         let epoch = created(response)?;

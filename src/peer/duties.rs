@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::shared::Shared;
+use super::shared::{Shared, millis};
 use crate::clock::Mono;
 use crate::core::command::Command;
 use crate::core::state::{Session, State, Status};
 use crate::core::voters::{self, Config, Health, Situation, Step};
 use crate::id::{NodeId, RaftId};
-use crate::limits::{DOWN_LONG, HUNG_COMMIT, MAX_BATCH_ITEMS, SESSION_EXPIRY};
+use crate::limits::{DOWN_LONG, HUNG_COMMIT, MAX_BATCH_ITEMS, SESSION_EXPIRY, TAKE_OVER_LOOK};
 use crate::raft::{Consensus, View};
 
 /// What one leader remembers between two looks.
@@ -20,6 +21,9 @@ pub(super) struct Duties {
     stepping: Arc<AtomicBool>,
     repairing: Arc<AtomicBool>,
     down_since: BTreeMap<NodeId, Mono>,
+    /// When to look again whether others may run a node's actors.
+    next_look: BTreeMap<NodeId, Mono>,
+    taking_over: Arc<AtomicBool>,
     /// Whose disk an id was: the member table forgets retired ones.
     owners: BTreeMap<RaftId, NodeId>,
     stuck_since: Option<(u64, Mono)>,
@@ -37,6 +41,7 @@ impl Duties {
         }
         self.voters(shared, consensus, view);
         self.copies(shared, consensus);
+        self.stand_ins(shared, consensus, view);
         self.hung(shared, consensus, view);
         self.sessions(shared, consensus);
     }
@@ -89,16 +94,21 @@ impl Duties {
     }
 
     fn members(&mut self, state: &State, now: Mono) -> BTreeMap<NodeId, voters::Member> {
-        self.down_since.retain(|node, _| state.members.get(node).is_some_and(|m| m.standing == Status::Down));
+        let is_away = |node: &NodeId| state.members.get(node).is_some_and(|m| m.standing != Status::Up);
+        self.down_since.retain(|node, _| is_away(node));
+        self.next_look.retain(|node, _| is_away(node));
         let mut members = BTreeMap::new();
         for (node, m) in &state.members {
             self.owners.insert(m.raft_id, node.clone());
             let health = match m.standing {
-                Status::Left => continue,
                 Status::Up => Health::Up,
-                Status::Down => {
+                away => {
                     let since = *self.down_since.entry(node.clone()).or_insert(now);
-                    if now.since(since) >= DOWN_LONG { Health::DownLong } else { Health::Down }
+                    match away {
+                        Status::Left => continue,
+                        _ if now.since(since) >= DOWN_LONG => Health::DownLong,
+                        _ => Health::Down,
+                    }
                 }
             };
             let zone = m.zone().unwrap_or_default().to_owned();
@@ -121,6 +131,32 @@ impl Duties {
             }
             repairing.store(false, Ordering::SeqCst);
         });
+    }
+
+    /// Lets others run the actors of nodes that have been away for long enough.
+    fn stand_ins(&mut self, shared: &Arc<Shared>, consensus: &Consensus, view: &View) {
+        let now = shared.now();
+        for (node, since) in &self.down_since {
+            if self.next_look.get(node).is_some_and(|at| now < *at) || self.taking_over.load(Ordering::SeqCst)
+            {
+                continue;
+            }
+            let look = consensus
+                .applied()
+                .read(|s| Some((s.members.get(node)?.incarnation, s.next_take_over(node)?)));
+            let due = look.map(|(_, after)| *since + Duration::from_millis(after.into()));
+            let next = due.filter(|at| *at > now).unwrap_or(now + TAKE_OVER_LOOK).min(now + TAKE_OVER_LOOK);
+            self.next_look.insert(node.clone(), next);
+            let Some((incarnation, _)) = look.filter(|_| due.is_some_and(|at| at <= now)) else { continue };
+            self.taking_over.store(true, Ordering::SeqCst);
+            let (consensus, taking_over) = (consensus.clone(), self.taking_over.clone());
+            let away_ms = millis(now.since(*since));
+            let command = Command::TakeOver { node: node.clone(), incarnation, term: view.term, away_ms };
+            shared.spawn(async move {
+                drop(consensus.propose(command).await);
+                taking_over.store(false, Ordering::SeqCst);
+            });
+        }
     }
 
     /// Closes sessions whose process has been gone for too long.

@@ -1,12 +1,13 @@
 //! Reacts to what the log has decided.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::shared::{Shared, lock};
 use crate::core::event::Event;
 use crate::core::lease::PeerInput;
-use crate::id::{Incarnation, NodeId};
+use crate::core::state::{State, Status};
+use crate::id::{ActorId, Incarnation, NodeId};
 use crate::raft::{Consensus, View};
 
 impl Shared {
@@ -26,12 +27,16 @@ impl Shared {
             }
             if changes.members {
                 self.note_members(&mut seen);
+                self.note_away();
             }
             for (at, event) in changes.events {
                 // What happened before this process came is no news to its user.
                 if self.incarnation().is_some_and(|mine| at >= mine.0) {
                     self.emit(event);
                 }
+            }
+            if changes.members || self.is_one_homesick(&changes.actors) {
+                self.homesick.notify_one();
             }
             if !changes.actors.is_empty() {
                 self.reconcile(changes.actors.iter());
@@ -56,6 +61,29 @@ impl Shared {
         tracing::info!(node = %self.node, leader = leader.as_ref().map_or("nobody", |n| n.as_str()), term = view.term,
             "leader changed");
         self.emit(Event::LeaderChanged { leader, term: view.term });
+    }
+
+    /// Whether one of these actors could run here, its home, and does not.
+    fn is_one_homesick(&self, actors: &BTreeSet<ActorId>) -> bool {
+        let away = |s: &State, id: &ActorId| {
+            s.actors.get(id).is_some_and(|a| a.home == self.node && s.homesick(id, a).is_some())
+        };
+        self.state(|s| actors.iter().any(|id| away(s, id))) == Some(true)
+    }
+
+    /// Remembers since when who is away.
+    fn note_away(&self) {
+        let away: Vec<NodeId> = self
+            .state(|s| {
+                s.members.iter().filter(|(_, m)| m.standing != Status::Up).map(|(n, _)| n.clone()).collect()
+            })
+            .unwrap_or_default();
+        let now = self.now();
+        let mut since = lock(&self.away_since);
+        since.retain(|node, _| away.contains(node));
+        for node in away {
+            since.entry(node).or_insert(now);
+        }
     }
 
     /// Invariant 2: once a newer process of a node is admitted, the older one's connections end.

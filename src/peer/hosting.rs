@@ -9,16 +9,18 @@ use crate::checkpoint::{Envelope, FetchError};
 use crate::clock::Mono;
 use crate::core::command::{Checkpoint, Command};
 use crate::core::event::Event;
-use crate::core::state::Actor;
-use crate::id::{ActorId, Epoch};
+use crate::core::state::{Actor, State};
+use crate::id::{ActorId, Epoch, Incarnation};
 use crate::limits::RESTORE_RETRY;
 
 /// An activation that the log has given to this process.
 struct Assigned {
     epoch: Epoch,
     life: u64,
-    /// How long the actor's home had been silent when this process was admitted.
+    /// How long nobody had run it when the log gave it to this process, as far as that is known.
     silent_ms: u64,
+    /// Whether another peer has handed it over.
+    whole: bool,
     written: Epoch,
     checkpoint: Checkpoint,
 }
@@ -32,7 +34,8 @@ impl Shared {
             // look would undo what a newer one did.
             let _one_at_a_time = lock(&self.hosting);
             match self.assigned(id) {
-                Some(a) if host.running(id) == Some(a.epoch) => {}
+                // Maybe not for long: it restarts after a panic, or is handed over.
+                Some(a) if host.has_begun(id, a.epoch) => {}
                 Some(a) => {
                     host.supersede(id, a.epoch);
                     self.begin_restore(id.clone(), a.epoch);
@@ -69,11 +72,22 @@ impl Shared {
         self.state(|s| {
             let actor = s.actors.get(id).filter(|a| a.host == Some(me) && !a.lost && !a.stopping)?;
             let (written, checkpoint) = actor.checkpoint.clone()?;
-            let silent_ms = s.members.get(&self.node).map_or(0, |m| m.silent_ms);
-            let silent_ms = if actor.epoch.0 == me.0 { silent_ms } else { 0 };
-            Some(Assigned { epoch: actor.epoch, life: actor.life, silent_ms, written, checkpoint })
+            let (epoch, life, whole) = (actor.epoch, actor.life, actor.whole);
+            let silent_ms = if whole { 0 } else { self.silence_before(s, actor, me) };
+            Some(Assigned { epoch, life, silent_ms, whole, written, checkpoint })
         })
         .flatten()
+    }
+
+    /// For how long nobody ran an actor that a failure brought here.
+    fn silence_before(&self, state: &State, actor: &Actor, me: Incarnation) -> u64 {
+        let Some(home) = state.members.get(&actor.home) else { return 0 };
+        match lock(&self.away_since).get(&actor.home) {
+            // This peer stands in.
+            Some(since) => home.silent_ms + millis(self.now().since(*since)),
+            None if actor.epoch.0 == me.0 => home.silent_ms,
+            None => 0,
+        }
     }
 
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
@@ -139,9 +153,14 @@ impl Shared {
         self.changed.notify_waiters();
         if a.epoch.0 != a.life {
             let downtime_ms = a.silent_ms + millis(self.now().since(since));
-            let (actor, from_seq) = (id.clone(), a.checkpoint.seq);
-            tracing::info!(%actor, from_seq, downtime_ms, "recovered");
-            self.emit(Event::ActorRecovered { actor, epoch: a.epoch, from_seq, downtime_ms });
+            let (actor, epoch, from_seq) = (id.clone(), a.epoch, a.checkpoint.seq);
+            if a.whole {
+                tracing::info!(%actor, from_seq, downtime_ms, "moved here");
+                self.emit(Event::ActorMoved { actor, epoch, from_seq, downtime_ms });
+            } else {
+                tracing::info!(%actor, from_seq, downtime_ms, "recovered");
+                self.emit(Event::ActorRecovered { actor, epoch, from_seq, downtime_ms });
+            }
         }
     }
 

@@ -178,6 +178,7 @@ impl Shared {
         tracing::info!(node = %self.node, incarnation = admission.incarnation.0, raft_id = admission.raft_id.0,
             fresh_disk = !same_disk, "admitted");
         self.spawn(self.clone().keep_lease());
+        self.spawn(self.clone().call_home());
         self.spawn(self.clone().offer_copies(consensus, disk.is_some() && !same_disk));
         self.spawn(self.clone().collect_copies());
         Ok(())

@@ -4,6 +4,7 @@
 //!   (`old_copy`: what a disk may not do that was restored from a backup)
 //! - `heartbeat`: keeps the lease; `reign`: what the leader does (grants, lapses, voters, repairs)
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
+//! - `hand_over`: gives actors to others, and calls them home; `moves`: what users wish of that
 //! - `calls`, `directory`: what users do; `post`, `session`: reliable messages; `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
@@ -14,10 +15,12 @@ mod directory;
 mod disk;
 mod duties;
 mod follow;
+mod hand_over;
 mod heartbeat;
 mod hosting;
 mod join;
 mod lifecycle;
+mod moves;
 mod old_copy;
 mod post;
 mod propose;
@@ -30,7 +33,7 @@ mod status;
 mod timing;
 
 pub use builder::{Builder, StartError};
-pub use directory::Placement;
+pub use directory::{CreateOptions, Placement};
 pub use session::Session;
 pub(crate) use shared::{Shared, lock};
 pub use status::{ActorStatus, MemberStatus, PhaseStatus, Status, WaitError};
@@ -77,7 +80,8 @@ impl Peer {
     }
 
     /// Leaves the cluster in good order: every actor here writes a last checkpoint, then the peer
-    /// gives up its place. Its actors wait for its return. Stops the peer whatever the outcome.
+    /// gives up its place. Its actors wait for its return, or others [stand in](crate::actor::Down). Stops the peer
+    /// whatever the outcome.
     ///
     /// # Errors
     /// If the departure could not be committed within `deadline`; the cluster then finds out by itself.
@@ -88,7 +92,9 @@ impl Peer {
     }
 
     /// Stops this peer, as a crash would but in an orderly way: what was committed stays, its
-    /// actors wait for its return.
+    /// actors wait for its return, or others [stand in](crate::actor::Down).
+    ///
+    /// Call it (or [`Peer::leave`]) before the program ends: RocksDB's threads may end it with an error otherwise.
     pub async fn shutdown(&self) {
         self.shared.shutdown().await;
     }

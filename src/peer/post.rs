@@ -160,7 +160,7 @@ impl Shared {
         let reply = tokio::select! {
             reply = sent => reply,
             // The answer of a host that is gone for good can never come.
-            () = self.until_line(&to, |a| a.host != dest.incarnation) => return Receipt::Later,
+            () = self.until_line(&to, |_, a| a.host != dest.incarnation) => return Receipt::Later,
         };
         reply.ok().and_then(|frame| decode(&frame).ok()).unwrap_or(Receipt::Later)
     }

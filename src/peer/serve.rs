@@ -10,7 +10,7 @@ use crate::actor::{Refused as NotTaken, WireReply};
 use crate::core::command::Command;
 use crate::error::{CallError, Reason};
 use crate::id::{Incarnation, NodeId};
-use crate::limits::MAX_REPAIRS_PER_ORDER;
+use crate::limits::{MAX_BATCH_ITEMS, MAX_REPAIRS_PER_ORDER};
 use crate::raft::ProposeError;
 use crate::transport::{FramedStream, Handler, Hello, Lane, Refusal, Remote, Reply};
 use crate::wire::{Answer, Call, CallAnswer, Mail, Request, StreamHeader, decode, encode};
@@ -111,6 +111,7 @@ impl Shared {
                 Answer::Repaired(self.on_repair(orders).await)
             }
             Request::Repair(_) => Answer::Refused("too many orders".into()),
+            Request::HandOver(order) => self.on_hand_over(order),
             Request::Heartbeat(heartbeat) => {
                 let (node, incarnation) = (heartbeat.node.clone(), heartbeat.incarnation);
                 let answer = self.on_heartbeat(heartbeat);
@@ -178,6 +179,7 @@ impl Shared {
                 let disk = speaker.and_then(disk_of);
                 !repair && items.iter().all(|h| Some(h.holder) == disk)
             }
+            Command::HandOver { by, items } => own(*by) && items.len() <= MAX_BATCH_ITEMS,
             Command::Stop { by, .. } => by.is_none_or(own),
             Command::OpenSession { by, .. } => own(*by),
             Command::CloseSessions { sessions } => {
@@ -187,9 +189,11 @@ impl Shared {
                 are_own == Some(true)
             }
             Command::DropHolders { .. } => true,
-            Command::Found { .. } | Command::Admit(_) | Command::MarkDown { .. } | Command::MarkUp { .. } => {
-                false
-            }
+            Command::Found { .. }
+            | Command::Admit(_)
+            | Command::MarkDown { .. }
+            | Command::MarkUp { .. }
+            | Command::TakeOver { .. } => false,
         };
         if !allowed {
             return Answer::Refused("this is not yours to propose".into());

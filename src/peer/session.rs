@@ -63,12 +63,14 @@ impl Peer {
     /// # }
     /// # #[tokio::main]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    /// # let cluster = Cluster::start(1, |peer| peer.kind(Kind::of::<Counter>().handles::<Add>())).await?;
+    /// # let mut cluster = Cluster::start(1, |peer| peer.kind(Kind::of::<Counter>().handles::<Add>())).await?;
     /// # let peer = cluster.peer(0);
     /// let counter = peer.create("c", Counter { n: 0 }, Placement::Spread).await?;
     /// let session = peer.session().await?;
     /// session.send(&counter, Add(2)).await?;                    // it is in the counter, once, and for good
     /// assert_eq!(session.ask(&counter, Add(3)).await?, 5);
+    /// # drop(session);
+    /// # cluster.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```

@@ -80,6 +80,10 @@ pub(crate) struct Shared {
     /// Calls that wait here for actors that are away.
     pub(crate) held: Semaphore,
     pub(crate) restores: Semaphore,
+    /// Others may run actors of this peer, which is up.
+    pub(crate) homesick: Notify,
+    /// Since when members have been away, as far as this peer knows.
+    pub(crate) away_since: Mutex<BTreeMap<NodeId, Mono>>,
     /// Held while an actor is started or stopped here as the directory says.
     pub(crate) hosting: Mutex<()>,
     pub(crate) restoring: Mutex<BTreeMap<ActorId, Epoch>>,

@@ -31,6 +31,8 @@ impl fmt::Display for Command {
             Command::MarkDown { node, .. } => write!(f, "mark {node} down"),
             Command::MarkUp { node, .. } => write!(f, "mark {node} up"),
             Command::Leave { node, .. } => write!(f, "{node} leaves"),
+            Command::TakeOver { node, .. } => write!(f, "take over from {node}"),
+            Command::HandOver { items, .. } => write!(f, "hand over {}", items.len()),
             Command::Create { items, .. } => write!(f, "create {}", items.len()),
             Command::Commit { items, .. } => write!(f, "commit {}", items.len()),
             Command::Restart { actor, .. } => write!(f, "restart {actor}"),

@@ -263,6 +263,17 @@ impl Cluster {
         }
     }
 
+    /// Moves a peer's actors away, and lets it leave the cluster.
+    ///
+    /// # Errors
+    /// If its departure could not be committed within [`PATIENCE`].
+    pub async fn drain(&mut self, at: usize) -> Result<(), WaitError> {
+        match self.seats[at].peer.take() {
+            Some(peer) => peer.drain(PATIENCE).await,
+            None => Ok(()),
+        }
+    }
+
     /// Starts a killed peer again on the disk that it left, on another port.
     ///
     /// # Errors

@@ -160,8 +160,8 @@ impl Cluster {
         Ok(())
     }
 
-    /// Within [`PATIENCE`] all running peers hold their leases, every actor whose home runs is there, its
-    /// copies are complete, the voters are those that should vote, and fresh writes commit.
+    /// Within [`PATIENCE`] all running peers hold their leases, every actor whose home runs is there, or where it was
+    /// moved to, others stand in for those whose home is away where they may, copies are complete, the voters are those that should vote, and fresh writes commit.
     pub async fn everything_lives_again(&self) -> Check {
         let name = "everything_lives_again";
         let end = Instant::now() + PATIENCE;
@@ -230,13 +230,21 @@ fn voters_ailment(shared: &Shared, state: &State) -> Option<String> {
 fn actors_ailment(shared: &Shared, state: &State) -> Option<String> {
     let me = shared.incarnation()?;
     for (id, actor) in state.actors.iter().filter(|(_, a)| a.checkpoint.is_some() && !a.lost) {
-        let home = state.members.get(&actor.home)?;
-        if home.standing == Standing::Up && actor.host != Some(home.incarnation) {
+        if state.homesick(id, actor).is_some() {
             return Some(format!("{id} is not at its home"));
+        }
+        let runs = actor.host.is_some_and(|host| state.is_up(host));
+        if !runs && state.able_host(id, &actor.home).is_some() {
+            return Some(format!("{id} runs nowhere"));
         }
         if actor.host == Some(me) && shared.host()?.running(id) != Some(actor.epoch) {
             return Some(format!("{id} does not run under its epoch"));
         }
+    }
+    let away = state.members.iter().filter(|(_, m)| m.standing != Standing::Up);
+    let soon = |after: u32| Duration::from_millis(after.into()) < PATIENCE / 4;
+    if let Some((node, _)) = away.into_iter().find(|(node, _)| state.next_take_over(node).is_some_and(soon)) {
+        return Some(format!("nobody stands in for {node}"));
     }
     let short = state.actors.values().filter(|a| !a.lost && short_of_copies(state, a)).count();
     (short > 0).then(|| format!("{short} checkpoints are short of copies"))

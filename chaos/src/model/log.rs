@@ -89,9 +89,10 @@ impl Cluster {
             Wish::Leave { node: nr, incarnation } => {
                 Command::Leave { node: node(nr), incarnation: *incarnation }
             }
-            Wish::Create { by, actor: nr } => {
-                Command::Create { by: *by, items: vec![Create { actor: actor(nr), nonce: u128::from(by.0) }] }
-            }
+            Wish::Create { by, actor: nr } => Command::Create {
+                by: *by,
+                items: vec![Create { actor: actor(nr), nonce: u128::from(by.0), stand_in_ms: None }],
+            },
             Wish::Commit { by, copy, holders, required } => {
                 let checkpoint = Checkpoint {
                     seq: copy.seq,

@@ -94,6 +94,8 @@ impl Stage {
             | Fault::Lag { .. }
             | Fault::Forget { .. }
             | Fault::When { .. }
+            | Fault::Drain { .. }
+            | Fault::Move { .. }
             | Fault::Stop { .. } => {}
         }
     }

@@ -1,15 +1,21 @@
 //! Machines that go, and come back.
 
 use standin::PhaseStatus;
+use standin::actor::ActorRef;
 use standin::id::Incarnation;
 use standin::store::WriteKind;
 use std::time::Duration;
 
 use super::stage::{Act, RETRY, Stage};
 use crate::plan::{Back, Way, Who};
+use crate::work::Register;
+use crate::work::purse::{self, Purse};
 
 /// How long an orderly end may take.
 const ORDERLY: Duration = Duration::from_secs(2);
+
+/// How long a peer may take to move its actors away and leave. It asks for twice that: some are killed meanwhile.
+const DRAINED: Duration = Duration::from_secs(5);
 
 impl Stage {
     /// Kills a process, and has a machine take its place later.
@@ -30,14 +36,44 @@ impl Stage {
 
     /// Stops a process in good order, if it can be, and has it started again later.
     pub(super) async fn stop(&mut self, at: usize, away_ms: u64) {
-        let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
+        let peer = self.cluster.peer(at).clone();
+        self.end_in_order(at, ORDERLY, away_ms, async move { peer.shutdown().await }).await;
+    }
+
+    /// Moves a peer's actors away and lets it leave, if it can be, and has it started again later.
+    pub(super) async fn drain(&mut self, at: usize, away_ms: u64) {
+        let peer = self.cluster.peer(at).clone();
+        // Whether it could leave does not matter here.
+        self.end_in_order(at, DRAINED, away_ms, async move { drop(peer.drain(DRAINED * 2).await) }).await;
+    }
+
+    async fn end_in_order(
+        &mut self,
+        at: usize,
+        within: Duration,
+        away_ms: u64,
+        end: impl Future<Output = ()> + Send + 'static,
+    ) {
         self.conceal(at);
-        let end = process.spawn(async move { peer.shutdown().await });
-        if tokio::time::timeout(ORDERLY, end).await.is_err() {
+        let end = self.cluster.process(at).spawn(end);
+        if tokio::time::timeout(within, end).await.is_err() {
             self.trace.say(format_args!("peer-{} did not stop in good order", at + 1));
         }
         self.cluster.kill(at);
         self.later(away_ms, Act::Return(at, Back::Disk));
+    }
+
+    /// Asks for a register and a purse to be moved to a peer. What comes of it shows.
+    pub(super) fn move_actors(&self, actor: u32, to: usize) {
+        let (peer, process) = (self.cluster.peer(to).clone(), self.cluster.process(to));
+        let node = self.cluster.node(to);
+        let names =
+            (ActorRef::<Register>::new(format!("r{actor}")), ActorRef::<Purse>::new(purse::key(actor)));
+        let (Ok(register), Ok(purse)) = names else { return };
+        drop(process.spawn(async move {
+            let (one, other) = tokio::join!(peer.move_to(&register, &node), peer.move_to(&purse, &node));
+            tracing::debug!(?one, ?other, "moved");
+        }));
     }
 
     /// Starts another machine under a running peer's name; the old one may be cut off before.

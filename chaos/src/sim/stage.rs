@@ -178,7 +178,7 @@ impl Stage {
         for actor in 0..self.plan.actors {
             let home = |shift: u32| {
                 let at = (actor + shift) as usize % self.plan.peers;
-                Placement::On(self.cluster.node(at))
+                Placement::On(self.cluster.node(at)).down(self.plan.down(actor, shift))
             };
             let peer = self.cluster.peer(0);
             let failed = |e| Violation::new("create", e);
@@ -192,7 +192,8 @@ impl Stage {
         }
         for account in 0..=self.plan.actors {
             let peer = self.cluster.peer(0);
-            let opened = peer.create(bank::key(account), Account::default(), Placement::Spread).await;
+            let home = Placement::Spread.down(self.plan.down(account, 3));
+            let opened = peer.create(bank::key(account), Account::default(), home).await;
             opened.map_err(|e| Violation::new("create", e))?;
         }
         Ok(())

@@ -159,6 +159,11 @@ impl Stage {
                 self.flip_bits(self.find(who)?, what, draw, away_ms)
             }
             Fault::Stop { who, away_ms } => self.stop(self.find(who)?, away_ms).await,
+            Fault::Drain { who, away_ms } => self.drain(self.find(who)?, away_ms).await,
+            Fault::Move { actor, to } => {
+                let to = self.find(Who::Peer(to))?;
+                self.move_actors(actor % self.plan.actors, to);
+            }
             Fault::HandOver { to } => {
                 let (from, to) = (self.leader(), self.find(Who::Peer(to)));
                 self.cluster.hand_over(from?, to?);

@@ -13,5 +13,6 @@ mod replacement;
 mod sends;
 mod sessions;
 mod simulated;
+mod stand_ins;
 mod support;
 mod tidy;

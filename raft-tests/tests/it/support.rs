@@ -56,6 +56,23 @@ impl Handler<Add> for Counter {
     }
 }
 
+/// Adds after so many milliseconds.
+#[derive(Serialize, Deserialize)]
+pub struct AddSlowly(pub u64, pub u64);
+
+impl Message for AddSlowly {
+    const NAME: &'static str = "add-slowly";
+    type Reply = u64;
+}
+
+impl Handler<AddSlowly> for Counter {
+    async fn handle(&mut self, AddSlowly(n, ms): AddSlowly, _: &mut Context<Self>) -> u64 {
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        self.n += n;
+        self.n
+    }
+}
+
 impl Handler<Add> for Fragile {
     async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> u64 {
         self.n += n;
@@ -124,7 +141,7 @@ impl Handler<Read> for Journal {
 /// A peer that hosts all of these.
 pub fn counters(builder: Builder) -> Builder {
     builder
-        .kind(Kind::of::<Counter>().handles::<Add>().handles::<Boom>())
+        .kind(Kind::of::<Counter>().handles::<Add>().handles::<AddSlowly>().handles::<Boom>())
         .kind(Kind::of::<Fragile>().handles::<Add>())
         .kind(Kind::of::<Journal>().handles::<Note>().handles::<Read>())
 }

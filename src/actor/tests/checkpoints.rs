@@ -7,6 +7,7 @@ use super::rig::*;
 use crate::actor::*;
 use crate::error::{CallError, Outcome, Reason};
 use crate::id::Epoch;
+use crate::limits::FINISH_DEADLINE;
 
 fn failed() -> Result<(), SaveError> {
     Err(SaveError::Failed("no quorum".to_owned()))
@@ -15,13 +16,13 @@ fn failed() -> Result<(), SaveError> {
 #[tokio::test]
 async fn a_durable_reply_waits_for_a_checkpoint_that_holds_it() {
     let rig = rig_by_hand();
-    let mut durable = rig.ask_durable(Push(5));
+    let durable = rig.ask_durable(Push(5));
     let (checkpoint, answer) = rig.log.await_next().await;
     assert_eq!(Tally::decode(&checkpoint.bytes).unwrap().seen, [5]);
     assert_eq!((checkpoint.epoch, checkpoint.seq, checkpoint.copies), (Epoch(10), 1, 3));
     assert_eq!(rig.call(Push(6)).await.unwrap(), 2, "messages go on meanwhile");
     settle().await;
-    assert!(durable.try_recv().is_err());
+    assert!(durable.is_pending());
     answer.send(rig.log.commit(checkpoint)).unwrap();
     assert_eq!(reply(durable).await, Ok(1));
 }
@@ -31,13 +32,13 @@ async fn a_reply_waits_for_the_next_checkpoint_if_the_one_on_its_way_is_older() 
     let rig = rig_by_hand();
     let first = rig.ask_durable(Push(1));
     let (checkpoint, answer) = rig.log.await_next().await;
-    let (mut second, third) = (rig.ask_durable(Push(2)), rig.ask_durable(Push(3)));
+    let (second, third) = (rig.ask_durable(Push(2)), rig.ask_durable(Push(3)));
     settle().await;
     assert!(rig.log.next().is_none(), "two checkpoints of one actor on their way");
     answer.send(rig.log.commit(checkpoint)).unwrap();
     assert_eq!(reply(first).await, Ok(1));
     let (checkpoint, answer) = rig.log.await_next().await;
-    assert!(second.try_recv().is_err(), "the older checkpoint does not hold it");
+    assert!(second.is_pending(), "the older checkpoint does not hold it");
     assert_eq!(checkpoint.seq, 2);
     assert_eq!(Tally::decode(&checkpoint.bytes).unwrap().seen, [1, 2, 3]);
     answer.send(rig.log.commit(checkpoint)).unwrap();
@@ -49,11 +50,11 @@ async fn a_reply_waits_for_the_next_checkpoint_if_the_one_on_its_way_is_older() 
 #[tokio::test]
 async fn a_checkpoint_asked_for_in_a_handler_holds_all_that_the_handler_did() {
     let rig = rig_by_hand();
-    let mut saved = rig.ask(Save);
+    let saved = rig.ask(Save);
     let (checkpoint, answer) = rig.log.await_next().await;
     assert_eq!(Tally::decode(&checkpoint.bytes).unwrap().seen, [1], "half a message");
     settle().await;
-    assert!(saved.try_recv().is_err());
+    assert!(saved.is_pending());
     answer.send(rig.log.commit(checkpoint)).unwrap();
     assert_eq!(reply(saved).await, Ok(1));
     rig.host.tell_local::<Tally, _>(&id::<Tally>(), Save).map_err(|(_, r)| r).unwrap();
@@ -63,13 +64,13 @@ async fn a_checkpoint_asked_for_in_a_handler_holds_all_that_the_handler_did() {
 #[tokio::test]
 async fn a_failed_checkpoint_is_taken_again_under_a_higher_number() {
     let rig = rig_by_hand();
-    let mut durable = rig.ask_durable(Push(1));
+    let durable = rig.ask_durable(Push(1));
     let (checkpoint, answer) = rig.log.await_next().await;
     answer.send(failed()).unwrap();
     assert_eq!(rig.call(Push(2)).await, Ok(2), "it goes on");
     settle().await;
     assert!(rig.log.next().is_none(), "no back-off");
-    assert!(durable.try_recv().is_err());
+    assert!(durable.is_pending());
     rig.clock.advance(Duration::from_millis(100));
     let (again, dropped) = rig.log.await_next().await;
     assert!(again.seq > checkpoint.seq, "the failed one may still commit");
@@ -176,7 +177,7 @@ async fn replies_that_wait_are_bounded_like_the_mailbox() {
     }
     let full = rig.host.tell_local::<Tally, _>(&id::<Tally>(), Push(9)).unwrap_err();
     assert_eq!(full.1, Refused::Full);
-    while durable.iter_mut().any(|d| d.is_empty()) {
+    while durable.iter_mut().any(|d| d.is_pending()) {
         let (checkpoint, answer) = rig.log.await_next().await;
         answer.send(rig.log.commit(checkpoint)).unwrap();
         settle().await;
@@ -184,6 +185,27 @@ async fn replies_that_wait_are_bounded_like_the_mailbox() {
     for (n, durable) in durable.into_iter().enumerate() {
         assert_eq!(reply(durable).await, Ok(n + 1));
     }
+}
+
+#[tokio::test]
+async fn one_that_ends_takes_nothing_new_and_gives_back_what_it_has_no_time_for() {
+    let rig = rig();
+    let (first, second, third) = (rig.ask(Hold), rig.ask(Hold), rig.ask(Push(1)));
+    soon(rig.stage.entered.heard()).await;
+    let finished = rig.host.finish(&id::<Tally>(), Epoch(10)).unwrap();
+    rig.stage.go.strike();
+    reply(first).await.unwrap();
+    soon(rig.stage.entered.heard()).await;
+    let refused = rig.host.ask_local::<Tally, _>(&id::<Tally>(), Push(2), false).map(drop);
+    assert_eq!(refused, Err((Push(2), Refused::NotHere)), "its caller tries again, here or elsewhere");
+    rig.clock.advance(FINISH_DEADLINE);
+    rig.stage.go.strike();
+    assert_eq!(reply(second).await, Ok(10), "what was begun is finished");
+    let back = soon(third).await;
+    assert_eq!(back, Err((CallError::not_executed(Reason::HostGone), Some(Push(1)))));
+    soon(finished).await.unwrap();
+    let last = rig.log.committed(&id::<Tally>()).unwrap();
+    assert_eq!(Tally::decode(&last.bytes).unwrap().seen, [0, 0]);
 }
 
 #[tokio::test]
@@ -203,9 +225,9 @@ async fn a_leaving_peer_writes_everyones_last_checkpoint_and_runs_them_no_more()
     let of = |n: usize| (left[n].1.0, left[n].2);
     assert_eq!([of(0), of(1), of(2)], [(10, Some(1)), (11, Some(5)), (12, Some(6))]);
     assert_eq!(reply(busy).await, Ok(10), "the message under way is finished");
-    assert_eq!(reply(late).await, Err(CallError::not_executed(Reason::HostGone)));
+    assert_eq!(reply(late).await, Ok(2), "and so is what waited");
     let last = rig.log.committed(&id::<Tally>()).unwrap();
-    assert_eq!(Tally::decode(&last.bytes).unwrap().seen, [0]);
+    assert_eq!(Tally::decode(&last.bytes).unwrap().seen, [0, 1]);
     assert!(rig.host.list().is_empty());
     assert_eq!(rig.start(10, 1, &Tally::default()), Err(StartError::Stale(Epoch(10))));
 }

@@ -346,6 +346,23 @@ impl Rig {
 
 pub type Wire = Result<oneshot::Receiver<Result<Vec<u8>, CallError>>, Refused>;
 
-pub async fn reply<T>(pending: oneshot::Receiver<Result<T, CallError>>) -> Result<T, CallError> {
-    soon(pending).await.expect("every caller hears")
+/// What a caller waits for, here or at another peer.
+pub trait Awaited<T> {
+    async fn answer(self) -> Result<T, CallError>;
+}
+
+impl<T> Awaited<T> for oneshot::Receiver<Result<T, CallError>> {
+    async fn answer(self) -> Result<T, CallError> {
+        self.await.expect("every caller hears")
+    }
+}
+
+impl<M: Message> Awaited<M::Reply> for Pending<M> {
+    async fn answer(self) -> Result<M::Reply, CallError> {
+        self.await.map_err(|(why, _)| why)
+    }
+}
+
+pub async fn reply<T>(pending: impl Awaited<T>) -> Result<T, CallError> {
+    soon(pending.answer()).await
 }

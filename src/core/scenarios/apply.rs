@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use super::{check_folder, name, number, run};
 use crate::core::apply::{At, Changes};
-use crate::core::command::{Admit, Checkpoint, Command, Commit, Create, Held, Settings};
+use crate::core::command::{Admit, Checkpoint, Command, Commit, Create, HandOver, Held, Settings};
 use crate::core::state::State;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::MAX_MEMBERS;
@@ -71,8 +71,26 @@ impl World {
                 let (node, incarnation) = parse_life(life);
                 Command::Leave { node, incarnation }
             }
-            ["create", by, actor, nonce] => {
-                let items = vec![Create { actor: id(actor), nonce: number(nonce).into() }];
+            ["take-over", life, options @ ..] => {
+                let (node, incarnation) = parse_life(life);
+                let options = Options::of(options);
+                let term = options.get("decided").unwrap_or(self.term);
+                Command::TakeOver { node, incarnation, term, away_ms: options.need("away") }
+            }
+            ["hand-over", by, actor, options @ ..] => {
+                let options = Options::of(options);
+                let item = HandOver {
+                    actor: id(actor),
+                    epoch: Epoch(options.need("epoch")),
+                    to: name(options.0["to"]),
+                    by_hand: options.get("by-hand").is_some(),
+                };
+                Command::HandOver { by: Incarnation(number(by)), items: vec![item] }
+            }
+            ["create", by, actor, nonce, options @ ..] => {
+                let after = Options::of(options).get("stand-in").map(|ms| u32::try_from(ms).unwrap());
+                let items =
+                    vec![Create { actor: id(actor), nonce: number(nonce).into(), stand_in_ms: after }];
                 Command::Create { by: Incarnation(number(by)), items }
             }
             ["commit", by, actor, options @ ..] => {
@@ -113,8 +131,8 @@ impl World {
             addr: ([127, 0, 0, 1], 1000).into(),
             raft_id: options.get("disk").map(RaftId),
             nonce: options.need("nonce").into(),
-            kinds: BTreeSet::new(),
-            labels: BTreeMap::new(),
+            kinds: options.0.get("kinds").unwrap_or(&"k").split(',').map(str::to_owned).collect(),
+            labels: options.0.get("zone").map(|zone| ("zone".into(), (*zone).into())).into_iter().collect(),
             replaces: options.get("replaces").map(Incarnation),
             term: options.get("decided").unwrap_or(self.term),
             silent_ms: options.get("silent").unwrap_or(0),
@@ -155,8 +173,9 @@ impl World {
                 }
             };
             let lost = if a.lost { ", lost" } else { "" };
-            writeln!(out, "   {actor} {at}, {kept}{lost}{}", if a.stopping { ", stopping" } else { "" })
-                .unwrap();
+            let stopping = if a.stopping { ", stopping" } else { "" };
+            let by_hand = if a.by_hand { ", by hand" } else { "" };
+            writeln!(out, "   {actor} {at}, {kept}{lost}{stopping}{by_hand}").unwrap();
         }
         for (number, session) in &self.state.sessions {
             writeln!(out, "   session {number} of {}", session.by).unwrap();
@@ -207,7 +226,7 @@ fn there_are_never_more_members_than_the_limit() {
 
 #[test]
 fn applying_the_log_gives_the_answers_written_in_the_scripts() {
-    check_folder("src/core/scenarios/apply", 13, |script| {
+    check_folder("src/core/scenarios/apply", 17, |script| {
         let mut world = World::default();
         run(script, |words| world.command(words))
     });

@@ -23,7 +23,7 @@ fn disk() -> MemoryStore {
 }
 
 fn entry(name: &str) -> Command {
-    let items = vec![Create { actor: ActorId::new("k", name).unwrap(), nonce: 1 }];
+    let items = vec![Create { actor: ActorId::new("k", name).unwrap(), nonce: 1, stand_in_ms: None }];
     Command::Create { by: Incarnation(0), items }
 }
 
@@ -111,7 +111,7 @@ impl Five {
         let founder = Incarnation(
             self.peer(one).applied().read(|s| s.members[&NodeId::new("a").unwrap()].incarnation.0),
         );
-        let items = vec![Create { actor: ActorId::new("k", "x").unwrap(), nonce: 1 }];
+        let items = vec![Create { actor: ActorId::new("k", "x").unwrap(), nonce: 1, stand_in_ms: None }];
         self.write(one, Command::Create { by: founder, items }).await;
         until("two and three to apply it", async || {
             (has(self.peer(two), "x") && has(self.peer(three), "x")).then_some(())

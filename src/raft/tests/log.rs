@@ -20,7 +20,11 @@ use crate::store::{MemoryStore, Store};
 
 /// An entry of a bit more than a third of what is read at once.
 fn large(index: u64) -> Entry {
-    let create = |n: usize| Create { actor: ActorId::new("k", format!("{n:0>200}")).unwrap(), nonce: 1 };
+    let create = |n: usize| Create {
+        actor: ActorId::new("k", format!("{n:0>200}")).unwrap(),
+        nonce: 1,
+        stand_in_ms: None,
+    };
     let items = (0..READ_BYTES / 600).map(create).collect();
     let command = Command::Create { by: Incarnation(index), items };
     Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(command))
