@@ -43,6 +43,9 @@ pub enum Reason {
     /// Every copy of its last checkpoint is gone for good.
     #[error("the actor is lost: no copy of its checkpoint is left; stop it and create it anew")]
     Lost,
+    /// Its handlers panicked as often as its policy allows.
+    #[error("the actor has failed: it panicked too often; mend what it does, and revive it")]
+    Failed,
     /// It does not run on the peer that was asked; it may be on its way elsewhere.
     #[error("the actor does not run there now")]
     NotHere,

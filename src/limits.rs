@@ -209,6 +209,10 @@ pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
 pub const EAGER_CHECKPOINT_DELAY: Duration = Duration::from_millis(20);
 /// How long an actor that stops itself waits until its reliable messages have arrived.
 pub const STOP_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Messages that one actor may have scheduled to itself.
+pub const MAX_TIMERS: usize = 4096;
+/// The same in bytes.
+pub const MAX_TIMER_BYTES: usize = 8 << 20;
 /// How long an activation that is to end goes on with the messages that wait for it. Who sent the others tries again.
 pub const FINISH_DEADLINE: Duration = Duration::from_secs(1);
 /// How often a handler may panic on one reliable message before that is put aside.

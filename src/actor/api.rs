@@ -7,6 +7,7 @@ use super::codec::{CodecError, MigrateError};
 use super::context::Context;
 use super::policy::Policy;
 use super::post::Undelivered;
+use super::restored::Restored;
 use crate::limits::DEFAULT_MAILBOX;
 
 /// A piece of state that has a name in the cluster, handles one message at a time, and survives
@@ -45,6 +46,15 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
     /// When checkpoints are taken, and how many other peers keep each.
     fn policy() -> Policy {
         Policy::default()
+    }
+
+    /// This actor begins anew with a checkpoint: after a failure, after a panic, or where it was moved to. Comes before
+    /// any message, and again if this panics. Not for a new actor.
+    ///
+    /// What it changes in the state is saved with the next checkpoint; what it sends, or
+    /// [`Context::checkpoint`], makes that be taken at once.
+    fn on_restored(&mut self, _what: Restored, _ctx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
     }
 
     /// Reliable messages that this actor sent did not arrive, because their receiver's life is over.

@@ -2,14 +2,16 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::api::{Actor, Handler, Message};
-use super::codec::encode_message;
+use super::codec::{CodecError, encode_message};
 use super::life::Life;
 use super::mail::{DeadLetter, Mail};
 use super::policy::Outbox;
 use super::post::SendError;
 use super::reference::ActorRef;
+use super::timers::{ScheduleError, TimerId, Timers};
 use crate::id::Epoch;
 use crate::peer::Peer;
 
@@ -25,6 +27,7 @@ pub struct Context<A> {
     life: Arc<Life>,
     outside: Outside,
     mail: Mail,
+    timers: Timers,
     /// Whether the message at hand came reliably: its reply is remembered, and leaves with the receipt.
     is_parcel: bool,
     /// Whether a reply that leaves now would tell of something that a failure can still take back.
@@ -41,9 +44,14 @@ pub(super) struct Requests {
 }
 
 impl<A: Actor> Context<A> {
-    pub(super) fn new(me: ActorRef<A>, life: Arc<Life>, outside: Outside, mail: Mail) -> Self {
+    pub(super) fn new(
+        me: ActorRef<A>,
+        life: Arc<Life>,
+        outside: Outside,
+        (mail, timers): (Mail, Timers),
+    ) -> Self {
         let (is_parcel, is_unsettled, wants_checkpoint, wants_stop) = (false, false, false, false);
-        Self { me, life, outside, mail, is_parcel, is_unsettled, wants_checkpoint, wants_stop }
+        Self { me, life, outside, mail, timers, is_parcel, is_unsettled, wants_checkpoint, wants_stop }
     }
 
     /// This actor's own reference.
@@ -83,6 +91,56 @@ impl<A: Actor> Context<A> {
         }
         let payload = encode_message(&message).map_err(|e| SendError::Codec(e.reason.to_string()))?;
         self.mail.push(to.id(), M::NAME, payload)
+    }
+
+    /// Sends this actor a message of its own after a while. The end of this activation (a failure, a panic, a move)
+    /// forgets it: [`Actor::on_restored`] may set it anew.
+    ///
+    /// # Errors
+    /// [`ScheduleError`]; nothing was set then.
+    pub fn schedule<M: Message>(&mut self, after: Duration, message: M) -> Result<TimerId, ScheduleError>
+    where
+        A: Handler<M>,
+    {
+        self.set_timer(after, message, false)
+    }
+
+    /// Like [`Context::schedule`], but checkpoints hold the timer: it survives whatever the state survives, and its
+    /// message takes effect on the state once. Time in which the actor ran nowhere, and since the checkpoint with which
+    /// it begins anew, does not count.
+    ///
+    /// # Errors
+    /// [`ScheduleError`]; nothing was set then.
+    pub fn schedule_durable<M: Message>(
+        &mut self,
+        after: Duration,
+        message: M,
+    ) -> Result<TimerId, ScheduleError>
+    where
+        A: Handler<M>,
+    {
+        if !self.life.keeps_checkpoints() {
+            return Err(ScheduleError::NoCheckpoints);
+        }
+        self.set_timer(after, message, true)
+    }
+
+    fn set_timer<M: Message>(
+        &mut self,
+        after: Duration,
+        message: M,
+        durable: bool,
+    ) -> Result<TimerId, ScheduleError> {
+        if !self.life.kind.handles(M::NAME) {
+            return Err(ScheduleError::NotHandled(M::NAME));
+        }
+        let payload = encode_message(&message).map_err(|e| ScheduleError::Codec(e.reason.to_string()))?;
+        self.timers.set(self.life.gate.now() + after, M::NAME, payload, durable)
+    }
+
+    /// Takes back a timer. Whether it had not fired yet.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.timers.cancel(timer)
     }
 
     /// The reliable messages that were put aside because the handler panicked on them too often, or because they do
@@ -125,6 +183,15 @@ impl<A: Actor> Context<A> {
 
     pub(super) fn mail(&mut self) -> &mut Mail {
         &mut self.mail
+    }
+
+    pub(super) fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    /// What a checkpoint is to hold besides the state.
+    pub(super) fn save(&mut self) -> Result<Vec<u8>, CodecError> {
+        self.mail.save(&self.timers, || self.life.gate.now())
     }
 
     /// Message number `stamp` is about to be handled.

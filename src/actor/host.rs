@@ -14,9 +14,11 @@ use super::life::{Life, Observer};
 use super::mail::{Mail, Saved};
 use super::mailbox::Door;
 use super::post::Post;
+use super::restored::Restored;
 use super::running::Finished;
 use super::saver::Saver;
-use super::supervise::{Inherited, Launched};
+use super::supervise::{Begin, Inherited, Launched};
+use super::timers::Timers;
 use crate::core::session::Sender;
 use crate::id::{ActorId, Epoch};
 use crate::limits::HOST_SHARDS;
@@ -74,6 +76,8 @@ pub struct Start<'a> {
     pub sessions: &'a [u8],
     /// Which of its lives the actor is in: the log index of its creation.
     pub life: u64,
+    /// What it is told, unless it is new. How many messages are sent again is filled in.
+    pub restored: Option<Restored>,
 }
 
 pub(super) struct Slot {
@@ -133,7 +137,7 @@ impl Host {
         self.refuse_stale(self.read(&id).get(&id), epoch)?;
         // Outside the lock: large states take their time.
         let revived = kind.revive(start.kind_version, start.state)?;
-        let mail = Saved::read(start.sessions).map_err(StateError::from)?;
+        let mut saved = Saved::read(start.sessions).map_err(StateError::from)?;
         let mut shard = self.write(&id);
         self.refuse_stale(shard.get(&id), epoch)?;
         if !wanted() {
@@ -149,10 +153,12 @@ impl Host {
             }
         };
         let (gate, observer) = (Arc::clone(&self.world.gate), self.world.observer.clone());
-        let life = Arc::new(Life::new((id.clone(), epoch, kind.policy()), gate, observer, restarts));
+        let life = Arc::new(Life::new((id.clone(), epoch, kind.clone()), gate, observer, restarts));
+        let timers = Timers::restored(std::mem::take(&mut saved.timers), life.gate.now());
         let me = Sender::Actor { id: id.clone(), life: start.life };
-        let mail = Mail::new(me, kind.policy().outbox, Arc::clone(&self.world.post), mail);
-        let launched = revived.launch(&self.world, Arc::clone(&life), (start.seq, mail), inherited);
+        let mail = Mail::new(me, kind.policy().outbox, Arc::clone(&self.world.post), saved);
+        let begin = Begin { seq: start.seq, mail, timers, restored: start.restored };
+        let launched = revived.launch(&self.world, Arc::clone(&life), begin, inherited);
         let Launched { door, task, finish } = launched;
         shard.insert(id, Slot { life, number: start.life, door, task, finish: Some(finish) });
         Ok(())

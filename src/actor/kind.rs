@@ -95,6 +95,11 @@ impl Kind {
         self.policy
     }
 
+    /// Whether it handles messages of that name.
+    pub(super) fn handles(&self, message: &str) -> bool {
+        self.reader.handles(message)
+    }
+
     pub(super) fn revive(&self, version: u32, state: &[u8]) -> Result<Box<dyn Revived>, StateError> {
         self.reader.revive(version, state)
     }
@@ -109,6 +114,7 @@ impl<A: Actor> From<KindOf<A>> for Kind {
 
 /// Turns bytes back into an actor of the type that was registered.
 trait Reader: Send + Sync {
+    fn handles(&self, message: &str) -> bool;
     fn revive(&self, version: u32, state: &[u8]) -> Result<Box<dyn Revived>, StateError>;
 }
 
@@ -117,6 +123,10 @@ struct TypedReader<A: Actor> {
 }
 
 impl<A: Actor> Reader for TypedReader<A> {
+    fn handles(&self, message: &str) -> bool {
+        self.table.contains_key(message)
+    }
+
     fn revive(&self, version: u32, state: &[u8]) -> Result<Box<dyn Revived>, StateError> {
         let actor = decode_state::<A>(version, state)?;
         Ok(Box::new(Newborn { actor, table: Arc::clone(&self.table) }))

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::gate::{Gate, Retired};
+use super::kind::Kind;
 use super::policy::{Policy, When};
 use super::restarts::Restarts;
 use crate::id::{ActorId, Epoch};
@@ -23,6 +24,7 @@ pub trait Observer: Send + Sync + 'static {
 pub(crate) struct Life {
     pub(super) id: ActorId,
     pub(super) epoch: Epoch,
+    pub(super) kind: Kind,
     pub(super) policy: Policy,
     pub(super) gate: Arc<Gate>,
     pub(super) observer: Option<Arc<dyn Observer>>,
@@ -34,13 +36,14 @@ pub(crate) struct Life {
 
 impl Life {
     pub(super) fn new(
-        (id, epoch, policy): (ActorId, Epoch, Policy),
+        (id, epoch, kind): (ActorId, Epoch, Kind),
         gate: Arc<Gate>,
         observer: Option<Arc<dyn Observer>>,
         restarts: Arc<Mutex<Restarts>>,
     ) -> Self {
+        let policy = kind.policy();
         let (halted, over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, epoch, policy, gate, observer, restarts, halted, over, parked: Mutex::new(None) }
+        Self { id, epoch, kind, policy, gate, observer, restarts, halted, over, parked: Mutex::new(None) }
     }
 
     /// Invariant 3: from here on no poll of a handler begins, however many messages the loop's

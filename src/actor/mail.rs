@@ -10,6 +10,7 @@ use super::codec::CodecError;
 use super::courier::{Courier, Follow, Returned};
 use super::policy::Outbox as Mode;
 use super::post::{Post, SendError};
+use super::timers::{SavedTimers, Timers};
 use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::core::event::Event;
@@ -37,6 +38,8 @@ pub(super) struct Saved {
     inbox: Inbox,
     outbox: Outbox,
     dead: VecDeque<DeadLetter>,
+    #[serde(default)]
+    pub(super) timers: SavedTimers,
 }
 
 impl Saved {
@@ -84,19 +87,24 @@ impl Mail {
         }
     }
 
-    /// What the next checkpoint is to hold: nothing for an actor that has nothing to do with reliable messages.
-    pub(super) fn save(&mut self) -> Result<Vec<u8>, CodecError> {
+    /// What the next checkpoint is to hold: nothing for an actor that has nothing to do with reliable messages or
+    /// timers.
+    pub(super) fn save(
+        &mut self,
+        timers: &Timers,
+        now: impl FnOnce() -> Mono,
+    ) -> Result<Vec<u8>, CodecError> {
         if self.inbox.len() >= self.sweep_at {
             let post = &self.courier.post;
             self.sweep_at = self.inbox.sweep(|sender| post.standing(sender) == Standing::Over);
         }
         let outbox = &self.courier.outbox;
-        if self.inbox.is_empty() && outbox.newest() == 0 {
+        if self.inbox.is_empty() && outbox.newest() == 0 && timers.is_empty() {
             return Ok(Vec::new());
         }
         let forgotten = made(Mistake::SessionsNotSaved).then(Inbox::default);
         let inbox = forgotten.as_ref().unwrap_or(&self.inbox);
-        rmp_serde::to_vec(&(inbox, outbox, &self.dead)).map_err(CodecError::new)
+        rmp_serde::to_vec(&(inbox, outbox, &self.dead, timers.save(now()))).map_err(CodecError::new)
     }
 
     /// The handler of message number `stamp` is about to run.
@@ -172,6 +180,11 @@ impl Mail {
         let now = now();
         let until = *self.heavy_since.get_or_insert(now) + STALL_PATIENCE;
         (now < until).then_some(until)
+    }
+
+    /// How many messages have not arrived, as far as is known.
+    pub(super) fn unsettled(&self) -> usize {
+        self.courier.outbox.len()
     }
 
     pub(super) fn is_drained(&self) -> bool {

@@ -247,7 +247,7 @@ impl<A: Actor> Door for Mailbox<A> {
 }
 
 /// What was read of a reliable message.
-type Read<A> = Result<BoxEnvelope<A>, CallError>;
+pub(super) type Read<A> = Result<BoxEnvelope<A>, CallError>;
 
 /// How one message type is read at the door.
 pub(super) struct Readers<A: Actor> {
@@ -262,6 +262,11 @@ impl<A: Actor> Readers<A> {
         A: Handler<M>,
     {
         Self { call: read_call::<A, M>, parcel: read_parcel::<A, M> }
+    }
+
+    /// A message to which nobody waits for a reply.
+    pub(super) fn read(&self, payload: &[u8]) -> Read<A> {
+        (self.parcel)(payload, None)
     }
 }
 

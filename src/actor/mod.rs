@@ -30,12 +30,14 @@ mod post;
 mod reference;
 mod reply;
 mod restarts;
+mod restored;
 mod running;
 mod saver;
 mod send;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod timers;
 
 pub use api::{Actor, Handler, Message};
 pub use bundle::WireReceipt;
@@ -55,5 +57,7 @@ pub use policy::{Down, Outbox, Policy, When};
 pub use post::{Post, Resolved, SendError, Undelivered};
 pub use reference::ActorRef;
 pub use reply::WireReply;
+pub use restored::{Cause, Restored};
 pub use saver::{NewCheckpoint, SaveError, Saver};
 pub use send::Pending;
+pub use timers::{ScheduleError, TimerId};

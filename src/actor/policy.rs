@@ -69,6 +69,11 @@ pub struct Policy {
     pub outbox: Outbox,
     /// What becomes of it while its home is away, unless it was [created](crate::CreateOptions) otherwise.
     pub down: Down,
+    /// After so many panics in a row, with no durable checkpoint of anything new between them, it is not restored
+    /// any more: calls fail with [`Reason::Failed`](crate::Reason::Failed), and reliable messages to it wait, until it
+    /// is [revived](crate::Peer::revive) or stopped. None: it is tried again for ever. The waits between double, from
+    /// 10 ms to 5 s. Panics are counted where it runs; a move begins the count anew.
+    pub max_restarts: Option<u32>,
 }
 
 impl Default for Policy {
@@ -80,6 +85,7 @@ impl Default for Policy {
             copies: DEFAULT_COPIES,
             outbox: Outbox::Held,
             down: Down::Wait,
+            max_restarts: None,
         }
     }
 }

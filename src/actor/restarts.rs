@@ -40,6 +40,11 @@ impl Restarts {
         self.in_a_row = 0;
     }
 
+    /// Whether there were more panics in a row than that.
+    pub(super) fn exceeds(&self, most: Option<u32>) -> bool {
+        most.is_some_and(|most| self.in_a_row > most)
+    }
+
     /// Notes a panic, and says how long to wait: doubling from 10 ms to 5 s, from the start again
     /// after a minute without one, or after durable work.
     pub(super) fn panicked(&mut self, now: Mono) -> Duration {

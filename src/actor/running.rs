@@ -17,12 +17,14 @@ use super::codec::{encode_state, panic_text};
 use super::context::Context;
 use super::courier::{Follow, Returned};
 use super::gate::{Gated, Retired};
+use super::kind::Table;
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
 use super::mail::Admit;
 use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox};
 use super::policy::Outbox;
 use super::post::Undelivered;
+use super::restored::Restored;
 use super::saver::{NewCheckpoint, SaveError, Saver};
 use crate::clock::Mono;
 use crate::core::session::{Parcel, Sender};
@@ -55,6 +57,8 @@ enum Next<A: Actor> {
     Item(Item<A>),
     /// One more message of the bundle at hand.
     Parcel,
+    /// The time of a message to itself has come.
+    Timer(String, Vec<u8>),
     Returned(Returned),
     Saved(Result<(), SaveError>),
     Finish(Finished),
@@ -62,9 +66,22 @@ enum Next<A: Actor> {
     Gone,
 }
 
+/// What a loop begins with.
+pub(super) struct Beginning<A: Actor> {
+    pub(super) actor: A,
+    pub(super) ctx: Context<A>,
+    pub(super) table: Arc<Table<A>>,
+    /// The number of the checkpoint that was restored.
+    pub(super) seq: u64,
+    pub(super) restored: Option<Restored>,
+}
+
 pub(super) struct Running<A: Actor> {
     actor: A,
     ctx: Context<A>,
+    /// How messages to itself are read.
+    table: Arc<Table<A>>,
+    restored: Option<Restored>,
     life: Arc<Life>,
     inbox: mpsc::Receiver<Item<A>>,
     /// What is left of the reliable messages that came last.
@@ -82,7 +99,7 @@ pub(super) struct Running<A: Actor> {
 
 impl<A: Actor> Running<A> {
     pub(super) fn new(
-        (actor, ctx, seq): (A, Context<A>, u64),
+        Beginning { actor, ctx, table, seq, restored }: Beginning<A>,
         life: Arc<Life>,
         inbox: mpsc::Receiver<Item<A>>,
         finish: oneshot::Receiver<Finished>,
@@ -91,7 +108,22 @@ impl<A: Actor> Running<A> {
         let ledger = Ledger::new(life.policy.checkpoint, seq);
         let finish = Some(finish);
         let (bundle, draining, finishing, saving, timer) = (None, None, None, None, None);
-        Self { actor, ctx, life, inbox, bundle, draining, finish, finishing, saver, saving, ledger, timer }
+        Self {
+            actor,
+            ctx,
+            table,
+            restored,
+            life,
+            inbox,
+            bundle,
+            draining,
+            finish,
+            finishing,
+            saver,
+            saving,
+            ledger,
+            timer,
+        }
     }
 
     pub(super) async fn run(&mut self) -> End {
@@ -106,6 +138,10 @@ impl<A: Actor> Running<A> {
     }
 
     async fn turns(&mut self) -> Result<Infallible, End> {
+        if let Some(restored) = self.restored.take() {
+            let resends = self.ctx.mail().unsettled();
+            self.play(Box::new(Restored { resends, ..restored }), false, false).await?;
+        }
         loop {
             if self.is_due() {
                 self.take().await?;
@@ -122,6 +158,7 @@ impl<A: Actor> Running<A> {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
                 Next::Item(Item::Bundle(bundle)) => self.begin(bundle),
                 Next::Parcel => self.parcel().await?,
+                Next::Timer(name, payload) => self.ring(&name, &payload).await?,
                 Next::Returned(returned) => self.returned(returned).await?,
                 Next::Saved(result) => self.saved(result).await?,
                 Next::Tick => {
@@ -162,13 +199,21 @@ impl<A: Actor> Running<A> {
             return Poll::Ready(Next::Returned(returned));
         }
         let stalled = self.ctx.mail().stalls_until(|| self.life.gate.now());
-        if self.poll_timer(task, stalled).is_ready() {
-            return Poll::Ready(Next::Tick);
-        }
         // Replies that wait are bounded like the mailbox: past that, messages wait there.
         let is_full = self.ledger.waiting() >= Mailbox::<A>::capacity();
-        if is_full || stalled.is_some() || self.draining.is_some() {
+        let is_closed = is_full || stalled.is_some() || self.draining.is_some();
+        // One that is to end here finds its durable timers where it goes on.
+        let rings_at = self.ctx.timers().fires_at().filter(|_| !is_closed && self.finishing.is_none());
+        if self.poll_timer(task, stalled, rings_at).is_ready() {
+            return Poll::Ready(Next::Tick);
+        }
+        if is_closed {
             return Poll::Pending;
+        }
+        if rings_at.is_some()
+            && let Some((name, payload)) = self.ctx.timers().fire(self.life.gate.now())
+        {
+            return Poll::Ready(Next::Timer(name, payload));
         }
         if self.bundle.is_some() {
             return Poll::Ready(Next::Parcel);
@@ -176,9 +221,10 @@ impl<A: Actor> Running<A> {
         self.inbox.poll_recv(task).map(|item| item.map_or(Next::Gone, Next::Item))
     }
 
-    fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>) -> Poll<()> {
+    fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>, rings_at: Option<Mono>) -> Poll<()> {
         let finishing = self.finishing.as_ref().map(|(_, until)| *until);
-        let alarms = [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing];
+        let alarms =
+            [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing, rings_at];
         let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
             let wait = at.since(self.life.gate.now());
@@ -191,11 +237,18 @@ impl<A: Actor> Running<A> {
     }
 
     async fn open(&mut self, letter: BoxEnvelope<A>, is_parcel: bool) -> Result<(), End> {
+        self.play(letter, is_parcel, true).await
+    }
+
+    /// A message that does not count is not worth a checkpoint by itself.
+    async fn play(&mut self, letter: BoxEnvelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
         self.ctx.begin(self.ledger.next_number(), is_parcel, self.ledger.is_unsettled());
         let turn = Turn::new(&self.life, letter.open(&mut self.actor, &mut self.ctx));
         let after = Gated::new(&self.life.gate, turn).await?;
         let asked = self.ctx.take_requests();
-        self.ledger.handled(|| self.life.gate.now());
+        if counts || asked.checkpoint || asked.sent {
+            self.ledger.handled(|| self.life.gate.now());
+        }
         match after {
             After::Done => {}
             After::Withheld(reply) => self.ledger.withhold(reply, Mono(0)),
@@ -212,6 +265,20 @@ impl<A: Actor> Running<A> {
             self.draining = Some(self.life.gate.now() + STOP_DRAIN_DEADLINE);
         }
         Ok(())
+    }
+
+    /// A message that the actor has sent to itself.
+    async fn ring(&mut self, name: &str, payload: &[u8]) -> Result<(), End> {
+        let read = self.table.get(name).map(|readers| readers.read(payload));
+        match read {
+            Some(Ok(letter)) => self.open(letter, false).await,
+            unread => {
+                let error = unread.and_then(Result::err).map(|error| error.to_string());
+                tracing::error!(actor = %self.life.id, name, error, "a timer's message cannot be read, and is dropped");
+                self.ledger.changed(|| self.life.gate.now());
+                Ok(())
+            }
+        }
     }
 
     /// An actor that is to end does so when what it owes has left.
@@ -320,7 +387,7 @@ impl<A: Actor> Running<A> {
     async fn take(&mut self) -> Result<bool, End> {
         // Without a lease nothing is written, so nothing is serialized either.
         self.life.clear().await?;
-        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.mail().save()?)));
+        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.save()?)));
         let (bytes, sessions) = match encoded {
             Ok(encoded) => encoded,
             Err(error) => {

@@ -46,6 +46,9 @@ pub trait Saver: Send + Sync + 'static {
     /// epoch, and call [`Host::start`](super::Host::start) with what is restored under that.
     fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String);
 
+    /// Handlers panicked as often as the kind's policy allows: tell the log that the actor has failed.
+    fn fail(&self, actor: &ActorId, epoch: Epoch, panic: String);
+
     /// A handler called [`Context::stop`](super::Context::stop); its loop has ended. Ask the log to
     /// end the actor.
     fn stop(&self, actor: &ActorId, epoch: Epoch);

@@ -16,8 +16,10 @@ use super::life::Life;
 use super::mail::Mail;
 use super::mailbox::{Door, Item, Mailbox};
 use super::reference::ActorRef;
-use super::running::{End, Finished, Running};
+use super::restored::Restored;
+use super::running::{Beginning, End, Finished, Running};
 use super::saver::Saver;
+use super::timers::Timers;
 use crate::error::{CallError, Reason};
 
 /// What a new activation takes over from the one before it on this host.
@@ -29,6 +31,15 @@ pub(super) struct Inherited {
     pub(super) mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>,
 }
 
+/// What an activation begins with besides the state.
+pub(super) struct Begin {
+    /// The number of the checkpoint that was restored.
+    pub(super) seq: u64,
+    pub(super) mail: Mail,
+    pub(super) timers: Timers,
+    pub(super) restored: Option<Restored>,
+}
+
 /// An activation that runs.
 pub(super) struct Launched {
     pub(super) door: Arc<dyn Door>,
@@ -38,14 +49,7 @@ pub(super) struct Launched {
 
 /// State that was decoded, whatever its type.
 pub(super) trait Revived: Send {
-    /// `seq` is the number of the checkpoint that was restored, and `mail` what it held besides the state.
-    fn launch(
-        self: Box<Self>,
-        world: &World,
-        life: Arc<Life>,
-        restored: (u64, Mail),
-        from: Inherited,
-    ) -> Launched;
+    fn launch(self: Box<Self>, world: &World, life: Arc<Life>, begin: Begin, from: Inherited) -> Launched;
 }
 
 pub(super) struct Newborn<A: Actor> {
@@ -58,7 +62,7 @@ impl<A: Actor> Revived for Newborn<A> {
         self: Box<Self>,
         world: &World,
         life: Arc<Life>,
-        (seq, mail): (u64, Mail),
+        Begin { seq, mail, timers, restored }: Begin,
         from: Inherited,
     ) -> Launched {
         let (door, inbox) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
@@ -67,10 +71,10 @@ impl<A: Actor> Revived for Newborn<A> {
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
-        let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), mail);
+        let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), (mail, timers));
         let saver = Arc::clone(&world.saver);
-        let running =
-            Running::new((self.actor, ctx, seq), Arc::clone(&life), inbox, finished, Arc::clone(&saver));
+        let start = Beginning { actor: self.actor, ctx, table: self.table, seq, restored };
+        let running = Running::new(start, Arc::clone(&life), inbox, finished, Arc::clone(&saver));
         let task = world.runtime.spawn(supervise(running, life, saver, from.task));
         Launched { door, task, finish }
     }
@@ -104,6 +108,9 @@ async fn supervise<A: Actor>(
                 life.park(Box::new(inbox));
             }
             let wait = life.note_panic();
+            if life.restarts().exceeds(life.policy.max_restarts) {
+                return saver.fail(&life.id, life.epoch, text);
+            }
             tracing::debug!(actor = %life.id, epoch = %life.epoch, ?wait, "restarts");
             tokio::time::sleep(wait).await;
             saver.restart(&life.id, life.epoch, text);

@@ -61,9 +61,13 @@ impl Saver for Saves {
     fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String) {
         let Some(shared) = self.0.upgrade() else { return };
         tracing::warn!(%actor, %panic, "a handler panicked; the actor goes back to its last checkpoint");
-        let Some(by) = shared.incarnation() else { return };
-        let command = Command::Restart { by, actor: actor.clone(), epoch };
-        shared.clone().spawn(async move { shared.propose_until_moot(command).await });
+        shared.restart(actor, epoch, false);
+    }
+
+    fn fail(&self, actor: &ActorId, epoch: Epoch, panic: String) {
+        let Some(shared) = self.0.upgrade() else { return };
+        tracing::error!(%actor, %panic, "an actor has failed: its handlers panicked too often");
+        shared.restart(actor, epoch, true);
     }
 
     fn stop(&self, actor: &ActorId, epoch: Epoch) {
@@ -85,6 +89,13 @@ struct Surroundings {
 }
 
 impl Shared {
+    fn restart(self: &Arc<Self>, actor: &ActorId, epoch: Epoch, gives_up: bool) {
+        let Some(by) = self.incarnation() else { return };
+        let (shared, command) =
+            (self.clone(), Command::Restart { by, actor: actor.clone(), epoch, gives_up });
+        self.spawn(async move { shared.propose_until_moot(command).await });
+    }
+
     /// Queues a checkpoint; a full queue answers at once.
     pub(crate) fn queue_save(&self, order: SaveOrder) {
         if let Err(e) = self.saves.try_send(order) {

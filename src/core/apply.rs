@@ -47,7 +47,10 @@ impl State {
             Command::HandOver { by, items } => self.hand_over(at, by, items, changes),
             Command::Create { by, items } => self.create(at, by, items, changes),
             Command::Commit { by, items } => self.commit(by, items, changes),
-            Command::Restart { by, actor, epoch } => self.restart(at, by, actor, epoch, changes),
+            Command::Restart { by, actor, epoch, gives_up } => {
+                self.restart(at, by, (actor, epoch), gives_up, changes)
+            }
+            Command::Revive { actor, life } => self.revive(at, actor, life, changes),
             Command::Stop { actor, life, by } => self.stop(actor, life, by, changes),
             Command::OpenSession { by, nonce, resume } => self.open_session(at, by, nonce, resume),
             Command::CloseSessions { sessions } => {
@@ -248,6 +251,7 @@ impl State {
                         checkpoint: None,
                         lost: false,
                         stopping: false,
+                        failed: false,
                         stand_in_ms,
                         by_hand: false,
                         whole: true,
@@ -296,8 +300,8 @@ impl State {
         &mut self,
         at: At,
         by: Incarnation,
-        id: ActorId,
-        epoch: Epoch,
+        (id, epoch): (ActorId, Epoch),
+        gives_up: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let actor = self.actors.get_mut(&id).ok_or(Refused::NoSuchActor)?;
@@ -308,7 +312,20 @@ impl State {
             actor.epoch = Epoch(at.index);
             actor.whole = false;
         }
+        if gives_up {
+            actor.failed = true;
+            changes.events.push(Event::ActorFailed { actor: id.clone() });
+        }
         changes.actors.insert(id);
+        Ok(Response::Done)
+    }
+
+    fn revive(&mut self, at: At, id: ActorId, life: u64, changes: &mut Changes) -> Result<Response, Refused> {
+        let actor = self.actors.get_mut(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+        if std::mem::take(&mut actor.failed) {
+            actor.epoch = Epoch(at.index);
+            changes.actors.insert(id);
+        }
         Ok(Response::Done)
     }
 

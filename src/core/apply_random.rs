@@ -139,9 +139,16 @@ impl Author {
             64..70 => {
                 let actor = self.actor();
                 let epoch = Epoch(self.near(state.actors.get(&actor).map(|a| a.epoch.0), at));
-                Command::Restart { by: self.by(state, &actor, at), actor, epoch }
+                let gives_up = self.rng.chance(30);
+                Command::Restart { by: self.by(state, &actor, at), actor, epoch, gives_up }
             }
-            70..74 => {
+            70..72 => {
+                let failed = state.actors.iter().find(|(_, a)| a.failed).map(|(id, _)| id.clone());
+                let actor = failed.unwrap_or_else(|| self.actor());
+                let life = self.near(state.actors.get(&actor).map(|a| a.life), at);
+                Command::Revive { actor, life }
+            }
+            72..74 => {
                 let actor = self.actor();
                 let life = self.near(state.actors.get(&actor).map(|a| a.life), at);
                 let by = self.rng.chance(50).then(|| self.by(state, &actor, at));
@@ -291,7 +298,7 @@ fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
         assert_eq!(one, other, "seed {seed}");
     }
     assert!(
-        done.len() == 15 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
+        done.len() == 16 && done.values().all(|count| *count >= 100 || *count == SEEDS as u32),
         "{done:?}"
     );
 }

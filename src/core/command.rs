@@ -28,8 +28,10 @@ pub enum Command {
     Create { by: Incarnation, items: Vec<Create> },
     /// Checkpoints of actors that `by` hosts become the ones to restore from.
     Commit { by: Incarnation, items: Vec<Commit> },
-    /// An actor whose handler panicked goes back to its checkpoint, under a new epoch.
-    Restart { by: Incarnation, actor: ActorId, epoch: Epoch },
+    /// An actor whose handler panicked goes back to its checkpoint, under a new epoch; or not, after too many panics.
+    Restart { by: Incarnation, actor: ActorId, epoch: Epoch, gives_up: bool },
+    /// An actor that panicked too often is to run again.
+    Revive { actor: ActorId, life: u64 },
     /// An actor ends. `life` guards against ending a namesake that was created since. Its name is free once it surely
     /// runs nowhere: when its host says so, which is `by` then, or holds no lease any more.
     Stop { actor: ActorId, life: u64, by: Option<Incarnation> },

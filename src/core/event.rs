@@ -90,6 +90,11 @@ pub enum Event {
         /// How many.
         actors: u64,
     },
+    /// An actor's handlers panicked too often: it does not run until it is [revived](crate::Peer::revive).
+    ActorFailed {
+        /// Which actor.
+        actor: ActorId,
+    },
     /// No copy of an actor's checkpoint is left anywhere.
     ActorLost {
         /// Which actor.

@@ -114,7 +114,7 @@ impl State {
     pub fn homesick(&self, id: &ActorId, actor: &Actor) -> Option<Incarnation> {
         let home = self.home_of(id, actor)?;
         let host = actor.host.filter(|host| *host != home && self.is_up(*host))?;
-        let stays = actor.by_hand || actor.stopping || actor.lost || actor.is_unborn();
+        let stays = actor.by_hand || actor.stopping || actor.lost || actor.failed || actor.is_unborn();
         (!stays).then_some(host)
     }
 
@@ -126,7 +126,8 @@ impl State {
     /// Where the actors that a node runs may go, so that it runs none: to their homes, or to those who run the fewest.
     pub fn evacuation(&self, node: &NodeId) -> Vec<HandOver> {
         let mut crew = Crew::of(self, node);
-        let ours = self.left_at(node).filter(|(_, a)| a.host.is_some() && !a.stopping && !a.lost);
+        let ours =
+            self.left_at(node).filter(|(_, a)| a.host.is_some() && !(a.stopping || a.lost || a.failed));
         let place = |(id, actor): (&ActorId, &Actor)| {
             let home = self.home_of(id, actor).map(|_| &actor.home).filter(|home| *home != node);
             let to = home.or_else(|| crew.next(id.kind()).map(|(to, _)| to))?;

@@ -66,6 +66,8 @@ pub struct Actor {
     pub lost: bool,
     /// Whether it is to end, and its host may not know that yet.
     pub stopping: bool,
+    /// Whether it panicked too often, and does not run until somebody says so.
+    pub failed: bool,
     /// After how many milliseconds another peer may run it while its host is away; none if it waits.
     pub stand_in_ms: Option<u32>,
     /// Whether it was moved to where it runs, and stays there although its home is up.

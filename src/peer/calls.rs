@@ -91,6 +91,7 @@ enum Route {
     Away,
     Unknown,
     Lost,
+    Failed,
 }
 
 /// What one attempt at another peer came to.
@@ -111,6 +112,9 @@ impl Shared {
             let Some(line) = s.actors.get(actor) else { return Route::Unknown };
             if line.lost {
                 return Route::Lost;
+            }
+            if line.failed {
+                return Route::Failed;
             }
             host_elsewhere(s, actor, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
         });
@@ -201,6 +205,7 @@ impl Shared {
         }
         match self.route(actor) {
             Route::Lost => Err(CallError::not_executed(Reason::Lost)),
+            Route::Failed => Err(CallError::not_executed(Reason::Failed)),
             Route::Unknown => {
                 // This peer may be behind; only the leader can say that there is no such actor.
                 self.catch_up(end).await.map_err(undecided_read)?;

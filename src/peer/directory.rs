@@ -125,6 +125,25 @@ impl Peer {
     }
 }
 
+impl Peer {
+    /// Lets an actor run again that panicked as often as its [policy](crate::actor::Policy::max_restarts) allows. It
+    /// begins with its newest checkpoint. One that has not failed is left alone.
+    ///
+    /// # Errors
+    /// [`Reason::NoSuchActor`], or that the cluster could not decide in time. Trying again is safe.
+    pub async fn revive<A: Actor>(&self, actor: &ActorRef<A>) -> Result<(), CallError> {
+        let end = Instant::now() + DEFAULT_CALL_DEADLINE;
+        self.shared.catch_up(end).await.map_err(undecided_read)?;
+        let life = self.shared.life_of(actor.id()).ok_or(CallError::not_executed(Reason::NoSuchActor))?;
+        let command = Command::Revive { actor: actor.id().clone(), life };
+        let left = end.saturating_duration_since(Instant::now());
+        match self.shared.propose(command, left).await.map_err(undecided)? {
+            Response::Refused(_) => Err(CallError::not_executed(Reason::NoSuchActor)),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A number that no other call draws.
 pub(super) fn fresh_nonce() -> Result<u128, CallError> {
     let mut nonce = [0; 16];

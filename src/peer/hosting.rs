@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::shared::{Shared, lock, millis};
-use crate::actor::{Start, StartError};
+use crate::actor::{Cause, Restored, Start, StartError};
 use crate::checkpoint::{Envelope, FetchError};
 use crate::clock::Mono;
 use crate::core::command::{Checkpoint, Command};
@@ -70,7 +70,8 @@ impl Shared {
     fn assigned(&self, id: &ActorId) -> Option<Assigned> {
         let me = self.incarnation()?;
         self.state(|s| {
-            let actor = s.actors.get(id).filter(|a| a.host == Some(me) && !a.lost && !a.stopping)?;
+            let actor =
+                s.actors.get(id).filter(|a| a.host == Some(me) && !(a.lost || a.stopping || a.failed))?;
             let (written, checkpoint) = actor.checkpoint.clone()?;
             let (epoch, life, whole) = (actor.epoch, actor.life, actor.whole);
             let silent_ms = if whole { 0 } else { self.silence_before(s, actor, me) };
@@ -133,12 +134,24 @@ impl Shared {
             tracing::error!(actor = %id, "a checkpoint of another format; this actor stays down here");
             return;
         };
+        let downtime_ms = a.silent_ms + millis(self.now().since(since));
+        let restored = (a.epoch.0 != a.life).then(|| Restored {
+            cause: match a.whole {
+                true => Cause::Moved,
+                false if host.has_begun(id, Epoch(0)) => Cause::Panicked,
+                false => Cause::Recovered,
+            },
+            from_seq: a.checkpoint.seq,
+            downtime: Duration::from_millis(downtime_ms),
+            resends: 0,
+        });
         let start = Start {
             seq: a.checkpoint.seq,
             kind_version: envelope.kind_version,
             state: &envelope.state,
             sessions: &envelope.sessions,
             life: a.life,
+            restored,
         };
         let stays = || self.assigned(id).is_some_and(|now| now.epoch == a.epoch);
         let wanted = || !self.phase.borrow().is_over() && stays();
@@ -152,7 +165,6 @@ impl Shared {
         }
         self.changed.notify_waiters();
         if a.epoch.0 != a.life {
-            let downtime_ms = a.silent_ms + millis(self.now().since(since));
             let (actor, epoch, from_seq) = (id.clone(), a.epoch, a.checkpoint.seq);
             if a.whole {
                 tracing::info!(%actor, from_seq, downtime_ms, "moved here");

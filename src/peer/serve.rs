@@ -188,7 +188,7 @@ impl Shared {
                 });
                 are_own == Some(true)
             }
-            Command::DropHolders { .. } => true,
+            Command::DropHolders { .. } | Command::Revive { .. } => true,
             Command::Found { .. }
             | Command::Admit(_)
             | Command::MarkDown { .. }

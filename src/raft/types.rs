@@ -36,6 +36,7 @@ impl fmt::Display for Command {
             Command::Create { items, .. } => write!(f, "create {}", items.len()),
             Command::Commit { items, .. } => write!(f, "commit {}", items.len()),
             Command::Restart { actor, .. } => write!(f, "restart {actor}"),
+            Command::Revive { actor, .. } => write!(f, "revive {actor}"),
             Command::Stop { actor, .. } => write!(f, "stop {actor}"),
             Command::OpenSession { by, .. } => write!(f, "open a session at {by}"),
             Command::CloseSessions { sessions } => write!(f, "close {} sessions", sessions.len()),

@@ -161,7 +161,8 @@ impl Cluster {
     }
 
     /// Within [`PATIENCE`] all running peers hold their leases, every actor whose home runs is there, or where it was
-    /// moved to, others stand in for those whose home is away where they may, copies are complete, the voters are those that should vote, and fresh writes commit.
+    /// moved to, others stand in for those whose home is away where they may, copies are complete,
+    /// the voters are those that should vote, and fresh writes commit.
     pub async fn everything_lives_again(&self) -> Check {
         let name = "everything_lives_again";
         let end = Instant::now() + PATIENCE;
@@ -237,7 +238,7 @@ fn actors_ailment(shared: &Shared, state: &State) -> Option<String> {
         if !runs && state.able_host(id, &actor.home).is_some() {
             return Some(format!("{id} runs nowhere"));
         }
-        if actor.host == Some(me) && shared.host()?.running(id) != Some(actor.epoch) {
+        if actor.host == Some(me) && !actor.failed && shared.host()?.running(id) != Some(actor.epoch) {
             return Some(format!("{id} does not run under its epoch"));
         }
     }

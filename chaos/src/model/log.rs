@@ -106,7 +106,7 @@ impl Cluster {
                 Command::Commit { by: *by, items: vec![item] }
             }
             Wish::Restart { by, actor: nr, epoch } => {
-                Command::Restart { by: *by, actor: actor(nr), epoch: *epoch }
+                Command::Restart { by: *by, actor: actor(nr), epoch: *epoch, gives_up: false }
             }
             Wish::Stop { actor: nr, life, by } => Command::Stop { actor: actor(nr), life: *life, by: *by },
             Wish::Hold { actor: nr, epoch, seq, holder } => {

@@ -42,6 +42,11 @@ impl Stage {
 
     /// Moves a peer's actors away and lets it leave, if it can be, and has it started again later.
     pub(super) async fn drain(&mut self, at: usize, away_ms: u64) {
+        // Who has left does not vote: as with a lost disk, fewer others may be lost.
+        if !self.may_lose_a_disk() {
+            return;
+        }
+        self.wiped[at] = true;
         let peer = self.cluster.peer(at).clone();
         // Whether it could leave does not matter here.
         self.end_in_order(at, DRAINED, away_ms, async move { drop(peer.drain(DRAINED * 2).await) }).await;

@@ -315,8 +315,10 @@ impl Stage {
         self.mend(&healed).await;
         let end = Instant::now() + self.patience();
         for actor in 0..self.plan.actors {
+            // One that runs elsewhere than at home may have all its copies with the others.
             let home = actor as usize % peers;
-            if !healed.contains(&home) || self.wiped[home] {
+            let intact = |at: &usize| !self.wiped[*at] && self.holds(*at, &format!("r{actor}"));
+            if !healed.contains(&home) || self.wiped[home] || !healed.iter().any(intact) {
                 continue;
             }
             let from = healed[self.random.below(healed.len() as u64) as usize];
@@ -380,6 +382,16 @@ impl Stage {
         let newest = self.cluster.peers().map(standin::Peer::status).max_by_key(|status| status.applied);
         let disk = |at| Some(newest.as_ref()?.members.get(&self.cluster.node(at))?.raft_id.0);
         (0..self.plan.peers).map(|at| disk(at).filter(|_| !self.wiped[at])).collect()
+    }
+
+    /// Whether the newest directory says that a peer's disk holds the newest checkpoint of an actor.
+    fn holds(&self, at: usize, key: &str) -> bool {
+        let Some(newest) = self.cluster.peers().max_by_key(|peer| peer.status().applied) else {
+            return false;
+        };
+        let disk = newest.status().members.get(&self.cluster.node(at)).map(|member| member.raft_id);
+        let line = newest.actors().into_iter().find(|actor| actor.id.key() == key);
+        line.zip(disk).is_some_and(|(line, disk)| line.holders.contains(&disk))
     }
 
     async fn heal_everybody(&mut self) {

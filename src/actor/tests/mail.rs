@@ -137,7 +137,7 @@ impl Rig {
         let empty = encode_state(&Held::default()).unwrap();
         let (seq, state, sessions) =
             c.as_ref().map_or((0, &empty, [].as_slice()), |c| (c.seq, &c.bytes, c.sessions.as_slice()));
-        let start = Start { seq, kind_version: 1, state, sessions, life: LIFE };
+        let start = Start { seq, kind_version: 1, state, sessions, life: LIFE, restored: None };
         self.host.start(id::<Held>(), Epoch(epoch), start, || true).unwrap();
     }
 

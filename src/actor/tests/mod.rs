@@ -10,4 +10,5 @@ mod lease;
 mod mail;
 mod panics;
 mod rig;
+mod signals;
 mod starts;

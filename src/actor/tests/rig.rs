@@ -175,6 +175,7 @@ pub struct FakeSaver {
 pub enum Asked {
     Restart(ActorId, Epoch, String),
     Stop(ActorId, Epoch),
+    Fail(ActorId, Epoch),
 }
 
 impl Saver for FakeSaver {
@@ -193,6 +194,10 @@ impl Saver for FakeSaver {
 
     fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String) {
         self.asked.send(Asked::Restart(actor.clone(), epoch, panic)).unwrap();
+    }
+
+    fn fail(&self, actor: &ActorId, epoch: Epoch, _: String) {
+        self.asked.send(Asked::Fail(actor.clone(), epoch)).unwrap();
     }
 
     fn stop(&self, actor: &ActorId, epoch: Epoch) {
@@ -269,6 +274,7 @@ fn kinds() -> Kinds {
     kinds.add(Kind::of::<Forgetful>().handles::<Push>().handles::<Save>()).unwrap();
     kinds.add(Kind::of::<Slow>().handles::<Lapse>()).unwrap();
     super::mail::kinds().into_iter().for_each(|kind| kinds.add(kind).unwrap());
+    kinds.add(super::signals::kind()).unwrap();
     kinds
 }
 
@@ -280,7 +286,8 @@ impl Rig {
     /// What the peer does once the log has decided: the epoch is current, the state is restored.
     pub fn start<A: Actor>(&self, epoch: u64, seq: u64, state: &A) -> Result<(), StartError> {
         let state = encode_state(state).unwrap();
-        let start = Start { seq, kind_version: A::VERSION, state: &state, sessions: &[], life: LIFE };
+        let start =
+            Start { seq, kind_version: A::VERSION, state: &state, sessions: &[], life: LIFE, restored: None };
         self.host.start(id::<A>(), Epoch(epoch), start, || true)?;
         self.log.activate(&id::<A>(), Epoch(epoch));
         Ok(())
@@ -294,7 +301,8 @@ impl Rig {
             Some(c) => (c.seq, c.bytes, c.sessions),
             None => (0, encode_state(&Tally::default()).unwrap(), vec![]),
         };
-        let start = Start { seq, kind_version: 1, state: &state, sessions: &sessions, life: LIFE };
+        let start =
+            Start { seq, kind_version: 1, state: &state, sessions: &sessions, life: LIFE, restored: None };
         self.host.start(id::<Tally>(), Epoch(epoch), start, || true).unwrap();
         Tally::decode(&state).unwrap()
     }

@@ -43,15 +43,23 @@ fn older_state_is_migrated_and_newer_state_is_refused() {
 #[tokio::test]
 async fn a_refused_start_changes_nothing() {
     let rig = rig();
-    let start = Start { seq: 0, kind_version: 1, state: &[], sessions: &[], life: LIFE };
+    let start = Start { seq: 0, kind_version: 1, state: &[], sessions: &[], life: LIFE, restored: None };
     let stranger = ActorId::new("stranger", "it").unwrap();
     let unknown = rig.host.start(stranger, Epoch(20), start, || true);
     assert_eq!(unknown, Err(StartError::UnknownKind("stranger".to_owned())));
-    let garbage = Start { seq: 0, kind_version: 1, state: b"\xc1", sessions: &[], life: LIFE };
+    let garbage =
+        Start { seq: 0, kind_version: 1, state: b"\xc1", sessions: &[], life: LIFE, restored: None };
     let undecodable = rig.host.start(id::<Tally>(), Epoch(20), garbage, || true);
     assert!(matches!(undecodable, Err(StartError::State(StateError::Codec(_)))));
     let state = encode_state(&Tally::default()).unwrap();
-    let start = Start { seq: 0, kind_version: Tally::VERSION, state: &state, sessions: &[], life: LIFE };
+    let start = Start {
+        seq: 0,
+        kind_version: Tally::VERSION,
+        state: &state,
+        sessions: &[],
+        life: LIFE,
+        restored: None,
+    };
     let given_up = rig.host.start(id::<Tally>(), Epoch(20), start, || false);
     assert_eq!(given_up, Err(StartError::Unwanted(Epoch(20))));
     for stale in [9, 10] {

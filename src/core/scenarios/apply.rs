@@ -98,8 +98,12 @@ impl World {
                 Command::Commit { by: Incarnation(number(by)), items }
             }
             ["restart", by, actor, options @ ..] => {
-                let epoch = Epoch(Options::of(options).need("epoch"));
-                Command::Restart { by: Incarnation(number(by)), actor: id(actor), epoch }
+                let options = Options::of(options);
+                let (epoch, gives_up) = (Epoch(options.need("epoch")), options.get("gives-up").is_some());
+                Command::Restart { by: Incarnation(number(by)), actor: id(actor), epoch, gives_up }
+            }
+            ["revive", actor, options @ ..] => {
+                Command::Revive { actor: id(actor), life: Options::of(options).need("life") }
             }
             ["stop", actor, options @ ..] => {
                 let options = Options::of(options);
@@ -174,8 +178,9 @@ impl World {
             };
             let lost = if a.lost { ", lost" } else { "" };
             let stopping = if a.stopping { ", stopping" } else { "" };
+            let failed = if a.failed { ", failed" } else { "" };
             let by_hand = if a.by_hand { ", by hand" } else { "" };
-            writeln!(out, "   {actor} {at}, {kept}{lost}{stopping}{by_hand}").unwrap();
+            writeln!(out, "   {actor} {at}, {kept}{lost}{failed}{stopping}{by_hand}").unwrap();
         }
         for (number, session) in &self.state.sessions {
             writeln!(out, "   session {number} of {}", session.by).unwrap();
@@ -226,7 +231,7 @@ fn there_are_never_more_members_than_the_limit() {
 
 #[test]
 fn applying_the_log_gives_the_answers_written_in_the_scripts() {
-    check_folder("src/core/scenarios/apply", 17, |script| {
+    check_folder("src/core/scenarios/apply", 18, |script| {
         let mut world = World::default();
         run(script, |words| world.command(words))
     });

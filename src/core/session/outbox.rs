@@ -240,7 +240,6 @@ impl Outbox {
     }
 
     /// How many messages wait.
-    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.messages
     }

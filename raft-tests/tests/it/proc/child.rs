@@ -1,12 +1,14 @@
 //! What a child process does: it is this test binary, told to run this one "test".
 
+use futures_util::StreamExt;
 use serde::Serialize;
-use standin::actor::{ActorRef, Kind};
-use standin::id::NodeId;
+use standin::actor::{ActorRef, Down, Kind};
 use standin::identity::Identity;
-use standin::{CallError, Peer, Placement, Reason};
+use standin::{CallError, CreateOptions, Peer, Placement, Reason};
 use std::fs::File;
 use std::io::{BufRead, Read as _, Write};
+use std::time::Duration;
+use tokio::time::Instant;
 
 use super::actors::{Keeper, Note, Read, Walk, keep_journal};
 use super::store::write_until_killed;
@@ -95,7 +97,27 @@ async fn report_events(peer: Peer) {
 
 async fn answer(peer: &Peer, want: Want) -> Answer {
     match want {
-        Want::Create { key, home } => Answer::Done(create(peer, &key, home).await),
+        Want::Create { key, home, stand_in_ms } => {
+            let down =
+                stand_in_ms.map_or(Down::Wait, |ms| Down::StandIn { after: Duration::from_millis(ms) });
+            Answer::Done(create(peer, &key, Placement::On(home).down(down)).await)
+        }
+        Want::CreateMany { count, home } => {
+            let make = |n: u32| {
+                let at = Placement::On(home.clone()).down(Down::StandIn { after: Duration::ZERO });
+                async move { create(peer, &many(n), at).await.is_ok() }
+            };
+            took(count, make).await
+        }
+        Want::NoteMany { count, token, deadline } => {
+            let note = |n: u32| async move {
+                match named(&many(n)) {
+                    Ok(name) => peer.ask_within(&name, Note(token), deadline).await.is_ok(),
+                    Err(_) => false,
+                }
+            };
+            took(count, note).await
+        }
         Want::Note { key, token, durable, deadline } => Answer::Done(match named(&key) {
             Ok(name) if durable => peer.ask_durable(&name, Note(token), deadline).await,
             Ok(name) => peer.ask_within(&name, Note(token), deadline).await,
@@ -117,8 +139,27 @@ fn named(key: &str) -> Result<ActorRef<Keeper>, CallError> {
     ActorRef::new(key).map_err(|e| CallError::not_executed(Reason::InvalidName(e.to_string())))
 }
 
-async fn create(peer: &Peer, key: &str, home: NodeId) -> Result<(), CallError> {
-    peer.create(key, Keeper::default(), Placement::On(home)).await.map(drop)
+async fn create(peer: &Peer, key: &str, how: CreateOptions) -> Result<(), CallError> {
+    peer.create(key, Keeper::default(), how).await.map(drop)
+}
+
+fn many(n: u32) -> String {
+    format!("many-{n}")
+}
+
+/// Does something with each of many at once.
+async fn took<F: Future<Output = bool>>(count: u32, what: impl Fn(u32) -> F) -> Answer {
+    let begin = Instant::now();
+    let timed = |n| {
+        let one = what(n);
+        async move { (one.await, begin.elapsed()) }
+    };
+    let all: Vec<(bool, Duration)> =
+        futures_util::stream::iter((0..count).map(timed)).buffer_unordered(4096).collect().await;
+    let replies = all.iter().filter(|(replied, _)| *replied).count() as u32;
+    let longest = all.iter().map(|(_, took)| *took).max().unwrap_or_default();
+    let millis = |d: Duration| d.as_millis() as u64;
+    Answer::Took { replies, all_ms: millis(begin.elapsed()), longest_ms: millis(longest) }
 }
 
 fn look(peer: &Peer) -> Sight {

@@ -202,12 +202,17 @@ impl Fleet {
         self.root.path().join(seat.node.as_str()).join(seat.lives.to_string())
     }
 
-    /// Creates actors, and names them.
+    /// Creates actors that wait for their homes, and names them.
     pub async fn create(&self, homes: &[usize]) -> Vec<String> {
+        self.create_with(homes, None).await
+    }
+
+    /// The same; others may run them after so many milliseconds.
+    pub async fn create_with(&self, homes: &[usize], stand_in_ms: Option<u64>) -> Vec<String> {
         let mut keys = vec![];
         for (number, home) in homes.iter().enumerate() {
             let key = format!("{}-{number}", self.node(*home));
-            let want = Want::Create { key: key.clone(), home: self.node(*home) };
+            let want = Want::Create { key: key.clone(), home: self.node(*home), stand_in_ms };
             match self.process(0).ask(want).await {
                 Ok(Answer::Done(Ok(()))) => keys.push(key),
                 other => panic!("{key} could not be created: {other:?}"),

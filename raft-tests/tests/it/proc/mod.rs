@@ -10,5 +10,6 @@ mod killed;
 mod namesake;
 mod power;
 mod process;
+mod stand_in;
 mod store;
 mod words;

@@ -49,6 +49,19 @@ pub enum Want {
     Create {
         key: String,
         home: NodeId,
+        /// After how many milliseconds another peer may run it while its home is away.
+        stand_in_ms: Option<u64>,
+    },
+    /// So many actors called `many-0` and so on, that others run as soon as their home is away.
+    CreateMany {
+        count: u32,
+        home: NodeId,
+    },
+    /// One message to each of these, all at once.
+    NoteMany {
+        count: u32,
+        token: u64,
+        deadline: Duration,
     },
     /// One message, which the actor keeps.
     Note {
@@ -91,6 +104,12 @@ pub enum Said {
 pub enum Answer {
     Done(Result<(), CallError>),
     Kept(Result<Vec<u64>, CallError>),
+    /// How many of many had a reply, and how long that took for all and for the slowest, in milliseconds.
+    Took {
+        replies: u32,
+        all_ms: u64,
+        longest_ms: u64,
+    },
     Sight(Box<Sight>),
 }
 

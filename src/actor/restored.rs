@@ -1,0 +1,52 @@
+//! What an actor is told when it begins anew.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use super::api::Actor;
+use super::codec::panic_text;
+use super::context::Context;
+use super::mailbox::{After, Envelope};
+use crate::error::CallError;
+
+/// Why an actor begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Its host was lost, was replaced, or came back. What it did since the checkpoint is undone.
+    Recovered,
+    /// A handler panicked. What it did since the checkpoint is undone.
+    Panicked,
+    /// It was handed over by another peer. Nothing is undone.
+    Moved,
+}
+
+/// See [`Actor::on_restored`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Why.
+    pub cause: Cause,
+    /// The number of the checkpoint whose state it has.
+    pub from_seq: u64,
+    /// For how long it ran nowhere, at least, as far as its new host knows.
+    pub downtime: Duration,
+    /// Its reliable messages that had not arrived when the checkpoint was taken: they are sent (again) now.
+    pub resends: usize,
+}
+
+/// It is told like a message, before any other.
+impl<A: Actor> Envelope<A> for Restored {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
+        Box::pin(async move {
+            let told = AssertUnwindSafe(async { actor.on_restored(*self, ctx).await });
+            match told.catch_unwind().await {
+                Ok(()) => After::Done,
+                Err(panic) => After::Panicked(panic_text(&*panic)),
+            }
+        })
+    }
+
+    fn refuse(self: Box<Self>, _: CallError) {}
+}
