@@ -203,7 +203,8 @@ pub const SESSION_EXPIRY: Duration = Duration::from_secs(3600);
 pub const DELIVERY_DEADLINE: Duration = Duration::from_secs(30);
 /// Shortest and longest wait before such an attempt is repeated.
 pub const DELIVERY_RETRY: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
-/// How long a sender with a heavy outbox takes in nothing new. Then it does: two that wait for each other must go on.
+/// How long a sender with a heavy outbox takes in nothing new, after anything that made the outbox longer. Then it
+/// does: two that wait for each other must go on.
 pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an eager kind gathers reliable messages before it makes them durable.
 pub const EAGER_CHECKPOINT_DELAY: Duration = Duration::from_millis(20);

@@ -69,7 +69,13 @@ pub(super) struct Mail {
     /// The number of the message that is being handled.
     stamp: u64,
     sent: bool,
-    heavy_since: Option<Mono>,
+    heavy: Option<Heavy>,
+}
+
+/// An outbox that is half full or more: since when it has not become longer, and how long it is.
+struct Heavy {
+    since: Mono,
+    length: usize,
 }
 
 impl Mail {
@@ -83,7 +89,7 @@ impl Mail {
             sweep_at: SESSIONS_BEFORE_SWEEP,
             stamp: 0,
             sent: false,
-            heavy_since: None,
+            heavy: None,
         }
     }
 
@@ -174,11 +180,18 @@ impl Mail {
     /// Until when nothing new should be taken in, because so much waits to leave.
     pub(super) fn stalls_until(&mut self, now: impl FnOnce() -> Mono) -> Option<Mono> {
         if !self.courier.outbox.is_heavy() {
-            self.heavy_since = None;
+            self.heavy = None;
             return None;
         }
-        let now = now();
-        let until = *self.heavy_since.get_or_insert(now) + STALL_PATIENCE;
+        let (now, length) = (now(), self.courier.outbox.len());
+        let heavy = self.heavy.get_or_insert(Heavy { since: now, length });
+        // Two that wait for each other must go on: what makes it no longer is taken in at once, what makes it longer
+        // now and then.
+        if length > heavy.length {
+            heavy.since = now;
+        }
+        heavy.length = length;
+        let until = heavy.since + STALL_PATIENCE;
         (now < until).then_some(until)
     }
 

@@ -3,6 +3,7 @@
 mod calls;
 mod checkpoints;
 mod directory;
+mod facing;
 mod history;
 mod idle;
 mod joint;

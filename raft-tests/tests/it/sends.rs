@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{
     Actor, ActorRef, Context, Handler, Kind, Message, Policy, SendError, Undelivered, When,
 };
-use standin::testing::Cluster;
+use standin::testing::{Cluster, Prng};
 use standin::{Builder, Event, Placement};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -175,6 +175,55 @@ async fn a_chain_is_exact_while_its_machines_die_and_are_replaced() {
     }
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
+}
+
+/// One run: `messages` through five links on five peers that die at random; how often one did, and how long it took.
+async fn deadly_run(seed: u64, messages: u64) -> (u32, Duration) {
+    let empty = seed.is_multiple_of(2);
+    let mut random = Prng::new(seed);
+    let mut cluster = Cluster::start(5, links).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let chain = chain(&cluster, 5).await;
+    let begin = Instant::now();
+    emit(&cluster, &chain[0], messages).await;
+    let mut kills = 0;
+    while show(&cluster, &chain[4]).await.newest < messages {
+        let victim = random.below(5) as usize;
+        let killed = Instant::now();
+        cluster.kill(victim);
+        kills += 1;
+        if empty {
+            // The next one as soon as the last one's vote and copies are in their places.
+            cluster.replace(victim).await.unwrap();
+            cluster.everything_lives_again().await.unwrap();
+        } else {
+            cluster.restart(victim).await.unwrap();
+            tokio::time::sleep_until(killed + Duration::from_secs(1)).await;
+        }
+    }
+    let took = begin.elapsed();
+    for link in &chain[1..] {
+        let end = arrived(&cluster, link, messages).await;
+        assert_eq!((end.newest, end.out_of_order, end.undelivered), (messages, 0, 0), "seed {seed}: {link}");
+    }
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+    (kills, took)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "hours: cargo test --release -p raft-tests -- --ignored --nocapture a_long_chain; STANDIN_RUNS=A..B"]
+async fn a_long_chain_is_exact_in_all_of_many_runs() {
+    logs();
+    let runs = std::env::var("STANDIN_RUNS").unwrap_or_else(|_| "0..50".to_owned());
+    let (first, end) = runs.split_once("..").expect("a range");
+    for seed in first.parse().unwrap()..end.parse().unwrap() {
+        let (kills, took) = deadly_run(seed, 200_000).await;
+        let how = if seed.is_multiple_of(2) { "replaced empty" } else { "restarted with their disks" };
+        println!(
+            "seed {seed}: 200000 messages through 5 links in {took:?}, {kills} peers killed and {how}: exact"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,9 @@ use crate::actor::*;
 use crate::core::event::Event;
 use crate::core::session::{Parcel, Parcels, Receipt, Sender};
 use crate::id::{ActorId, Epoch};
-use crate::limits::MAX_PANICS_PER_MESSAGE;
+use crate::limits::{
+    CONDITION_POLL, MAX_OUTBOX_MESSAGES, MAX_PANICS_PER_MESSAGE, MAX_PARCELS, STALL_PATIENCE,
+};
 
 /// Passes on what it gets.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -264,6 +266,47 @@ async fn a_sender_is_told_of_what_its_receiver_can_never_get() {
     .await;
     let events = rig.post.events.lock().unwrap().clone();
     assert!(matches!(&events[..], [Event::Undelivered { messages: 1, .. }]), "{events:?}");
+}
+
+/// Its receiver is away, so that what it sends stays in its outbox.
+#[tokio::test]
+async fn a_full_sender_takes_in_one_message_a_while_that_makes_it_fuller_and_others_at_once() {
+    let rig = rig();
+    rig.start(10, 0, &Held::default()).unwrap();
+    let heavy = MAX_OUTBOX_MESSAGES as u64 / 2;
+    let numbers: Vec<u64> = (100..100 + heavy + 3).collect();
+    let mut from = 1;
+    for some in numbers.chunks(MAX_PARCELS) {
+        drop(rig.bring(from, some));
+        from += some.len() as u64;
+    }
+    let held = || rig.log.committed(&id::<Held>()).map_or(0, |c| decoded(&c.bytes).got.len() as u64);
+    soon(async {
+        while held() < heavy {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    settle().await;
+    assert_eq!(held(), heavy, "and no more");
+    let (one, another) = (rig.ask_relay::<Held, _>(Look), rig.ask_relay::<Held, _>(Look));
+    for more in 1..=3 {
+        rig.clock.advance(STALL_PATIENCE);
+        // A real second: the loop looks at its clock when its timer rings.
+        tokio::time::timeout(PATIENCE * 2, async {
+            while held() < heavy + more {
+                tokio::time::sleep(CONDITION_POLL).await;
+            }
+        })
+        .await
+        .unwrap();
+        assert_eq!(held(), heavy + more);
+    }
+    // These make it no fuller: once one of them is let in, so is the other.
+    rig.clock.advance(STALL_PATIENCE);
+    let patience = PATIENCE * 2;
+    assert_eq!(tokio::time::timeout(patience, reply(one)).await.unwrap().unwrap().0.len() as u64, heavy + 3);
+    reply(another).await.unwrap();
 }
 
 #[tokio::test]
