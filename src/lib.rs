@@ -89,10 +89,11 @@ mod wire;
 pub use core::event::Event;
 pub use core::session::Sender;
 pub use core::state::Status as Standing;
+pub use core::watching::Change;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{
     ActorStatus, Builder, CreateOptions, MemberStatus, Peer, PhaseStatus, Placement, Session, StartError,
-    Status, Timing, WaitError,
+    Status, Timing, WaitError, Watcher,
 };
 
 /// Compiles and runs the programs in the README.

@@ -210,6 +210,8 @@ pub const STALL_PATIENCE: Duration = Duration::from_secs(1);
 pub const EAGER_CHECKPOINT_DELAY: Duration = Duration::from_millis(20);
 /// How long an actor that stops itself waits until its reliable messages have arrived.
 pub const STOP_DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+/// Other actors that one actor may watch.
+pub const MAX_WATCHED: usize = 1024;
 /// Messages that one actor may have scheduled to itself.
 pub const MAX_TIMERS: usize = 4096;
 /// The same in bytes.

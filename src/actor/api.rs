@@ -8,6 +8,8 @@ use super::context::Context;
 use super::policy::Policy;
 use super::post::Undelivered;
 use super::restored::Restored;
+use crate::core::watching::Change;
+use crate::id::ActorId;
 use crate::limits::DEFAULT_MAILBOX;
 
 /// A piece of state that has a name in the cluster, handles one message at a time, and survives
@@ -54,6 +56,17 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
     /// What it changes in the state is saved with the next checkpoint; what it sends, or
     /// [`Context::checkpoint`], makes that be taken at once.
     fn on_restored(&mut self, _what: Restored, _ctx: &mut Context<Self>) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
+    /// Something happened to an actor that this one [watches](Context::watch). After [`Change::Stopped`] it is not
+    /// watched any more.
+    fn on_change(
+        &mut self,
+        _of: ActorId,
+        _change: Change,
+        _ctx: &mut Context<Self>,
+    ) -> impl Future<Output = ()> + Send {
         std::future::ready(())
     }
 

@@ -12,6 +12,7 @@ use super::policy::Outbox;
 use super::post::SendError;
 use super::reference::ActorRef;
 use super::timers::{ScheduleError, TimerId, Timers};
+use super::watches::{WatchError, Watches};
 use crate::id::Epoch;
 use crate::peer::Peer;
 
@@ -28,6 +29,7 @@ pub struct Context<A> {
     outside: Outside,
     mail: Mail,
     timers: Timers,
+    watches: Watches,
     /// Whether the message at hand came reliably: its reply is remembered, and leaves with the receipt.
     is_parcel: bool,
     /// Whether a reply that leaves now would tell of something that a failure can still take back.
@@ -48,10 +50,21 @@ impl<A: Actor> Context<A> {
         me: ActorRef<A>,
         life: Arc<Life>,
         outside: Outside,
-        (mail, timers): (Mail, Timers),
+        (mail, timers, watches): (Mail, Timers, Watches),
     ) -> Self {
         let (is_parcel, is_unsettled, wants_checkpoint, wants_stop) = (false, false, false, false);
-        Self { me, life, outside, mail, timers, is_parcel, is_unsettled, wants_checkpoint, wants_stop }
+        Self {
+            me,
+            life,
+            outside,
+            mail,
+            timers,
+            watches,
+            is_parcel,
+            is_unsettled,
+            wants_checkpoint,
+            wants_stop,
+        }
     }
 
     /// This actor's own reference.
@@ -143,6 +156,22 @@ impl<A: Actor> Context<A> {
         self.timers.cancel(timer)
     }
 
+    /// Lets this actor be told what happens to another one ([`Actor::on_change`]), until that ends or
+    /// [`Context::unwatch`]. Checkpoints hold this: an actor that begins anew is told what has changed since its
+    /// checkpoint. Changes in quick succession are told as one. For a kind without checkpoints, the end of this
+    /// activation forgets it.
+    ///
+    /// # Errors
+    /// [`WatchError::Full`].
+    pub fn watch<B: Actor>(&mut self, other: &ActorRef<B>) -> Result<(), WatchError> {
+        self.watches.watch(other.id())
+    }
+
+    /// Ends that. Whether it was watched.
+    pub fn unwatch<B: Actor>(&mut self, other: &ActorRef<B>) -> bool {
+        self.watches.unwatch(other.id())
+    }
+
     /// The reliable messages that were put aside because the handler panicked on them too often, or because they do
     /// not decode; the newest [`MAX_DEAD_LETTERS`](crate::limits::MAX_DEAD_LETTERS).
     pub fn dead_letters(&self) -> impl Iterator<Item = &DeadLetter> {
@@ -185,13 +214,17 @@ impl<A: Actor> Context<A> {
         &mut self.mail
     }
 
+    pub(super) fn watches(&mut self) -> &mut Watches {
+        &mut self.watches
+    }
+
     pub(super) fn timers(&mut self) -> &mut Timers {
         &mut self.timers
     }
 
     /// What a checkpoint is to hold besides the state.
     pub(super) fn save(&mut self) -> Result<Vec<u8>, CodecError> {
-        self.mail.save(&self.timers, || self.life.gate.now())
+        self.mail.save(&self.timers, self.watches.saved(), || self.life.gate.now())
     }
 
     /// Message number `stamp` is about to be handled.

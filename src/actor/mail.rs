@@ -15,6 +15,7 @@ use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::core::event::Event;
 use crate::core::session::{Content, Inbox, Outbox, Parcel, Replied, Sender, Standing, Verdict};
+use crate::core::watching::Watching;
 use crate::error::CallError;
 use crate::id::ActorId;
 use crate::limits::{MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, SESSIONS_BEFORE_SWEEP, STALL_PATIENCE};
@@ -40,6 +41,8 @@ pub(super) struct Saved {
     dead: VecDeque<DeadLetter>,
     #[serde(default)]
     pub(super) timers: SavedTimers,
+    #[serde(default)]
+    pub(super) watched: BTreeMap<ActorId, Watching>,
 }
 
 impl Saved {
@@ -93,11 +96,12 @@ impl Mail {
         }
     }
 
-    /// What the next checkpoint is to hold: nothing for an actor that has nothing to do with reliable messages or
-    /// timers.
+    /// What the next checkpoint is to hold: nothing for an actor that has nothing to do with reliable messages,
+    /// timers or watches.
     pub(super) fn save(
         &mut self,
         timers: &Timers,
+        watched: &BTreeMap<ActorId, Watching>,
         now: impl FnOnce() -> Mono,
     ) -> Result<Vec<u8>, CodecError> {
         if self.inbox.len() >= self.sweep_at {
@@ -105,12 +109,13 @@ impl Mail {
             self.sweep_at = self.inbox.sweep(|sender| post.standing(sender) == Standing::Over);
         }
         let outbox = &self.courier.outbox;
-        if self.inbox.is_empty() && outbox.newest() == 0 && timers.is_empty() {
+        let has_sessions = !self.inbox.is_empty() || outbox.newest() > 0;
+        if !has_sessions && timers.is_empty() && watched.is_empty() {
             return Ok(Vec::new());
         }
         let forgotten = made(Mistake::SessionsNotSaved).then(Inbox::default);
         let inbox = forgotten.as_ref().unwrap_or(&self.inbox);
-        rmp_serde::to_vec(&(inbox, outbox, &self.dead, timers.save(now()))).map_err(CodecError::new)
+        rmp_serde::to_vec(&(inbox, outbox, &self.dead, timers.save(now()), watched)).map_err(CodecError::new)
     }
 
     /// The handler of message number `stamp` is about to run.

@@ -38,6 +38,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod watches;
 
 pub use api::{Actor, Handler, Message};
 pub use bundle::WireReceipt;
@@ -61,3 +62,4 @@ pub use restored::{Cause, Restored};
 pub use saver::{NewCheckpoint, SaveError, Saver};
 pub use send::Pending;
 pub use timers::{ScheduleError, TimerId};
+pub use watches::WatchError;

@@ -1,9 +1,11 @@
 //! What a host needs from its peer to send and take reliable messages.
 
 use futures_util::future::BoxFuture;
+use tokio::sync::mpsc;
 
 use crate::core::event::Event;
 use crate::core::session::{Parcels, Receipt, Sender, Standing};
+use crate::core::watching::Seen;
 use crate::id::ActorId;
 
 /// Why a reliable message was not sent. Nothing of it will happen.
@@ -56,6 +58,12 @@ pub trait Post: Send + Sync + 'static {
 
     /// The life that an actor is in, as the leader sees it.
     fn resolve(&self, actor: ActorId) -> BoxFuture<'static, Resolved>;
+
+    /// What the directory shows of an actor.
+    fn look(&self, actor: &ActorId) -> Option<Seen>;
+
+    /// Rings when that may have changed, for as long as somebody listens.
+    fn watch(&self, actor: &ActorId, bell: mpsc::Sender<()>);
 
     /// Brings messages to their receiver, and says what became of them, in bounded time.
     fn deliver(&self, parcels: Parcels) -> BoxFuture<'static, Receipt>;

@@ -59,6 +59,8 @@ enum Next<A: Actor> {
     Parcel,
     /// The time of a message to itself has come.
     Timer(String, Vec<u8>),
+    /// An actor that is watched may have changed.
+    Rung,
     Returned(Returned),
     Saved(Result<(), SaveError>),
     Finish(Finished),
@@ -158,6 +160,11 @@ impl<A: Actor> Running<A> {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
                 Next::Item(Item::Bundle(bundle)) => self.begin(bundle),
                 Next::Parcel => self.parcel().await?,
+                Next::Rung => {
+                    for change in self.ctx.watches().changes(self.life.gate.now()) {
+                        self.open(Box::new(change), false).await?;
+                    }
+                }
                 Next::Timer(name, payload) => self.ring(&name, &payload).await?,
                 Next::Returned(returned) => self.returned(returned).await?,
                 Next::Saved(result) => self.saved(result).await?,
@@ -214,6 +221,9 @@ impl<A: Actor> Running<A> {
             && let Some((name, payload)) = self.ctx.timers().fire(self.life.gate.now())
         {
             return Poll::Ready(Next::Timer(name, payload));
+        }
+        if self.ctx.watches().poll_rings(task).is_ready() {
+            return Poll::Ready(Next::Rung);
         }
         if self.bundle.is_some() {
             return Poll::Ready(Next::Parcel);

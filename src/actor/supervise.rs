@@ -20,6 +20,7 @@ use super::restored::Restored;
 use super::running::{Beginning, End, Finished, Running};
 use super::saver::Saver;
 use super::timers::Timers;
+use super::watches::Watches;
 use crate::error::{CallError, Reason};
 
 /// What a new activation takes over from the one before it on this host.
@@ -37,6 +38,7 @@ pub(super) struct Begin {
     pub(super) seq: u64,
     pub(super) mail: Mail,
     pub(super) timers: Timers,
+    pub(super) watches: Watches,
     pub(super) restored: Option<Restored>,
 }
 
@@ -62,7 +64,7 @@ impl<A: Actor> Revived for Newborn<A> {
         self: Box<Self>,
         world: &World,
         life: Arc<Life>,
-        Begin { seq, mail, timers, restored }: Begin,
+        Begin { seq, mail, timers, watches, restored }: Begin,
         from: Inherited,
     ) -> Launched {
         let (door, inbox) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
@@ -71,7 +73,7 @@ impl<A: Actor> Revived for Newborn<A> {
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
-        let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), (mail, timers));
+        let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), (mail, timers, watches));
         let saver = Arc::clone(&world.saver);
         let start = Beginning { actor: self.actor, ctx, table: self.table, seq, restored };
         let running = Running::new(start, Arc::clone(&life), inbox, finished, Arc::clone(&saver));

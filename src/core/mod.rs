@@ -13,6 +13,7 @@ pub mod probe;
 pub mod session;
 pub mod state;
 pub mod voters;
+pub mod watching;
 
 #[cfg(test)]
 mod apply_random;

@@ -12,6 +12,7 @@ use super::post::PostOffice;
 use super::serve::Server;
 use super::shared::{Phase, Shared};
 use super::timing::Timing;
+use super::watch::Bells;
 use crate::actor::{Gate, Host, Kind, KindError, Kinds, Observer, OutsideDoor, World};
 use crate::checkpoint::Saves;
 use crate::clock::{BootClock, Clock};
@@ -310,6 +311,7 @@ impl Builder {
             held: Semaphore::new(MAX_HELD_CALLS),
             restores: Semaphore::new(MAX_PARALLEL_RESTORES),
             homesick: Notify::new(),
+            bells: Bells::default(),
             away_since: Mutex::default(),
             hosting: Mutex::default(),
             restoring: Mutex::default(),

@@ -38,6 +38,9 @@ impl Shared {
             if changes.members || self.is_one_homesick(&changes.actors) {
                 self.homesick.notify_one();
             }
+            if changes.members || !changes.actors.is_empty() {
+                self.bells.ring(&changes.actors, changes.members);
+            }
             if !changes.actors.is_empty() {
                 self.reconcile(changes.actors.iter());
                 lock(&self.collectable).extend(changes.actors);

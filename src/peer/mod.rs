@@ -4,7 +4,8 @@
 //!   (`old_copy`: what a disk may not do that was restored from a backup)
 //! - `heartbeat`: keeps the lease; `reign`: what the leader does (grants, lapses, voters, repairs)
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
-//! - `hand_over`: gives actors to others, and calls them home; `moves`: what users wish of that
+//! - `hand_over`: gives actors to others, and calls them home; `moves`: what users wish of that;
+//!   `watch`: tells watchers what became of actors
 //! - `calls`, `directory`: what users do; `post`, `session`: reliable messages; `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
@@ -31,6 +32,7 @@ mod session;
 mod shared;
 mod status;
 mod timing;
+mod watch;
 
 pub use builder::{Builder, StartError};
 pub use directory::{CreateOptions, Placement};
@@ -38,6 +40,7 @@ pub use session::Session;
 pub(crate) use shared::{Shared, lock};
 pub use status::{ActorStatus, MemberStatus, PhaseStatus, Status, WaitError};
 pub use timing::Timing;
+pub use watch::Watcher;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use futures_util::future::{BoxFuture, FutureExt};
 use std::sync::{Arc, Weak};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::calls::host_elsewhere;
@@ -10,6 +10,7 @@ use super::shared::Shared;
 use crate::actor::{Post, Resolved, WireReceipt};
 use crate::core::event::Event;
 use crate::core::session::{Parcels, Receipt, Sender, Standing};
+use crate::core::watching::Seen;
 use crate::id::ActorId;
 use crate::limits::{DELIVERY_DEADLINE, MAX_PARCELS};
 use crate::transport::{Dest, Lane, Refusal, Reply};
@@ -36,6 +37,16 @@ impl Post for PostOffice {
             }
         }
         .boxed()
+    }
+
+    fn look(&self, actor: &ActorId) -> Option<Seen> {
+        self.0.upgrade()?.look(actor)
+    }
+
+    fn watch(&self, actor: &ActorId, bell: mpsc::Sender<()>) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.bells.hang(actor, bell);
+        }
     }
 
     fn deliver(&self, parcels: Parcels) -> BoxFuture<'static, Receipt> {

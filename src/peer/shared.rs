@@ -11,6 +11,7 @@ use super::detour::Detours;
 use super::old_copy::OwnDisk;
 use super::status::WaitError;
 use super::timing::Timing;
+use super::watch::Bells;
 use crate::actor::{Gate, Host, Kinds};
 use crate::checkpoint::SaveOrder;
 use crate::clock::{Clock, Mono};
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     pub(crate) restores: Semaphore,
     /// Others may run actors of this peer, which is up.
     pub(crate) homesick: Notify,
+    /// Who watches which actors.
+    pub(crate) bells: Bells,
     /// Since when members have been away, as far as this peer knows.
     pub(crate) away_since: Mutex<BTreeMap<NodeId, Mono>>,
     /// Held while an actor is started or stopped here as the directory says.

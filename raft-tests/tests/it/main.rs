@@ -13,6 +13,7 @@ mod proc;
 mod replacement;
 mod sends;
 mod sessions;
+mod signals;
 mod simulated;
 mod stand_ins;
 mod support;

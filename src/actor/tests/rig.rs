@@ -14,6 +14,8 @@ use crate::actor::*;
 use crate::clock::{Clock, Mono};
 use crate::core::event::Event;
 use crate::core::session::{Parcels, Receipt, Sender, Standing};
+use crate::core::state::State;
+use crate::core::watching::Seen;
 use crate::error::CallError;
 use crate::id::{ActorId, Epoch};
 
@@ -108,6 +110,8 @@ pub struct FakePost {
     pub unknown: Mutex<BTreeSet<ActorId>>,
     pub over: Mutex<BTreeSet<Sender>>,
     pub events: Mutex<Vec<Event>>,
+    pub directory: Mutex<State>,
+    pub bells: Mutex<Vec<mpsc::Sender<()>>>,
     batches: Mutex<VecDeque<(Parcels, oneshot::Sender<Receipt>)>>,
     resolving: Mutex<VecDeque<oneshot::Sender<Resolved>>>,
 }
@@ -151,6 +155,14 @@ impl Post for FakePost {
         let (answer, question) = oneshot::channel();
         self.resolving.lock().unwrap().push_back(answer);
         async { question.await.unwrap_or(Resolved::Later) }.boxed()
+    }
+
+    fn look(&self, actor: &ActorId) -> Option<Seen> {
+        Seen::look(&self.directory.lock().unwrap(), actor)
+    }
+
+    fn watch(&self, _: &ActorId, bell: mpsc::Sender<()>) {
+        self.bells.lock().unwrap().push(bell);
     }
 
     fn deliver(&self, parcels: Parcels) -> BoxFuture<'static, Receipt> {
