@@ -10,6 +10,7 @@ pub(crate) mod hosting;
 pub mod lease;
 pub mod placement;
 pub mod probe;
+pub mod restores;
 pub mod session;
 pub mod state;
 pub mod voters;

@@ -18,6 +18,7 @@ use crate::checkpoint::Saves;
 use crate::clock::{BootClock, Clock};
 use crate::core::command::Settings;
 use crate::core::lease::PeerLease;
+use crate::core::restores::Restores;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::{
@@ -309,12 +310,11 @@ impl Builder {
             confirmed: Notify::new(),
             changed: Notify::new(),
             held: Semaphore::new(MAX_HELD_CALLS),
-            restores: Semaphore::new(MAX_PARALLEL_RESTORES),
+            restores: Mutex::new(Restores::new(MAX_PARALLEL_RESTORES)),
             homesick: Notify::new(),
             bells: Bells::default(),
             away_since: Mutex::default(),
             hosting: Mutex::default(),
-            restoring: Mutex::default(),
             collectable: Mutex::default(),
             own_disk: Mutex::default(),
             admission: RwLock::default(),

@@ -118,6 +118,9 @@ impl Shared {
             }
             host_elsewhere(s, actor, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
         });
+        if matches!(route, Some(Route::Away)) {
+            self.hurry(actor);
+        }
         route.unwrap_or(Route::Away)
     }
 

@@ -9,6 +9,7 @@ use crate::checkpoint::{Envelope, FetchError};
 use crate::clock::Mono;
 use crate::core::command::{Checkpoint, Command};
 use crate::core::event::Event;
+use crate::core::restores::Restore;
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, Epoch, Incarnation};
 use crate::limits::RESTORE_RETRY;
@@ -38,7 +39,7 @@ impl Shared {
                 Some(a) if host.has_begun(id, a.epoch) => {}
                 Some(a) => {
                     host.supersede(id, a.epoch);
-                    self.begin_restore(id.clone(), a.epoch);
+                    self.begin_restore(id, a.epoch);
                 }
                 None if self.is_lost_here(id) => {}
                 None => {
@@ -98,35 +99,59 @@ impl Shared {
             .unwrap_or(false)
     }
 
-    fn begin_restore(self: &Arc<Self>, id: ActorId, epoch: Epoch) {
-        if lock(&self.restoring).insert(id.clone(), epoch).is_some_and(|before| before >= epoch) {
-            return;
-        }
-        let shared = self.clone();
-        let since = self.now();
-        self.spawn(async move {
-            let Ok(_permit) = shared.restores.acquire().await else { return };
-            shared.restore(&id, epoch, since).await;
-            let mut restoring = lock(&shared.restoring);
-            if restoring.get(&id) == Some(&epoch) {
-                restoring.remove(&id);
-            }
-        });
+    fn begin_restore(self: &Arc<Self>, id: &ActorId, epoch: Epoch) {
+        lock(&self.restores).add(id, epoch, self.now());
+        self.restore_more();
     }
 
-    async fn restore(self: &Arc<Self>, id: &ActorId, epoch: Epoch, since: Mono) {
-        let (mut wait, longest) = RESTORE_RETRY;
-        while let Some(a) = self.assigned(id).filter(|a| a.epoch == epoch) {
-            match self.fetch_copy(id, a.written, &a.checkpoint).await {
-                Ok(bytes) => return self.revive(id, &a, &bytes, since),
-                Err(FetchError::Gone) => {}
-                Err(e) => tracing::warn!(actor = %id, %e, "cannot restore yet; trying again"),
-            }
-            if !self.pause(wait).await {
-                return;
-            }
-            wait = (wait * 2).min(longest);
+    /// Somebody waits for an actor: if it is to run here, it comes before others.
+    pub(super) fn hurry(&self, id: &ActorId) {
+        lock(&self.restores).hurry(id);
+    }
+
+    /// Begins as many restores as may run at once.
+    fn restore_more(self: &Arc<Self>) {
+        while let Some(restore) = self.next_restore() {
+            let shared = self.clone();
+            self.spawn(async move { shared.restore(restore).await });
         }
+    }
+
+    fn next_restore(&self) -> Option<Restore> {
+        lock(&self.restores).begin()
+    }
+
+    async fn restore(self: Arc<Self>, restore: Restore) {
+        let is_done = self.try_restore(&restore).await;
+        {
+            let mut restores = lock(&self.restores);
+            if is_done { restores.done(&restore) } else { restores.failed(&restore) }
+        }
+        self.restore_more();
+        if is_done {
+            return;
+        }
+        let (shortest, longest) = RESTORE_RETRY;
+        let wait = shortest.saturating_mul(2u32.saturating_pow(restore.failures)).min(longest);
+        if self.pause(wait).await {
+            lock(&self.restores).again(&restore);
+            self.restore_more();
+        }
+    }
+
+    /// Whether there is nothing more to do: it runs, or is not to run here any more.
+    async fn try_restore(self: &Arc<Self>, restore: &Restore) -> bool {
+        let Some(a) = self.assigned(&restore.actor).filter(|a| a.epoch == restore.epoch) else { return true };
+        match self.fetch_copy(&restore.actor, a.written, &a.checkpoint).await {
+            Ok(bytes) => self.revive(&restore.actor, &a, &bytes, restore.since),
+            Err(why) => {
+                if !matches!(why, FetchError::Gone) {
+                    tracing::warn!(actor = %restore.actor, e = %why, "cannot restore yet; trying again");
+                }
+                return false;
+            }
+        }
+        true
     }
 
     fn revive(&self, id: &ActorId, a: &Assigned, bytes: &[u8], since: Mono) {

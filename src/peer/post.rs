@@ -182,6 +182,7 @@ impl Shared {
             return reply.refuse(&Refusal::Malformed);
         }
         let receipt: WireReceipt = Box::new(move |receipt| reply.send(encode(&receipt)));
+        self.hurry(&parcels.to);
         let taken = match self.host() {
             Some(host) => host.deliver_parcels(parcels, receipt).map_err(|(_, receipt)| receipt),
             None => Err(receipt),

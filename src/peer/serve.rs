@@ -248,6 +248,9 @@ impl Shared {
         });
         let taken = host.deliver(&call.actor, &call.message, &call.payload, call.mode, sink);
         if let Err((why, sink)) = taken {
+            if why == NotTaken::NotHere {
+                self.hurry(&call.actor);
+            }
             sink(Err(not_taken(why, &call)));
         }
     }

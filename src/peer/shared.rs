@@ -18,8 +18,9 @@ use crate::clock::{Clock, Mono};
 use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
 use crate::core::lease::{Granter, PeerInput, PeerLease};
+use crate::core::restores::Restores;
 use crate::core::state::State;
-use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
+use crate::id::{ActorId, Incarnation, NodeId, RaftId};
 use crate::limits::SHUTDOWN_LINGER;
 use crate::raft::{Consensus, Snapshots};
 use crate::store::Store;
@@ -80,7 +81,7 @@ pub(crate) struct Shared {
     pub(crate) changed: Notify,
     /// Calls that wait here for actors that are away.
     pub(crate) held: Semaphore,
-    pub(crate) restores: Semaphore,
+    pub(crate) restores: Mutex<Restores>,
     /// Others may run actors of this peer, which is up.
     pub(crate) homesick: Notify,
     /// Who watches which actors.
@@ -89,7 +90,6 @@ pub(crate) struct Shared {
     pub(crate) away_since: Mutex<BTreeMap<NodeId, Mono>>,
     /// Held while an actor is started or stopped here as the directory says.
     pub(crate) hosting: Mutex<()>,
-    pub(crate) restoring: Mutex<BTreeMap<ActorId, Epoch>>,
     /// Actors of which older copies may be on this disk.
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
     pub(crate) own_disk: Mutex<OwnDisk>,
