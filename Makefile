@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test chaos check fix
+.PHONY: help setup demo bank test chaos check fix
 
 WHOLE := --workspace --all-features
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -20,6 +20,10 @@ setup: ## installs what is missing on this machine (Debian, Ubuntu), or says wha
 demo: setup ## PageRank on eleven processes, one of them killed on the way (ARGS="--help" for its options)
 	cargo build --locked $(WHOLE) --bins
 	$(TARGET)/debug/pagerank $(or $(ARGS),--kill worker-7@20 --pace 200)
+
+bank: setup ## transfers between accounts while peers are killed at random (ARGS="--help" for its options)
+	cargo build --locked $(WHOLE) --bins
+	$(TARGET)/debug/bank $(ARGS)
 
 test: setup ## all tests
 	cargo test --locked $(WHOLE) --no-fail-fast
