@@ -184,13 +184,15 @@ pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.
 pub const SETTLE_AFTER_QUIET: Duration = Duration::from_millis(50);
 /// Reliable messages that one sender keeps until their receivers have them. Half of it, and it takes in nothing new.
-pub const MAX_OUTBOX_MESSAGES: usize = 16_384;
+pub const MAX_OUTBOX_MESSAGES: usize = 65_536;
 /// The same in bytes.
 pub const MAX_OUTBOX_BYTES: usize = 32 << 20;
 /// Reliable messages that go to one receiver at once.
 pub const MAX_PARCELS: usize = 1024;
 /// The same in bytes (one larger goes alone).
 pub const PARCELS_BYTES: usize = 1 << 20;
+/// Such batches that are under way to one receiver before the first is confirmed.
+pub const MAX_BATCHES_UNDER_WAY: usize = 16;
 /// Senders that one receiver remembers.
 pub const MAX_SESSIONS: usize = 65_536;
 /// Senders that one receiver remembers before it looks for those that have ended.

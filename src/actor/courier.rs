@@ -16,6 +16,7 @@ use crate::limits::DELIVERY_RETRY;
 /// How a job ended.
 pub(crate) struct Returned {
     to: ActorId,
+    lane: u64,
     end: Ended,
 }
 
@@ -65,13 +66,13 @@ impl Courier {
         self.is_stirred = false;
         while let Some(job) = self.outbox.next(durable) {
             self.under_way.push(match job {
-                Job::Resolve(to) => self.resolve(to),
+                Job::Resolve { to, lane } => self.resolve(to, lane),
                 Job::Deliver(batch) => self.deliver(batch),
             });
         }
     }
 
-    fn resolve(&self, to: ActorId) -> BoxFuture<'static, Returned> {
+    fn resolve(&self, to: ActorId, lane: u64) -> BoxFuture<'static, Returned> {
         let resolved = self.post.resolve(to.clone());
         Box::pin(async move {
             let end = match resolved.await {
@@ -79,11 +80,11 @@ impl Courier {
                 Resolved::NoSuchActor => Ended::NoSuchActor,
                 Resolved::Later => Ended::Later,
             };
-            Returned { to, end }
+            Returned { to, lane, end }
         })
     }
 
-    fn deliver(&self, Batch { to, life, items }: Batch) -> BoxFuture<'static, Returned> {
+    fn deliver(&self, Batch { to, lane, life, items }: Batch) -> BoxFuture<'static, Returned> {
         let up_to = items.last().map_or(0, |parcel| parcel.seq);
         let (from, answered) = (self.me.clone(), self.answered);
         let delivered = self.post.deliver(Parcels { from, to: to.clone(), life, answered, items });
@@ -93,7 +94,7 @@ impl Courier {
                 Receipt::Later => Ended::Later,
                 Receipt::Over => Ended::Over,
             };
-            Returned { to, end }
+            Returned { to, lane, end }
         })
     }
 
@@ -106,25 +107,31 @@ impl Courier {
     }
 
     /// `number` is that of the change which this may be.
-    pub(crate) fn returned(&mut self, Returned { to, end }: Returned, now: Mono, number: u64) -> Follow {
+    pub(crate) fn returned(
+        &mut self,
+        Returned { to, lane, end }: Returned,
+        now: Mono,
+        number: u64,
+    ) -> Follow {
         self.is_stirred = true;
         match end {
             Ended::Delivered(up_to, replies) => {
-                self.outbox.delivered(&to, up_to);
+                self.outbox.delivered(&to, lane, up_to, now);
                 Follow::Arrived(to, up_to, replies)
             }
             Ended::Bound(life) => {
-                self.outbox.bind(&to, life, number);
+                self.outbox.bind(&to, lane, life, number, now);
                 Follow::Bound
             }
             Ended::Later => {
-                self.outbox.failed(&to, now, |failures| back_off(DELIVERY_RETRY, failures));
+                self.outbox.failed(&to, lane, now, |failures| back_off(DELIVERY_RETRY, failures));
                 Follow::Nothing
             }
-            Ended::Over | Ended::NoSuchActor => {
-                let (messages, was_known) = (self.outbox.over(&to), matches!(end, Ended::Over));
-                Follow::Over { to, messages, was_known }
-            }
+            Ended::Over | Ended::NoSuchActor => match self.outbox.over(&to, lane) {
+                // Another job of the lane has told already.
+                0 => Follow::Nothing,
+                messages => Follow::Over { to, messages, was_known: matches!(end, Ended::Over) },
+            },
         }
     }
 

@@ -269,7 +269,7 @@ impl<A: Actor> Running<A> {
             self.ledger.want();
         }
         if asked.sent {
-            self.note_reliable();
+            self.note_sent();
         }
         if asked.stop {
             self.draining = Some(self.life.gate.now() + STOP_DRAIN_DEADLINE);
@@ -308,6 +308,18 @@ impl<A: Actor> Running<A> {
         self.ledger.note_reliable();
         let by = self.soon();
         self.ledger.want_by(by);
+    }
+
+    /// The last message sent others reliably. What left at once needs no checkpoint to arrive: after a failure it is
+    /// sent again.
+    fn note_sent(&mut self) {
+        match self.ctx.mail().mode() {
+            Outbox::Held => self.note_reliable(),
+            Outbox::Eager => {
+                self.ledger.note_reliable();
+                self.ledger.want_by(self.life.gate.now() + DEFAULT_CHECKPOINT_INTERVAL);
+            }
+        }
     }
 
     fn soon(&mut self) -> Mono {

@@ -2,6 +2,7 @@
 
 mod calls;
 mod checkpoints;
+mod cost;
 mod directory;
 mod facing;
 mod history;

@@ -229,7 +229,8 @@ async fn a_restored_actor_knows_what_it_took_and_sends_again_what_has_not_arrive
     loop {
         let (batch, arrived) = rig.post.await_batch().await;
         seen = seen.max(batch.items.last().unwrap().seq as usize);
-        arrived.send(covered()).unwrap();
+        // It may be one more of the activation before.
+        drop(arrived.send(covered()));
         if seen == 3 {
             break;
         }
@@ -271,7 +272,7 @@ async fn a_sender_is_told_of_what_its_receiver_can_never_get() {
 /// Its receiver is away, so that what it sends stays in its outbox.
 #[tokio::test]
 async fn a_full_sender_takes_in_one_message_a_while_that_makes_it_fuller_and_others_at_once() {
-    let rig = rig();
+    let rig = rig_by_hand();
     rig.start(10, 0, &Held::default()).unwrap();
     let heavy = MAX_OUTBOX_MESSAGES as u64 / 2;
     let numbers: Vec<u64> = (100..100 + heavy + 3).collect();
@@ -280,33 +281,27 @@ async fn a_full_sender_takes_in_one_message_a_while_that_makes_it_fuller_and_oth
         drop(rig.bring(from, some));
         from += some.len() as u64;
     }
-    let held = || rig.log.committed(&id::<Held>()).map_or(0, |c| decoded(&c.bytes).got.len() as u64);
-    soon(async {
-        while held() < heavy {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    settle().await;
-    assert_eq!(held(), heavy, "and no more");
-    let (one, another) = (rig.ask_relay::<Held, _>(Look), rig.ask_relay::<Held, _>(Look));
-    for more in 1..=3 {
-        rig.clock.advance(STALL_PATIENCE);
-        // A real second: the loop looks at its clock when its timer rings.
-        tokio::time::timeout(PATIENCE * 2, async {
-            while held() < heavy + more {
+    // Each message takes one poll.
+    let handled = || rig.polls.0.lock().unwrap().len() as u64;
+    let until_handled = async |n: u64| {
+        soon(async {
+            while handled() < n {
                 tokio::time::sleep(CONDITION_POLL).await;
             }
         })
-        .await
-        .unwrap();
-        assert_eq!(held(), heavy + more);
+        .await;
+        settle().await;
+        assert_eq!(handled(), n, "and no more");
+    };
+    until_handled(heavy).await;
+    let _asked = (rig.ask_relay::<Held, _>(Look), rig.ask_relay::<Held, _>(Look));
+    for more in 1..=3 {
+        rig.clock.advance(STALL_PATIENCE);
+        until_handled(heavy + more).await;
     }
     // These make it no fuller: once one of them is let in, so is the other.
     rig.clock.advance(STALL_PATIENCE);
-    let patience = PATIENCE * 2;
-    assert_eq!(tokio::time::timeout(patience, reply(one)).await.unwrap().unwrap().0.len() as u64, heavy + 3);
-    reply(another).await.unwrap();
+    until_handled(heavy + 5).await;
 }
 
 #[tokio::test]

@@ -3,17 +3,21 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::Parcel;
 use crate::clock::Mono;
 use crate::id::ActorId;
-use crate::limits::{MAX_OUTBOX_BYTES, MAX_OUTBOX_MESSAGES, MAX_PARCELS, PARCELS_BYTES};
+use crate::limits::{
+    MAX_BATCHES_UNDER_WAY, MAX_OUTBOX_BYTES, MAX_OUTBOX_MESSAGES, MAX_PARCELS, PARCELS_BYTES,
+};
 
 /// What each message weighs besides its payload, about.
 const PARCEL_OVERHEAD_BYTES: usize = 64;
 
-/// Messages that wait until a durable checkpoint of their receiver covers them: one lane for each target, and one
-/// batch of each lane under way at a time.
+/// Messages that wait until a durable checkpoint of their receiver covers them: one lane for each target, and a few
+/// batches of each lane under way at a time. The receiver takes them in order; when one comes to nothing, all after it
+/// do, and they are brought again from the first (Go-Back-N).
 ///
 /// Each carries a stamp: how far the sender's own checkpoints must reach before it may leave. Stamps are not
 /// saved: what a checkpoint holds may leave.
@@ -36,13 +40,29 @@ pub struct Outbox {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Lane {
+    /// Tells it from another lane to the same target, before or after: the number of its first message.
+    #[serde(skip)]
+    id: u64,
     /// The target's life; none until it is known.
     life: Option<u64>,
     waiting: VecDeque<Kept>,
     #[serde(skip)]
     bound_at: u64,
+    /// Jobs under way.
     #[serde(skip)]
-    busy: bool,
+    jobs: usize,
+    /// Whether they are all there may be: a question, or messages whose replies are wanted.
+    #[serde(skip)]
+    alone: bool,
+    /// Messages up to this one are under way.
+    #[serde(skip)]
+    sent: u64,
+    /// A job came to nothing: for how long to wait when all others have ended too.
+    #[serde(skip)]
+    broken: Option<Duration>,
+    /// Until it is woken nothing of it leaves.
+    #[serde(skip)]
+    is_resting: bool,
     #[serde(skip)]
     failures: u32,
 }
@@ -76,6 +96,8 @@ pub struct Content<'a> {
 pub struct Batch {
     /// To whom.
     pub to: ActorId,
+    /// Of which lane: to be given back with what became of the job.
+    pub lane: u64,
     /// In which of its lives.
     pub life: u64,
     /// In order.
@@ -88,7 +110,12 @@ pub enum Job {
     /// Bring these.
     Deliver(Batch),
     /// Find out which life the target is in.
-    Resolve(ActorId),
+    Resolve {
+        /// Whose.
+        to: ActorId,
+        /// For which lane: to be given back with the answer.
+        lane: u64,
+    },
 }
 
 impl Outbox {
@@ -96,6 +123,9 @@ impl Outbox {
     #[must_use]
     pub fn restored(mut self) -> Self {
         self.stirred = self.lanes.keys().cloned().collect();
+        for lane in self.lanes.values_mut() {
+            lane.id = lane.waiting.front().map_or(0, |kept| kept.parcel.seq);
+        }
         let kept = || self.lanes.values().flat_map(|lane| &lane.waiting);
         (self.messages, self.bytes) = (kept().count(), kept().map(Kept::weight).sum());
         self
@@ -121,7 +151,8 @@ impl Outbox {
         let lane = match self.lanes.get_mut(to) {
             Some(lane) => lane,
             None => {
-                let lane = Lane { life: life(), bound_at: stamp, ..Lane::default() };
+                let id = self.newest.saturating_add(1);
+                let lane = Lane { id, life: life(), bound_at: stamp, ..Lane::default() };
                 self.lanes.entry(to.clone()).or_insert(lane)
             }
         };
@@ -146,47 +177,32 @@ impl Outbox {
         let mut idle = Vec::new();
         let mut found = None;
         for to in &self.stirred {
-            let Some(lane) = self.lanes.get(to).filter(|lane| !lane.busy) else {
+            let Some(lane) = self.lanes.get_mut(to).filter(|lane| lane.may_begin()) else {
                 idle.push(to.clone());
                 continue;
             };
-            match lane.life {
-                None => found = Some(Job::Resolve(to.clone())),
-                Some(life) if lane.bound_at <= durable => {
-                    let items = lane.batch(durable);
-                    if !items.is_empty() {
-                        found = Some(Job::Deliver(Batch { to: to.clone(), life, items }));
-                    }
-                }
-                Some(_) => {}
-            }
+            found = lane.begin(to, durable);
             if found.is_some() {
-                idle.push(to.clone());
                 break;
             }
         }
         for to in idle {
             self.stirred.remove(&to);
         }
-        if let Some(Job::Resolve(to) | Job::Deliver(Batch { to, .. })) = &found
-            && let Some(lane) = self.lanes.get_mut(to)
-        {
-            lane.busy = true;
-        }
         found
     }
 
     /// A target's life became known: messages leave once the sender's checkpoints hold that, at `stamp`.
-    pub fn bind(&mut self, to: &ActorId, life: u64, stamp: u64) {
-        if let Some(lane) = self.lanes.get_mut(to).filter(|lane| lane.life.is_none()) {
+    pub fn bind(&mut self, to: &ActorId, id: u64, life: u64, stamp: u64, now: Mono) {
+        if let Some(lane) = self.lane(to, id).filter(|lane| lane.life.is_none()) {
             (lane.life, lane.bound_at) = (Some(life), stamp);
         }
-        self.settle(to);
+        self.ended(to, id, now);
     }
 
     /// A batch is durable at its target, up to this message.
-    pub fn delivered(&mut self, to: &ActorId, up_to: u64) {
-        let Some(lane) = self.lanes.get_mut(to) else { return };
+    pub fn delivered(&mut self, to: &ActorId, id: u64, up_to: u64, now: Mono) {
+        let Some(lane) = self.lanes.get_mut(to).filter(|lane| lane.id == id) else { return };
         lane.failures = 0;
         while let Some(kept) = lane.waiting.pop_front_if(|kept| kept.parcel.seq <= up_to) {
             self.messages = self.messages.saturating_sub(1);
@@ -195,20 +211,25 @@ impl Outbox {
         if lane.waiting.is_empty() {
             self.lanes.remove(to);
         } else {
-            self.settle(to);
+            self.ended(to, id, now);
         }
     }
 
     /// A job came to nothing: it is tried again after a wait that `pause` draws from the failures in a row.
-    pub fn failed(&mut self, to: &ActorId, now: Mono, pause: impl FnOnce(u32) -> std::time::Duration) {
-        let Some(lane) = self.lanes.get_mut(to) else { return };
-        let at = now + pause(lane.failures);
-        lane.failures = lane.failures.saturating_add(1);
-        self.resting.insert((at, to.clone()));
+    pub fn failed(&mut self, to: &ActorId, id: u64, now: Mono, pause: impl FnOnce(u32) -> Duration) {
+        let Some(lane) = self.lane(to, id) else { return };
+        if lane.broken.is_none() {
+            lane.broken = Some(pause(lane.failures));
+            lane.failures = lane.failures.saturating_add(1);
+        }
+        self.ended(to, id, now);
     }
 
-    /// The target's life is over: how many messages it did not confirm.
-    pub fn over(&mut self, to: &ActorId) -> u64 {
+    /// The target's life is over, or it never began: how many messages it did not confirm, if nobody was told yet.
+    pub fn over(&mut self, to: &ActorId, id: u64) -> u64 {
+        if self.lane(to, id).is_none() {
+            return 0;
+        }
         let Some(lane) = self.lanes.remove(to) else { return 0 };
         self.messages = self.messages.saturating_sub(lane.waiting.len());
         let weight: usize = lane.waiting.iter().map(Kept::weight).sum();
@@ -220,7 +241,10 @@ impl Outbox {
     pub fn wake(&mut self, now: Mono) {
         while self.resting.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, to)) = self.resting.pop_first() else { return };
-            self.settle(&to);
+            if let Some(lane) = self.lanes.get_mut(&to) {
+                lane.is_resting = false;
+                self.stirred.insert(to);
+            }
         }
     }
 
@@ -249,15 +273,60 @@ impl Outbox {
         self.newest
     }
 
-    fn settle(&mut self, to: &ActorId) {
-        if let Some(lane) = self.lanes.get_mut(to) {
-            lane.busy = false;
-            self.stirred.insert(to.clone());
+    fn lane(&mut self, to: &ActorId, id: u64) -> Option<&mut Lane> {
+        self.lanes.get_mut(to).filter(|lane| lane.id == id)
+    }
+
+    /// One job of a lane has ended.
+    fn ended(&mut self, to: &ActorId, id: u64, now: Mono) {
+        let Some(lane) = self.lanes.get_mut(to).filter(|lane| lane.id == id) else { return };
+        lane.jobs = lane.jobs.saturating_sub(1);
+        if lane.jobs == 0 {
+            lane.alone = false;
+        }
+        match lane.broken {
+            None => drop(self.stirred.insert(to.clone())),
+            Some(pause) if lane.jobs == 0 => {
+                // All that was under way is brought again.
+                (lane.broken, lane.sent) = (None, 0);
+                lane.is_resting = true;
+                self.resting.insert((now + pause, to.clone()));
+            }
+            Some(_) => {}
         }
     }
 }
 
 impl Lane {
+    fn may_begin(&self) -> bool {
+        let has_more =
+            self.life.is_none() || self.waiting.back().is_some_and(|kept| kept.parcel.seq > self.sent);
+        has_more
+            && self.jobs < MAX_BATCHES_UNDER_WAY
+            && !self.alone
+            && self.broken.is_none()
+            && !self.is_resting
+    }
+
+    fn begin(&mut self, to: &ActorId, durable: u64) -> Option<Job> {
+        let Some(life) = self.life else {
+            self.alone = true;
+            self.jobs += 1;
+            return Some(Job::Resolve { to: to.clone(), lane: self.id });
+        };
+        let items = if self.bound_at <= durable { self.batch(durable) } else { vec![] };
+        // Replies come with the receipt of their batch: no other receipt may overtake that.
+        let alone = items.iter().any(|parcel| parcel.is_ask);
+        let last = items.last()?.seq;
+        if alone && self.jobs > 0 {
+            return None;
+        }
+        (self.sent, self.alone) = (last, alone);
+        self.jobs += 1;
+        Some(Job::Deliver(Batch { to: to.clone(), lane: self.id, life, items }))
+    }
+
+    /// The next messages that may leave and are not under way.
     fn batch(&self, durable: u64) -> Vec<Parcel> {
         let mut bytes = 0;
         let fits = |kept: &&Kept| {
@@ -265,7 +334,8 @@ impl Lane {
             bytes += kept.weight();
             fits
         };
-        let ready = self.waiting.iter().take_while(|kept| kept.stamp <= durable);
+        let first = self.waiting.partition_point(|kept| kept.parcel.seq <= self.sent);
+        let ready = self.waiting.iter().skip(first).take_while(|kept| kept.stamp <= durable);
         ready.take(MAX_PARCELS).take_while(fits).map(|kept| kept.parcel.clone()).collect()
     }
 }

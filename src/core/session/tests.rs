@@ -1,7 +1,8 @@
 use super::*;
 use crate::clock::Mono;
-use crate::limits::MAX_OUTBOX_MESSAGES;
+use crate::limits::{MAX_BATCHES_UNDER_WAY, MAX_OUTBOX_MESSAGES, MAX_PARCELS};
 use crate::prng::Prng;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn name(key: &str) -> ActorId {
@@ -38,16 +39,15 @@ fn a_message_leaves_when_the_checkpoint_that_holds_it_is_durable_and_is_kept_unt
     push(&mut outbox, &b, 2);
     assert_eq!(outbox.next(0), None);
     assert_eq!(delivery(outbox.next(1)), [(1, 0)]);
-    assert_eq!(outbox.next(2), None, "one batch at a time");
-    outbox.delivered(&b, 1);
+    outbox.delivered(&b, 1, 1, Mono(1));
     assert_eq!(delivery(outbox.next(2)), [(2, 1)], "the first is named as long as the lane lasts");
-    outbox.failed(&b, Mono(10), |failures| Duration::from_nanos(5 << failures));
+    outbox.failed(&b, 1, Mono(10), |failures| Duration::from_nanos(5 << failures));
     outbox.wake(Mono(14));
     assert_eq!(outbox.next(2), None);
     assert_eq!(outbox.wakes_at(), Some(Mono(15)));
     outbox.wake(Mono(15));
     assert_eq!(delivery(outbox.next(2)), [(2, 1)]);
-    outbox.delivered(&b, 2);
+    outbox.delivered(&b, 1, 2, Mono(16));
     assert!(outbox.is_empty());
     push(&mut outbox, &b, 2);
     assert_eq!(delivery(outbox.next(2)), [(3, 0)], "all before it has arrived");
@@ -65,8 +65,8 @@ fn what_a_checkpoint_held_may_leave_at_once_and_lanes_do_not_wait_for_each_other
     assert_eq!(delivery(again.next(0)), [(1, 0), (3, 1)]);
     assert_eq!(delivery(again.next(0)), [(2, 0), (4, 2)]);
     assert_eq!(again.next(0), None);
-    again.delivered(&name("b"), 3);
-    again.delivered(&name("c"), 4);
+    again.delivered(&name("b"), 1, 3, Mono(1));
+    again.delivered(&name("c"), 2, 4, Mono(1));
     assert!(again.is_empty());
     assert_eq!(push(&mut again, &name("b"), 1), 5, "no number is given out twice");
 }
@@ -75,14 +75,68 @@ fn what_a_checkpoint_held_may_leave_at_once_and_lanes_do_not_wait_for_each_other
 fn a_target_that_nobody_knows_is_looked_for_and_its_life_is_saved_before_anything_leaves() {
     let (mut outbox, b) = (Outbox::default(), name("b"));
     outbox.push(&b, || None, content(vec![]), 1).unwrap();
-    assert_eq!(outbox.next(1), Some(Job::Resolve(b.clone())));
+    assert_eq!(outbox.next(1), Some(Job::Resolve { to: b.clone(), lane: 1 }));
     assert_eq!(outbox.next(1), None);
-    outbox.bind(&b, 40, 2);
+    outbox.bind(&b, 1, 40, 2, Mono(1));
     assert_eq!(outbox.next(1), None, "a restored sender could take another life for the target's");
     let Some(Job::Deliver(batch)) = outbox.next(2) else { panic!("nothing leaves") };
     assert_eq!(batch.life, 40);
-    assert_eq!(outbox.over(&b), 1);
+    assert_eq!(outbox.over(&b, 9), 0, "an older lane's job");
+    assert_eq!(outbox.over(&b, 1), 1);
     assert!(outbox.is_empty());
+}
+
+/// The numbers of the first and the last message of each batch that may leave now.
+fn batches(outbox: &mut Outbox) -> Vec<(u64, u64)> {
+    let ends = |job| match job {
+        Job::Deliver(batch) => (batch.items[0].seq, batch.items.last().unwrap().seq),
+        Job::Resolve { .. } => panic!("its life is known"),
+    };
+    std::iter::from_fn(|| outbox.next(u64::MAX)).map(ends).collect()
+}
+
+#[test]
+fn some_batches_are_under_way_at_once_and_are_all_brought_again_when_one_comes_to_nothing() {
+    let (mut outbox, b, most) = (Outbox::default(), name("b"), MAX_BATCHES_UNDER_WAY as u64);
+    let full = MAX_PARCELS as u64;
+    for _ in 0..full * (most + 2) {
+        push(&mut outbox, &b, 1);
+    }
+    let of = |n: u64| (n * full + 1, (n + 1) * full);
+    assert_eq!(batches(&mut outbox), (0..most).map(of).collect::<Vec<_>>());
+    outbox.delivered(&b, 1, full, Mono(1));
+    assert_eq!(batches(&mut outbox), [of(most)], "one more for one that has arrived");
+    let pause = |_| Duration::from_nanos(5);
+    outbox.failed(&b, 1, Mono(10), pause);
+    outbox.delivered(&b, 1, full * 2, Mono(11));
+    for _ in 0..most - 2 {
+        assert_eq!(batches(&mut outbox), [], "not before all have ended");
+        outbox.failed(&b, 1, Mono(12), pause);
+    }
+    assert_eq!((outbox.wakes_at(), batches(&mut outbox)), (Some(Mono(17)), vec![]));
+    push(&mut outbox, &b, 1);
+    assert_eq!(batches(&mut outbox), [], "it rests");
+    outbox.wake(Mono(17));
+    assert_eq!(batches(&mut outbox)[0], of(2));
+}
+
+#[test]
+fn messages_whose_replies_are_wanted_are_under_way_alone() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    let ask = |outbox: &mut Outbox| {
+        let content = Content { name: "m", payload: vec![], is_ask: true };
+        outbox.push(&b, || Some(7), content, 1).unwrap();
+    };
+    push(&mut outbox, &b, 1);
+    assert_eq!(batches(&mut outbox), [(1, 1)]);
+    ask(&mut outbox);
+    assert_eq!(batches(&mut outbox), []);
+    outbox.delivered(&b, 1, 1, Mono(1));
+    assert_eq!(batches(&mut outbox), [(2, 2)]);
+    push(&mut outbox, &b, 1);
+    assert_eq!(batches(&mut outbox), []);
+    outbox.delivered(&b, 1, 2, Mono(2));
+    assert_eq!(batches(&mut outbox), [(3, 3)]);
 }
 
 #[test]
@@ -94,7 +148,7 @@ fn an_outbox_is_bounded() {
     assert!(outbox.is_heavy());
     assert_eq!(outbox.push(&b, || Some(7), content(vec![]), 1), None);
     outbox.next(1);
-    outbox.delivered(&b, 1);
+    outbox.delivered(&b, 1, 1, Mono(1));
     assert!(outbox.push(&b, || Some(7), content(vec![]), 1).is_some());
 }
 
@@ -130,9 +184,12 @@ struct World {
     inbox: Inbox,
     taken: Vec<u64>,
     saved_receiver: (Inbox, Vec<u64>),
-    network: Vec<Batch>,
-    /// Batches that were taken, and are not durable yet.
-    owed: Vec<u64>,
+    network: Vec<(u64, Batch)>,
+    /// Jobs that have not ended for the sender: each does once, whatever becomes of its batch. And their lanes.
+    open: BTreeMap<u64, u64>,
+    jobs: u64,
+    /// Batches that were taken, and are not durable yet: whose job, up to which message.
+    owed: Vec<(u64, u64)>,
 }
 
 impl World {
@@ -150,6 +207,8 @@ impl World {
             taken: vec![],
             saved_receiver: (Inbox::default(), vec![]),
             network: vec![],
+            open: BTreeMap::new(),
+            jobs: 0,
             owed: vec![],
         }
     }
@@ -175,18 +234,20 @@ impl World {
         self.outbox = saved(&self.saved_sender).restored();
         self.sent = self.saved_sent.clone();
         self.handled = self.durable;
-        self.owed.clear();
+        self.open.clear();
     }
 
     fn pump(&mut self) {
         self.outbox.wake(self.now);
         while let Some(Job::Deliver(batch)) = self.outbox.next(self.durable) {
+            self.jobs += 1;
+            self.open.insert(self.jobs, batch.lane);
             let lost = self.draw.chance(20);
-            if lost || self.draw.chance(30) {
-                self.fail();
+            if lost || self.draw.chance(20) {
+                self.fail(self.jobs);
             }
             if !lost {
-                self.network.push(batch);
+                self.network.push((self.jobs, batch));
             }
         }
     }
@@ -197,12 +258,13 @@ impl World {
             return;
         }
         let at = self.draw.below(self.network.len() as u64) as usize;
-        let batch = if self.draw.chance(30) { self.network[at].clone() } else { self.network.remove(at) };
+        let (job, batch) =
+            if self.draw.chance(30) { self.network[at].clone() } else { self.network.remove(at) };
         let mut last = 0;
         for parcel in &batch.items {
             match self.inbox.judge(&sender(), parcel) {
                 Verdict::Known => {}
-                Verdict::Early => return self.fail(),
+                Verdict::Early => return self.fail(job),
                 Verdict::Next => {
                     self.inbox.take(&sender(), parcel.seq);
                     self.taken.push(u64::from_le_bytes(parcel.payload[..].try_into().unwrap()));
@@ -210,28 +272,31 @@ impl World {
             }
             last = parcel.seq;
         }
-        self.owed.push(last);
+        self.owed.push((job, last));
     }
 
     fn save_receiver(&mut self) {
         self.saved_receiver = (saved(&self.inbox), self.taken.clone());
-        for up_to in std::mem::take(&mut self.owed) {
-            match self.draw.chance(80) {
-                true => self.outbox.delivered(&name("b"), up_to),
-                false => self.fail(),
+        for (job, up_to) in std::mem::take(&mut self.owed) {
+            if self.draw.chance(20) {
+                self.fail(job);
+            } else if let Some(lane) = self.open.remove(&job) {
+                self.outbox.delivered(&name("b"), lane, up_to, self.now);
             }
         }
     }
 
     /// The sender does not hear of a batch in time.
-    fn fail(&mut self) {
-        self.outbox.failed(&name("b"), self.now, |_| Duration::from_nanos(3));
+    fn fail(&mut self, job: u64) {
+        if let Some(lane) = self.open.remove(&job) {
+            self.outbox.failed(&name("b"), lane, self.now, |_| Duration::from_nanos(3));
+        }
     }
 
     fn crash_receiver(&mut self) {
         (self.inbox, self.taken) = self.saved_receiver.clone();
-        if !std::mem::take(&mut self.owed).is_empty() {
-            self.fail();
+        for (job, _) in std::mem::take(&mut self.owed) {
+            self.fail(job);
         }
     }
 
