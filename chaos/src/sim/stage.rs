@@ -370,9 +370,13 @@ impl Stage {
     /// takes its place.
     async fn supersede_rotten(&self) -> Result<(), Violation> {
         for actor in &self.rotten {
-            let key = actor.key();
-            let asked = probe(self.cluster.peer(0), key, self.patience()).await;
-            asked.map_err(|e| Violation::new("everything_lives_again", format!("{key}: {e}")))?;
+            let (key, end) = (actor.key(), Instant::now() + self.patience());
+            // What is under way to a machine that was restarted just now ends as unknown.
+            while let Err(e) = probe(self.cluster.peer(0), key, self.patience()).await {
+                if Instant::now() >= end {
+                    return Err(Violation::new("everything_lives_again", format!("{key}: {e}")));
+                }
+            }
         }
         Ok(())
     }
