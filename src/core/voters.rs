@@ -68,6 +68,9 @@ pub enum Step {
         /// Voters.
         remove: BTreeSet<RaftId>,
     },
+    /// Let this voter lead: who leads is to vote no more, and must not vote itself out (openraft panics when such a
+    /// leader changes anything else).
+    HandOver(RaftId),
     /// This learner is nobody's disk any more.
     RemoveLearner(RaftId),
     /// All is as it should be, or must wait.
@@ -103,7 +106,11 @@ pub fn desired(situation: Situation<'_>) -> Step {
     let add: BTreeSet<RaftId> = after.difference(voters).copied().collect();
     let remove: BTreeSet<RaftId> = voters.difference(&after).copied().collect();
     if !(add.is_empty() && remove.is_empty()) && plan.spare(&after).is_some() {
-        return Step::Swap { add, remove };
+        if !remove.contains(&situation.leader) {
+            return Step::Swap { add, remove };
+        }
+        let heir = voters.intersection(&after).find(|id| plan.is_living(**id));
+        return heir.map_or(Step::Nothing, |id| Step::HandOver(*id));
     }
     plan.stray_learner().map_or(Step::Nothing, Step::RemoveLearner)
 }

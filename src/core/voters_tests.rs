@@ -81,6 +81,7 @@ impl World {
                 self.config.learners.retain(|id| !add.contains(id));
                 self.config.voters.push(new);
             }
+            Step::HandOver(id) => self.leader = *id,
             Step::RemoveLearner(id) => drop(self.config.learners.remove(id)),
             Step::Nothing => {}
         }
@@ -124,6 +125,17 @@ fn a_founder_is_joined_by_all_peers_that_have_caught_up_at_once() {
     assert_eq!(world.next(), Step::Nothing, "nobody has caught up");
     world.caught_up = set(&[2, 3]);
     assert_eq!(world.run(), [swap(&[2, 3], &[]), Step::FinishJoint]);
+}
+
+#[test]
+fn a_leader_that_has_left_lets_another_lead_before_it_loses_its_vote() {
+    let mut world = World::voting(&[1, 2, 3]);
+    let leader = world.leader;
+    world.members.retain(|_, member| member.raft_id != leader);
+    assert_eq!(
+        world.run(),
+        [Step::HandOver(RaftId(2)), swap(&[], &[1]), Step::FinishJoint, Step::RemoveLearner(RaftId(1))]
+    );
 }
 
 #[test]

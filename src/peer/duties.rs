@@ -83,6 +83,10 @@ impl Duties {
                 Step::FinishJoint => consensus.finish_joint(&seen).await,
                 Step::AddLearner(id) => consensus.add_learner(*id).await,
                 Step::Swap { add, remove } => consensus.swap_voters(add, remove, &seen).await,
+                Step::HandOver(to) => {
+                    consensus.hand_over(*to).await;
+                    Ok(())
+                }
                 Step::RemoveLearner(id) => consensus.remove_learner(*id, &seen).await,
                 Step::Nothing => Ok(()),
             };
