@@ -60,7 +60,8 @@ impl Cluster {
             Step::RemoveLearner(id) => {
                 learners.remove(&id);
             }
-            Step::Nothing => return None,
+            // Elections are steps of their own here.
+            Step::HandOver(_) | Step::Nothing => return None,
         }
         Some(Config { voters, learners })
     }
