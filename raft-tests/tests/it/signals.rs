@@ -144,6 +144,18 @@ async fn until_reported(
     }
 }
 
+/// Waits until a call is told that the actor has failed. One that was under way just then is told something else.
+async fn until_refused(cluster: &Cluster, guard: &ActorRef<Guard>) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let refused = cluster.peer(0).ask(guard, Report).await.unwrap_err();
+        if refused == (CallError { outcome: Outcome::NotExecuted, reason: Reason::Failed }) {
+            return;
+        }
+        assert!(Instant::now() < end, "{refused}");
+    }
+}
+
 async fn next(watcher: &mut Watcher) -> Change {
     timeout(PATIENCE, watcher.next()).await.expect("in time").expect("it goes on")
 }
@@ -225,14 +237,12 @@ async fn one_that_cannot_get_over_a_panic_fails_loudly_until_it_is_revived_by_a_
     let fainted = cluster.peer(0).ask(&guard, Faint).await;
     assert!(matches!(fainted, Err(CallError { outcome: Outcome::Executed, .. })), "{fainted:?}");
     event(&mut events, |e| matches!(e, Event::ActorFailed { actor } if actor == guard.id())).await;
-    let refused = cluster.peer(0).ask(&guard, Report).await.unwrap_err();
-    assert_eq!(refused, CallError { outcome: Outcome::NotExecuted, reason: Reason::Failed });
+    until_refused(&cluster, &guard).await;
     while next(&mut watcher).await != Change::Failed {}
     // Nor does it run elsewhere.
     cluster.kill(1);
     event(&mut events, |e| matches!(e, Event::PeerDown { .. })).await;
-    let refused = cluster.peer(0).ask(&guard, Report).await.unwrap_err();
-    assert_eq!(refused.reason, Reason::Failed);
+    until_refused(&cluster, &guard).await;
     cluster.peer(0).revive(&guard).await.unwrap();
     // Its new host has not seen it panic.
     let seen = report(&cluster, 0, &guard).await;
