@@ -1,7 +1,9 @@
 //! Clusters on real parts: QUIC, mutual TLS, Raft, RocksDB.
 
 mod calls;
+mod chance;
 mod checkpoints;
+mod clumsy;
 mod cost;
 mod directory;
 mod facing;
