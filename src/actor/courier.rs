@@ -1,13 +1,13 @@
 //! An outbox at work: what is under way of it, and what comes back.
 
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
 use super::post::{Post, Resolved};
 use super::restarts::back_off;
+use super::under_way::UnderWay;
 use crate::clock::Mono;
 use crate::core::session::{Batch, Job, Outbox, Parcels, Receipt, Replied, Sender};
 use crate::id::ActorId;
@@ -48,7 +48,7 @@ pub(crate) struct Courier {
     pub(crate) me: Sender,
     pub(crate) post: Arc<dyn Post>,
     pub(crate) outbox: Outbox,
-    under_way: FuturesUnordered<BoxFuture<'static, Returned>>,
+    under_way: UnderWay<Returned>,
     /// Whether there may be jobs to run.
     pub(crate) is_stirred: bool,
     /// The sender has all replies up to this number.
@@ -58,17 +58,18 @@ pub(crate) struct Courier {
 impl Courier {
     pub(crate) fn new(me: Sender, post: Arc<dyn Post>, outbox: Outbox) -> Self {
         let is_stirred = !outbox.is_empty();
-        Self { me, post, outbox, under_way: FuturesUnordered::new(), is_stirred, answered: 0 }
+        Self { me, post, outbox, under_way: UnderWay::default(), is_stirred, answered: 0 }
     }
 
     /// Sends off all that may leave, given how far the sender's checkpoints reach.
     pub(crate) fn run_jobs(&mut self, durable: u64) {
         self.is_stirred = false;
         while let Some(job) = self.outbox.next(durable) {
-            self.under_way.push(match job {
+            let job = match job {
                 Job::Resolve { to, lane } => self.resolve(to, lane),
                 Job::Deliver(batch) => self.deliver(batch),
-            });
+            };
+            self.under_way.push(job);
         }
     }
 
@@ -99,11 +100,7 @@ impl Courier {
     }
 
     pub(crate) fn poll_returned(&mut self, task: &mut Task<'_>) -> Poll<Returned> {
-        match self.under_way.poll_next_unpin(task) {
-            Poll::Ready(Some(returned)) => Poll::Ready(returned),
-            // Without a job there is nobody to wake for.
-            Poll::Ready(None) | Poll::Pending => Poll::Pending,
-        }
+        self.under_way.poll(task)
     }
 
     /// `number` is that of the change which this may be.

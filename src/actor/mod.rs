@@ -38,6 +38,7 @@ mod supervise;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod under_way;
 mod watches;
 
 pub use api::{Actor, Handler, Message};

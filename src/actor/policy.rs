@@ -31,7 +31,8 @@ pub enum Outbox {
     /// the messages that it sends then take the numbers of those that left before: they must be the same ones, or the
     /// receiver keeps the first ones and the sender's state tells of others. So its handlers must send the same
     /// whenever they get the same: what they send must depend neither on the order in which several senders'
-    /// messages came, nor on plain calls, nor on chance, nor on a clock. (MillWheel's weak productions.)
+    /// messages came, nor on plain calls, nor on chance, nor on a clock. And it may hear from others what followed from
+    /// messages that it has not sent yet, as it is now. (MillWheel's weak productions.)
     Eager,
 }
 

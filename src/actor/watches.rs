@@ -2,7 +2,6 @@
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use super::codec::panic_text;
 use super::context::Context;
 use super::mailbox::{After, Envelope};
 use super::post::{Post, Resolved};
+use super::under_way::UnderWay;
 use crate::clock::Mono;
 use crate::core::watching::{Change, Watching};
 use crate::error::CallError;
@@ -37,7 +37,7 @@ pub(super) struct Watches {
     bell: mpsc::Sender<()>,
     rings: mpsc::Receiver<()>,
     /// Questions to the leader: this peer may be the last to hear of an actor's creation.
-    asking: FuturesUnordered<BoxFuture<'static, (ActorId, Resolved)>>,
+    asking: UnderWay<(ActorId, Resolved)>,
     absent: BTreeSet<ActorId>,
 }
 
@@ -45,7 +45,7 @@ impl Watches {
     pub(super) fn restored(post: Arc<dyn Post>, list: BTreeMap<ActorId, Watching>) -> Self {
         let (bell, rings) = mpsc::channel(1);
         let mut watches =
-            Self { post, list, bell, rings, asking: FuturesUnordered::new(), absent: BTreeSet::new() };
+            Self { post, list, bell, rings, asking: UnderWay::default(), absent: BTreeSet::new() };
         let all: Vec<ActorId> = watches.list.keys().cloned().collect();
         all.iter().for_each(|id| watches.listen(id));
         watches
@@ -88,7 +88,7 @@ impl Watches {
 
     /// Whether to look again.
     pub(super) fn poll_rings(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        if let Poll::Ready(Some((id, resolved))) = self.asking.poll_next_unpin(task) {
+        if let Poll::Ready((id, resolved)) = self.asking.poll(task) {
             match resolved {
                 Resolved::Life(_) => {}
                 Resolved::NoSuchActor => drop(self.absent.insert(id)),

@@ -45,6 +45,20 @@ pub enum Command {
     DropHolders { items: Vec<Held> },
 }
 
+impl Command {
+    /// Whether it may change which process runs which actor, or which processes are up.
+    pub fn may_place(&self) -> bool {
+        use Command as C;
+        match self {
+            C::Commit { .. } | C::AddHolders { .. } | C::DropHolders { .. } => false,
+            C::OpenSession { .. } | C::CloseSessions { .. } => false,
+            C::Found { .. } | C::Admit(_) | C::MarkDown { .. } | C::MarkUp { .. } | C::Leave { .. } => true,
+            C::TakeOver { .. } | C::HandOver { .. } | C::Create { .. } | C::Restart { .. } => true,
+            C::Revive { .. } | C::Stop { .. } => true,
+        }
+    }
+}
+
 /// Values that all peers of a cluster share.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {

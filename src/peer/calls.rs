@@ -311,10 +311,11 @@ impl Shared {
         }
     }
 
-    /// Completes when an actor's line in the directory is as it should be, or gone.
+    /// Completes when an actor's line in the directory is as it should be, or gone: who runs it, that is. What
+    /// checkpoints change there is not looked at.
     pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&State, &Actor) -> bool) {
         let Some(consensus) = self.consensus() else { return std::future::pending().await };
-        let mut applied = consensus.applied().watch();
+        let mut applied = consensus.applied().watch_places();
         while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(|a| is_so(s, a))) {
             if applied.changed().await.is_err() {
                 return;

@@ -25,6 +25,8 @@ pub(crate) struct Applied {
     inner: RwLock<Inner>,
     changes: Mutex<Noted>,
     index: watch::Sender<u64>,
+    /// The newest entry that may have changed which process runs which actor.
+    placed: watch::Sender<u64>,
     /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
     trail: Mutex<Option<VecDeque<Step>>>,
@@ -55,6 +57,7 @@ impl Applied {
         Arc::new(Self {
             inner: RwLock::new(inner),
             changes: Mutex::new(changes),
+            placed: watch::Sender::new(0),
             index,
             #[cfg(feature = "testing")]
             trail: Mutex::default(),
@@ -84,6 +87,19 @@ impl Applied {
     /// Wakes whoever follows the applied index.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.index.subscribe()
+    }
+
+    /// Wakes whoever waits for a change of who runs which actor. Checkpoints, most of all entries, are none.
+    pub(crate) fn watch_places(&self) -> watch::Receiver<u64> {
+        self.placed.subscribe()
+    }
+
+    /// Wakes who waits.
+    fn announce(&self, index: u64, placed: bool) {
+        if placed {
+            self.placed.send_replace(index);
+        }
+        self.index.send_replace(index);
     }
 
     /// Takes what has changed since the last call.
@@ -195,7 +211,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
     where
         S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
     {
-        let mut newest = None;
+        let (mut newest, mut placed) = (None, false);
         while let Some(item) = entries.next().await {
             let (entry, responder) = item?;
             #[cfg(feature = "testing")]
@@ -207,7 +223,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 inner.last = Some(entry.log_id);
                 match entry.payload {
                     EntryPayload::Blank => Response::Done,
-                    EntryPayload::Normal(command) => inner.state.apply(at, command, &mut changes),
+                    EntryPayload::Normal(command) => {
+                        placed |= command.may_place();
+                        inner.state.apply(at, command, &mut changes)
+                    }
                     EntryPayload::Membership(membership) => {
                         inner.membership = StoredMembership::new(Some(entry.log_id), membership);
                         Response::Done
@@ -224,9 +243,9 @@ impl RaftStateMachine<TypeConfig> for Machine {
                 responder.send(response);
             }
         }
-        // Once for all: every call under way at this peer wakes up and looks.
+        // Once for all: who waits wakes up and looks.
         if let Some(index) = newest {
-            self.applied.index.send_replace(index);
+            self.applied.announce(index, placed);
         }
         Ok(())
     }
@@ -247,7 +266,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
         self.applied.note(Changes { members: true, actors, events: vec![] }, index);
-        self.applied.index.send_replace(index);
+        self.applied.announce(index, true);
         Ok(())
     }
 

@@ -61,7 +61,7 @@ pub struct RunArgs {
     /// Shortest time from one superstep to the next
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, value_parser = within(0, 3_600_000))]
     pub pace: u64,
-    /// Supersteps from one checkpoint to the next; 0: none after the first
+    /// Supersteps from one checkpoint to the next, at most; 0: none after the first, and plain messages
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(0, MAX_ITERATIONS))]
     pub checkpoint_every: u64,
     /// Keep the peers' directories and logs here [default: a temporary directory]
@@ -96,7 +96,7 @@ pub struct WorkerArgs {
     /// Found the cluster
     #[arg(long)]
     pub bootstrap: bool,
-    /// Supersteps from one checkpoint to the next; 0: none after the first
+    /// Messages from one checkpoint of a partition to the next, at most; 0: none, and plain messages
     #[arg(long)]
     pub checkpoint_every: u64,
 }

@@ -20,13 +20,22 @@ pub const RANKS_PER_LINE: usize = 16_384;
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Command {
     /// Wait until all peers are members, then create the actors on them.
-    Create { edges: PathBuf, nodes: Vec<NodeId>, partitions: usize },
-    /// One round of the coordinator, not beyond an iteration.
-    Step { until: u64 },
+    Create { edges: PathBuf, nodes: Vec<NodeId>, job: Job },
+    /// Begin the job if that was not done yet, and wait until all partitions are further than this.
+    Await { beyond: Option<u64> },
     /// Ask a partition where it is, until it answers.
     Probe { partition: usize },
-    /// Say all ranks of an iteration.
-    Collect { iteration: u64, partitions: usize },
+    /// Say all ranks of the last iteration.
+    Collect { partitions: usize },
+}
+
+/// What is to be computed, besides the graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    pub partitions: usize,
+    pub iterations: u64,
+    /// Shortest time from one superstep to the next.
+    pub pace_ms: u64,
 }
 
 /// What a peer says.
@@ -39,15 +48,15 @@ pub enum Report {
     Joined,
     /// All actors exist.
     Created,
-    /// The coordinator's round began at one iteration and ended at another.
-    Stepped { from: u64, to: u64, calls_failed: u64, stuck: Option<String> },
+    /// All partitions have reached an iteration.
+    Reached { iteration: u64 },
     /// A partition answered: where it is, and the sum of its ranks there.
     Answer { partition: usize, iteration: u64, sum: u64 },
     /// Some of a partition's ranks, from a place on.
     Ranks { partition: usize, first: usize, ranks: Vec<u64> },
     /// There are no more ranks.
     Collected,
-    /// The last `create`, `step` or `collect` came to nothing. It may be told again.
+    /// The last `create`, `await` or `collect` came to nothing. It may be told again.
     Failed { error: String },
     /// Something happened in the cluster.
     Saw { event: Sighting },
@@ -132,7 +141,7 @@ mod tests {
     async fn objects_survive_the_trip_in_order() {
         let said = [
             Report::Listening { addr: "127.0.0.1:1".parse().unwrap() },
-            Report::Stepped { from: 1, to: 2, calls_failed: 0, stuck: Some("a\nb".to_owned()) },
+            Report::Failed { error: "a\nb".to_owned() },
             Report::Ranks { partition: 3, first: 0, ranks: vec![u64::MAX; RANKS_PER_LINE] },
             Report::Saw { event: Sighting::Down { node: NodeId::new("worker-1").unwrap() } },
         ];

@@ -1,9 +1,9 @@
-//! Where the nodes of a partition point to. It never changes, so it is an actor of its own: what a
-//! superstep changes is all that a superstep's checkpoint has to hold.
+//! Where the nodes of a partition point to. It never changes, so it is an actor of its own: what a superstep changes
+//! is all that a superstep's checkpoint has to hold.
 
 use serde::{Deserialize, Serialize};
 
-use super::messages::Given;
+use super::messages::Shares;
 use crate::graph::Graph;
 use crate::rank;
 
@@ -49,21 +49,18 @@ impl Links {
         self.outdegrees.len()
     }
 
-    /// What nodes of these ranks give to others.
-    pub fn give(&self, ranks: &[u64]) -> Given {
+    /// What nodes of these ranks give to each partition, and the sum of those that point nowhere.
+    pub fn give(&self, ranks: &[u64]) -> (Vec<Shares>, u64) {
         let nodes = || ranks.iter().zip(&self.outdegrees);
         let each: Vec<u64> = nodes().map(|(rank, degree)| rank::contribution(*rank, *degree)).collect();
         let dangling = nodes().filter(|(_, degree)| **degree == 0).map(|(rank, _)| *rank);
-        Given {
-            to: self.edges.iter().map(|edges| edges.sums(&each)).collect(),
-            dangling: dangling.fold(0, u64::saturating_add),
-        }
+        (self.edges.iter().map(|edges| edges.sums(&each)).collect(), dangling.fold(0, u64::saturating_add))
     }
 }
 
 impl Edges {
     /// One sum for each node that is pointed at.
-    fn sums(&self, each: &[u64]) -> (Vec<u32>, Vec<u64>) {
+    fn sums(&self, each: &[u64]) -> Shares {
         let (mut into, mut sums) = (Vec::new(), Vec::<u64>::new());
         for (target, source) in self.into.iter().zip(&self.from) {
             let given = each.get(*source as usize).copied().unwrap_or(0);
@@ -75,6 +72,6 @@ impl Edges {
                 }
             }
         }
-        (into, sums)
+        Shares { into, sums }
     }
 }

@@ -1,40 +1,26 @@
-//! What the coordinator asks, and what a partition answers.
+//! What actors send each other.
 
 use serde::{Deserialize, Serialize};
 
-/// Bring yourself to `iteration`, then say what your nodes give to others there.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Contribute {
-    pub iteration: u64,
-    /// What leads from the iteration before to this one. Not needed by a partition that is there.
-    pub inputs: Option<Inputs>,
-}
-
-/// All that a partition must know of the others to take one step.
+/// What one partition's nodes give to another's at one iteration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Inputs {
-    /// The sum of what each of its nodes was given, in its own order of nodes.
-    pub received: Vec<u64>,
-    /// Every node's part of the ranks of nodes that point nowhere.
-    pub share: u64,
-}
-
-/// A partition's answer.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Reply {
-    /// The oldest iteration that it remembers.
-    pub oldest: u64,
-    /// The one that it has reached.
-    pub newest: u64,
-    /// What its nodes give at the iteration that was asked for, if it remembers that.
-    pub given: Option<Given>,
-}
-
-/// What one partition's nodes give at one iteration.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Given {
-    /// One list of (place of the node within its partition, sum) for each partition, as two columns.
-    pub to: Vec<(Vec<u32>, Vec<u64>)>,
-    /// The sum of the ranks of its nodes that point nowhere.
+pub struct Give {
+    pub iteration: u64,
+    /// The sum of the giver's ranks that point nowhere: every node gets its part.
     pub dangling: u64,
+    pub shares: Shares,
+}
+
+/// One sum for each node that is pointed at: its place within its partition, and what it gets, as two columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    pub into: Vec<u32>,
+    pub sums: Vec<u64>,
+}
+
+/// A partition has reached an iteration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reached {
+    pub partition: usize,
+    pub iteration: u64,
 }

@@ -1,11 +1,9 @@
-//! The job: one superstep after another, each a round of one question to every partition.
+//! The job: one superstep after another.
 //!
-//! A [`Partition`] holds the ranks of some of the nodes, and [`Links`] where these point to. The
-//! [`Coordinator`] asks all partitions `Contribute { iteration }`, adds up what they give to each
-//! other, and puts the sums into the question of the next round. All are plain data; a failure can put
-//! each back to an older checkpoint. Nothing here recovers from that: an answer says which iterations
-//! its partition remembers, and the coordinator goes on from the newest that all of them do. The same
-//! question twice has one effect.
+//! A [`Partition`] holds the ranks of some of the nodes, and [`Links`] where these point to. In a superstep every
+//! partition sends to every partition what its nodes give to the other's; who has heard from all goes on to the
+//! next. The [`Coordinator`] tells them to begin and counts how far they are. All are plain data, and each message
+//! is taken once and in order: nothing here deals with failures.
 
 mod coordinator;
 mod links;
@@ -14,8 +12,8 @@ mod partition;
 
 pub use coordinator::Coordinator;
 pub use links::Links;
-pub use messages::{Contribute, Given, Reply};
-pub use partition::{Partition, split};
+pub use messages::{Give, Reached};
+pub use partition::{Partition, Plan, split};
 
 /// The place of the peer that a partition belongs to.
 pub fn home_of(partition: usize, peers: usize) -> usize {

@@ -1,92 +1,115 @@
 //! Some of the nodes: their ranks.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::links::{self, Links};
-use super::messages::{Contribute, Given, Inputs, Reply};
+use super::messages::{Give, Shares};
 use crate::graph::Graph;
 use crate::rank::{self, ONE};
+
+/// What is the same for all partitions of a job.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// Nodes of the whole graph.
+    pub nodes: u64,
+    pub partitions: usize,
+    /// The iteration to end with.
+    pub iterations: u64,
+    /// A superstep does not begin sooner after the one before.
+    pub pace: Duration,
+    /// Whether what partitions send to each other survives failures.
+    pub is_reliable: bool,
+}
 
 /// The nodes whose number leaves the same remainder when divided by the count of partitions.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Partition {
-    /// The iteration that `ranks` ends with.
+    pub number: usize,
+    pub plan: Plan,
+    /// The iteration of `ranks`.
     iteration: u64,
-    /// The ranks of the newest iterations, newest last: actors that are restored together may differ
-    /// by some.
-    ranks: VecDeque<Vec<u64>>,
-    /// How many of them to remember.
-    remember: usize,
-    /// As many that are older still, oldest first: others may have gone back. Only who did not go
-    /// back itself can be asked for them, so they are in no checkpoint.
+    ranks: Vec<u64>,
+    /// What came for the next iteration, and for those after it. Others are ahead by one at most, but for a partition
+    /// that begins anew from a checkpoint: it hears what they sent while it was further.
+    rounds: VecDeque<Round>,
+    /// Where its nodes point to never changes and is in no checkpoint of this: [`Links`] can be asked again.
     #[serde(skip)]
-    older: VecDeque<Vec<u64>>,
+    pub links: Option<Links>,
 }
 
-/// Deals the nodes of a graph out to `count` partitions, which remember `remember` iterations.
-pub fn split(graph: &Graph, count: usize, remember: usize) -> Vec<(Partition, Links)> {
-    let partition = |links: &Links| Partition {
+/// What was given so far at one iteration.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Round {
+    received: Vec<u64>,
+    dangling: u64,
+    givers: usize,
+}
+
+impl Round {
+    fn of(nodes: usize) -> Self {
+        Self { received: vec![0; nodes], dangling: 0, givers: 0 }
+    }
+}
+
+/// Deals the nodes of a graph out to partitions.
+pub fn split(graph: &Graph, plan: &Plan) -> Vec<(Partition, Links)> {
+    let partition = |(number, links): (usize, &Links)| Partition {
+        number,
+        plan: plan.clone(),
         iteration: 0,
-        ranks: VecDeque::from([vec![ONE; links.nodes()]]),
-        remember: remember.max(1),
-        older: VecDeque::new(),
+        ranks: vec![ONE; links.nodes()],
+        rounds: VecDeque::new(),
+        links: None,
     };
-    links::split(graph, count).into_iter().map(|links| (partition(&links), links)).collect()
+    let all = links::split(graph, plan.partitions);
+    let partitions: Vec<_> = all.iter().enumerate().map(partition).collect();
+    partitions.into_iter().zip(all).collect()
 }
 
 impl Partition {
-    /// Takes the step that a question asks for, if it can. What it then has to give follows from the
-    /// ranks that this returns; none if it is not there, or does not remember.
-    pub fn take(&mut self, question: Contribute) -> Option<&[u64]> {
-        let Contribute { iteration, inputs } = question;
-        if iteration == 0 && self.at(0).is_none() {
-            self.start_over();
+    /// The iteration, and the ranks there.
+    pub fn now(&self) -> (u64, &[u64]) {
+        (self.iteration, &self.ranks)
+    }
+
+    /// Whether there is no superstep left.
+    pub fn is_done(&self) -> bool {
+        self.iteration >= self.plan.iterations
+    }
+
+    /// One message for each partition, this one among them: what its nodes give where it is.
+    pub fn gifts(&self, links: &Links) -> Vec<Give> {
+        let (all, dangling) = links.give(&self.ranks);
+        all.into_iter().map(|shares| Give { iteration: self.iteration, dangling, shares }).collect()
+    }
+
+    /// Takes what a partition gives, each partition's once. True if it was the last that the superstep waited for.
+    ///
+    /// The order in which partitions give changes no bit: additions commute.
+    pub fn take(&mut self, Give { iteration, dangling, shares: Shares { into, sums } }: Give) -> bool {
+        let ahead = iteration.checked_sub(self.iteration).filter(|_| iteration < self.plan.iterations);
+        let Some(ahead) = ahead.and_then(|ahead| usize::try_from(ahead).ok()) else { return false };
+        while self.rounds.len() <= ahead {
+            self.rounds.push_back(Round::of(self.ranks.len()));
         }
-        if let Some(inputs) = inputs
-            && iteration == self.iteration + 1
-            && inputs.received.len() == self.newest().1.len()
-        {
-            self.step(&inputs);
+        let Some(round) = self.rounds.get_mut(ahead) else { return false };
+        for (place, sum) in into.into_iter().zip(sums) {
+            if let Some(total) = round.received.get_mut(place as usize) {
+                *total = total.saturating_add(sum);
+            }
         }
-        self.at(iteration)
+        round.dangling = round.dangling.saturating_add(dangling);
+        round.givers += 1;
+        let complete = self.rounds.pop_front_if(|round| round.givers == self.plan.partitions);
+        complete.map(|round| self.step(round)).is_some()
     }
 
-    /// The answer to a question.
-    pub fn answer(&self, given: Option<Given>) -> Reply {
-        let remembered = self.ranks.len() + self.older.len();
-        let oldest = (self.iteration + 1).saturating_sub(remembered as u64);
-        Reply { oldest, newest: self.iteration, given }
-    }
-
-    /// The newest iteration, and the ranks there.
-    pub fn newest(&self) -> (u64, &[u64]) {
-        (self.iteration, self.at(self.iteration).unwrap_or_default())
-    }
-
-    /// The ranks at an iteration that it remembers.
-    pub fn at(&self, iteration: u64) -> Option<&[u64]> {
-        let back = usize::try_from(self.iteration.checked_sub(iteration)?).ok()?;
-        self.ranks.iter().rev().chain(self.older.iter().rev()).nth(back).map(Vec::as_slice)
-    }
-
-    fn step(&mut self, inputs: &Inputs) {
-        let next = inputs.received.iter().map(|sum| rank::next(*sum, inputs.share)).collect();
-        self.ranks.push_back(next);
+    fn step(&mut self, Round { received, dangling, .. }: Round) {
+        let share = rank::share(dangling, self.plan.nodes);
+        self.ranks = received.into_iter().map(|sum| rank::next(sum, share)).collect();
         self.iteration += 1;
-        if self.ranks.len() > self.remember {
-            self.older.extend(self.ranks.pop_front());
-        }
-        if self.older.len() > self.remember {
-            self.older.pop_front();
-        }
-    }
-
-    /// Iteration 0 needs no memory: every rank is `ONE`.
-    fn start_over(&mut self) {
-        self.iteration = 0;
-        self.ranks = VecDeque::from([vec![ONE; self.newest().1.len()]]);
-        self.older.clear();
     }
 }

@@ -10,7 +10,7 @@ use super::fleet::State;
 use super::progress::Phase;
 use super::{Run, Todo};
 use crate::job;
-use crate::wire::{Command, Report};
+use crate::wire::{Command, Job, Report};
 
 /// How long to wait after a command came to nothing.
 const RETRY: Duration = Duration::from_millis(50);
@@ -44,17 +44,9 @@ impl<W: Write> Run<'_, W> {
                 self.event("all actors are created");
                 self.lead_on(Phase::Stepping);
             }
-            Report::Stepped { from, to, calls_failed, stuck } => {
-                let before = self.progress.iteration;
-                let stopped = stuck.is_some();
-                self.progress.stepped(from, to, calls_failed, stuck);
-                if to < before {
-                    self.event(&match to + 1 {
-                        first if first == before => format!("superstep {first} is done again"),
-                        first => format!("supersteps {first} to {before} are done again"),
-                    });
-                }
-                if stopped { self.retry() } else { self.lead_on(self.progress.phase) }
+            Report::Reached { iteration } => {
+                self.progress.reached(iteration);
+                self.lead_on(self.progress.phase);
             }
             Report::Ranks { partition, first, ranks } => self.progress.ranks(partition, first, &ranks),
             Report::Collected if self.progress.all_ranks().is_ok() => self.lead_on(Phase::Done),
@@ -83,15 +75,11 @@ impl<W: Write> Run<'_, W> {
         Ok(())
     }
 
-    /// The present command is done; on to the next, at the pace that was asked for.
+    /// The present command is done; on to the next.
     fn lead_on(&mut self, phase: Phase) {
         self.progress.phase = phase;
         self.driving = None;
-        let pace = Duration::from_millis(self.args.pace);
-        let next_step = self.step_began.map(|began| began + pace);
-        let now = Instant::now();
-        let at = if phase == Phase::Stepping { next_step.unwrap_or(now) } else { now };
-        if at > now { self.later(at, Todo::Drive) } else { self.drive() }
+        self.drive();
     }
 
     fn fail(&mut self, error: String) {
@@ -118,13 +106,16 @@ impl<W: Write> Run<'_, W> {
         let create = || Command::Create {
             edges: self.args.edges.clone(),
             nodes: self.args.nodes(),
-            partitions: self.args.partitions as usize,
+            job: Job {
+                partitions: self.args.partitions as usize,
+                iterations: self.args.iterations,
+                pace_ms: self.args.pace,
+            },
         };
         let Some(command) = self.progress.command(create) else { return };
         self.driving = Some(speaker);
         if self.progress.phase == Phase::Stepping {
-            self.step_began = Some(Instant::now());
-            self.first_step = self.first_step.or(self.step_began);
+            self.first_step.get_or_insert_with(Instant::now);
         }
         self.fleet.tell(speaker, command);
         // A superstep is under way: the moment at which a machine is missed the most.

@@ -20,6 +20,7 @@ pub struct Shared {
     pub program: PathBuf,
     pub dir: PathBuf,
     pub issue: Issue,
+    /// Messages from one checkpoint of a partition to the next, at most.
     pub checkpoint_every: u64,
     pub inbox: mpsc::Sender<(Who, News)>,
 }

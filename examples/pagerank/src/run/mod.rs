@@ -63,8 +63,7 @@ struct Run<'a, W: Write> {
     driving: Option<usize>,
     timers: Vec<(Instant, Todo)>,
     start: Instant,
-    /// When the last superstep began, and the first.
-    step_began: Option<Instant>,
+    /// When the first superstep began.
     first_step: Option<Instant>,
 }
 
@@ -87,7 +86,13 @@ pub async fn run<W: Write>(args: &RunArgs, graph: &Graph, setup: Setup<W>) -> Re
     let expected = Expected::compute(graph, args.iterations, partitions);
     let (inbox, mut news) = mpsc::channel(NEWS_WAITING);
     let Setup { program, dir, issue, style, out } = setup;
-    let shared = Shared { program, dir, issue, checkpoint_every: args.checkpoint_every, inbox };
+    let shared = Shared {
+        program,
+        dir,
+        issue,
+        checkpoint_every: args.checkpoint_every.saturating_mul(args.partitions),
+        inbox,
+    };
     let mut run = Run {
         args,
         expected: &expected,
@@ -101,7 +106,6 @@ pub async fn run<W: Write>(args: &RunArgs, graph: &Graph, setup: Setup<W>) -> Re
         driving: None,
         timers: Vec::new(),
         start,
-        step_began: None,
         first_step: None,
     };
     run.event(&format!("{} peers, {} nodes, {} edges", args.peers, graph.len(), graph.edges().len()));
@@ -208,7 +212,6 @@ impl<W: Write> Run<'_, W> {
             calls_failed: self.progress.calls_failed,
             wall_s: self.start.elapsed().as_secs_f64(),
             job_s: self.first_step.map_or(0.0, |first| first.elapsed().as_secs_f64()),
-            supersteps_redone: self.progress.redone,
             copies_repaired: self.copies_repaired,
             top: top.into_iter().map(|(name, rank)| (name.to_owned(), rank)).collect(),
         })

@@ -21,13 +21,13 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Progress {
     pub phase: Phase,
-    /// The last iteration that was complete.
+    /// The iteration that all partitions have reached, as far as is known.
     pub iteration: u64,
-    pub redone: u64,
     pub calls_failed: u64,
     /// Why the last command came to nothing, if it did.
     pub stuck: Option<String>,
     iterations: u64,
+    has_begun: bool,
     /// The ranks of each partition, as far as they are here.
     ranks: Vec<Vec<u64>>,
     nodes: usize,
@@ -38,46 +38,38 @@ impl Progress {
         Self {
             phase: Phase::Starting,
             iteration: 0,
-            redone: 0,
             calls_failed: 0,
             stuck: None,
             iterations,
+            has_begun: false,
             ranks: vec![Vec::new(); partitions],
             nodes,
         }
     }
 
-    /// A round of the coordinator. What it went back by is to be done again: the coordinator itself
-    /// when it starts from an older iteration, partitions when it ends there.
-    pub fn stepped(&mut self, from: u64, to: u64, calls_failed: u64, stuck: Option<String>) {
-        self.redone += self.iteration.saturating_sub(from) + from.saturating_sub(to);
-        self.iteration = to;
-        self.calls_failed = self.calls_failed.saturating_add(calls_failed);
-        let complete = stuck.is_none();
-        self.stuck = stuck;
-        if complete && self.iteration >= self.iterations {
+    /// All partitions have got somewhere. A failure may make them say less than before, for a moment: what they said
+    /// before comes true again.
+    pub fn reached(&mut self, iteration: u64) {
+        self.has_begun = true;
+        self.iteration = self.iteration.max(iteration);
+        self.stuck = None;
+        if self.iteration >= self.iterations {
             self.phase = Phase::Collecting;
         }
     }
 
-    /// The command came to nothing. Ranks may be missing because a partition went back after the last
-    /// superstep; another round finds that out.
+    /// The command came to nothing, and is told again.
     pub fn failed(&mut self, error: String) {
         self.calls_failed += 1;
         self.stuck = Some(error);
-        if self.phase == Phase::Collecting {
-            self.phase = Phase::Stepping;
-        }
     }
 
     /// The command that leads on from here.
     pub fn command(&self, create: impl FnOnce() -> Command) -> Option<Command> {
         match self.phase {
             Phase::Creating => Some(create()),
-            Phase::Stepping => Some(Command::Step { until: self.iterations }),
-            Phase::Collecting => {
-                Some(Command::Collect { iteration: self.iterations, partitions: self.ranks.len() })
-            }
+            Phase::Stepping => Some(Command::Await { beyond: self.has_begun.then_some(self.iteration) }),
+            Phase::Collecting => Some(Command::Collect { partitions: self.ranks.len() }),
             Phase::Starting | Phase::Done => None,
         }
     }
@@ -141,33 +133,23 @@ mod tests {
     use crate::rank::ONE;
 
     #[test]
-    fn supersteps_are_redone_for_partitions_and_for_the_coordinator() {
+    fn what_was_reached_is_not_taken_back() {
         let mut progress = Progress::new(50, 1, 1);
         progress.phase = Phase::Stepping;
-        progress.stepped(0, 1, 0, None);
-        progress.stepped(1, 2, 0, None);
-        assert_eq!((progress.iteration, progress.redone), (2, 0));
-        progress.stepped(2, 1, 3, None);
-        assert_eq!((progress.iteration, progress.redone), (1, 1), "a partition went back to 1");
-        progress.stepped(1, 2, 0, None);
-        progress.stepped(0, 1, 0, None);
-        assert_eq!((progress.iteration, progress.redone), (1, 3), "the coordinator went back to 0");
-        assert_eq!((progress.calls_failed, progress.phase), (3, Phase::Stepping));
-        progress.stepped(1, 50, 0, None);
+        let beyond = |progress: &Progress| match progress.command(|| unreachable!("created")) {
+            Some(Command::Await { beyond }) => beyond,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(beyond(&progress), None, "nobody was told to begin");
+        progress.reached(0);
+        progress.reached(2);
+        progress.failed("the coordinator is away".to_owned());
+        progress.reached(1);
+        assert_eq!((progress.iteration, beyond(&progress)), (2, Some(2)));
+        assert_eq!((progress.calls_failed, &progress.stuck), (1, &None));
+        progress.reached(50);
         assert_eq!(progress.phase, Phase::Collecting);
-    }
-
-    #[test]
-    fn ranks_that_cannot_be_collected_are_computed_again() {
-        let mut progress = Progress::new(2, 1, 1);
-        progress.stepped(1, 2, 0, None);
-        progress.failed("partition 0 went back".to_owned());
-        assert_eq!(progress.phase, Phase::Stepping);
-        progress.stepped(2, 1, 0, None);
-        assert_eq!((progress.phase, progress.redone), (Phase::Stepping, 1));
-        progress.stepped(1, 2, 0, Some("partition 0 is away".to_owned()));
-        assert_eq!(progress.phase, Phase::Stepping);
-        progress.stepped(2, 2, 0, None);
+        progress.failed("partition 0 is away".to_owned());
         assert_eq!(progress.phase, Phase::Collecting);
     }
 

@@ -18,7 +18,6 @@ pub struct Summary {
     pub wall_s: f64,
     /// From the first superstep to the end.
     pub job_s: f64,
-    pub supersteps_redone: u64,
     pub copies_repaired: u64,
     pub top: Vec<(String, u64)>,
 }
@@ -39,7 +38,6 @@ impl Display for Summary {
         }
         let recovered: usize = self.kills.iter().map(|kill| kill.actors).sum();
         writeln!(f, "actors recovered:   {recovered}")?;
-        writeln!(f, "supersteps redone:  {}", self.supersteps_redone)?;
         writeln!(f, "copies repaired:    {}", self.copies_repaired)?;
         writeln!(f, "calls failed:       {}", self.calls_failed)?;
         writeln!(f, "\ntop ten after {} iterations", self.iterations)?;
@@ -77,7 +75,6 @@ mod tests {
             calls_failed: 2,
             wall_s: 12.3,
             job_s: 10.0,
-            supersteps_redone: 1,
             copies_repaired: 8,
             top: vec![("libc6".to_owned(), 40_296_559_617_153)],
         }

@@ -1,31 +1,51 @@
-//! The actors: three plain structs, and one handler for each message. There is nothing here about
-//! machines that die.
+//! The actors: three plain structs, and one handler for each message. There is nothing here about machines that die.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::join_all;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use standin::CallError;
-use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, When};
+use standin::actor::{Actor, ActorRef, Context, Handler, Kind, KindOf, Message, Outbox, Policy, When};
 
-use crate::job::{Contribute, Coordinator, Given, Links, Partition, Reply};
+use crate::job::{Coordinator, Give, Links, Partition, Reached};
 use crate::wire::RANKS_PER_LINE;
 
 /// A flag of this process decides how often its actors write checkpoints.
 static CHECKPOINT_EVERY: AtomicU64 = AtomicU64::new(1);
 
-/// Sets the supersteps between two checkpoints, for kinds that are registered from now on; 0: none.
-pub fn checkpoint_every(supersteps: u64) {
-    CHECKPOINT_EVERY.store(supersteps, Ordering::Relaxed);
+/// Sets the messages from one checkpoint of a partition to the next, at most, for kinds that are registered from now
+/// on; 0: none.
+pub fn checkpoint_every(messages: u64) {
+    CHECKPOINT_EVERY.store(messages, Ordering::Relaxed);
 }
 
-/// A superstep is one message to each actor.
+/// What these handlers send follows from what they get, in whatever order it comes.
 fn policy() -> Policy {
     let checkpoint = match CHECKPOINT_EVERY.load(Ordering::Relaxed) {
         0 => When::Never,
-        supersteps => When::EveryMessages(supersteps),
+        messages => When::EveryMessages(messages),
     };
-    Policy { checkpoint, ..Policy::default() }
+    Policy { checkpoint, outbox: Outbox::Eager, ..Policy::default() }
+}
+
+/// Sends messages to actors: reliably, or as a job without checkpoints must.
+///
+/// # Panics
+/// Where that cannot be done: the message that is being handled is handled again, a little later.
+async fn post<A: Actor, B: Handler<M>, M: Message>(
+    ctx: &mut Context<A>,
+    is_reliable: bool,
+    messages: impl IntoIterator<Item = (ActorRef<B>, M)>,
+) {
+    let sent = if is_reliable {
+        let mut messages = messages.into_iter();
+        messages.try_for_each(|(to, message)| ctx.send(&to, message)).map_err(|error| error.to_string())
+    } else {
+        let peer = ctx.peer();
+        let told = messages.into_iter().map(async |(to, message)| peer.tell(&to, message).await);
+        try_join_all(told).await.map(drop).map_err(|error| error.to_string())
+    };
+    sent.expect("a superstep's messages are few");
 }
 
 impl Actor for Partition {
@@ -35,19 +55,57 @@ impl Actor for Partition {
     }
 }
 
-impl Message for Contribute {
-    const NAME: &'static str = "contribute";
-    type Reply = Reply;
+/// Gives to everybody what this partition's nodes give where it is, and says where that is.
+async fn give(partition: &mut Partition, ctx: &mut Context<Partition>) {
+    let links = match partition.links.take() {
+        Some(links) => links,
+        None => fetch(ctx).await.expect("links and partition live on one peer"),
+    };
+    let gifts = if partition.is_done() { Vec::new() } else { partition.gifts(&links) };
+    partition.links = Some(links);
+    let is_reliable = partition.plan.is_reliable;
+    post(ctx, is_reliable, partitions().zip(gifts)).await;
+    let reached = Reached { partition: partition.number, iteration: partition.now().0 };
+    post(ctx, is_reliable, coordinator_ref().map(|coordinator| (coordinator, reached))).await;
 }
 
-impl Handler<Contribute> for Partition {
-    async fn handle(&mut self, question: Contribute, ctx: &mut Context<Self>) -> Reply {
-        let ranks = self.take(question).map(<[u64]>::to_vec);
-        let given = match (ranks, ActorRef::new(ctx.me().key())) {
-            (Some(ranks), Ok(links)) => ctx.peer().ask::<Links, _>(&links, Spread { ranks }).await.ok(),
-            _ => None,
+async fn fetch(ctx: &Context<Partition>) -> Result<Links, CallError> {
+    let links = ActorRef::<Links>::new(ctx.me().key()).map_err(invalid)?;
+    ctx.peer().ask(&links, Fetch).await
+}
+
+/// The next superstep begins: gives to all partitions.
+#[derive(Serialize, Deserialize)]
+pub struct Begin;
+
+impl Message for Begin {
+    const NAME: &'static str = "begin";
+    type Reply = ();
+}
+
+impl Handler<Begin> for Partition {
+    async fn handle(&mut self, _: Begin, ctx: &mut Context<Self>) {
+        give(self, ctx).await;
+    }
+}
+
+impl Message for Give {
+    const NAME: &'static str = "give";
+    type Reply = ();
+}
+
+impl Handler<Give> for Partition {
+    async fn handle(&mut self, given: Give, ctx: &mut Context<Self>) {
+        if !self.take(given) {
+            return;
+        }
+        let pace = self.plan.pace;
+        let set = match (pace.is_zero(), self.plan.is_reliable) {
+            (true, _) => return give(self, ctx).await,
+            (false, true) => ctx.schedule_durable(pace, Begin),
+            (false, false) => ctx.schedule(pace, Begin),
         };
-        self.answer(given)
+        set.expect("a partition sets one timer at a time");
     }
 }
 
@@ -59,20 +117,18 @@ impl Actor for Links {
     }
 }
 
-/// What do nodes of these ranks give? It comes from the partition of the same name.
+/// All of it, for the partition of the same name.
 #[derive(Serialize, Deserialize)]
-pub struct Spread {
-    pub ranks: Vec<u64>,
+pub struct Fetch;
+
+impl Message for Fetch {
+    const NAME: &'static str = "fetch";
+    type Reply = Links;
 }
 
-impl Message for Spread {
-    const NAME: &'static str = "spread";
-    type Reply = Given;
-}
-
-impl Handler<Spread> for Links {
-    async fn handle(&mut self, Spread { ranks }: Spread, _: &mut Context<Self>) -> Given {
-        self.give(&ranks)
+impl Handler<Fetch> for Links {
+    async fn handle(&mut self, _: Fetch, _: &mut Context<Self>) -> Links {
+        self.clone()
     }
 }
 
@@ -87,15 +143,14 @@ impl Message for Inspect {
 
 impl Handler<Inspect> for Partition {
     async fn handle(&mut self, _: Inspect, _: &mut Context<Self>) -> (u64, u64) {
-        let (iteration, ranks) = self.newest();
+        let (iteration, ranks) = self.now();
         (iteration, ranks.iter().fold(0, |sum, rank| sum.saturating_add(*rank)))
     }
 }
 
-/// Some ranks of an iteration, if it remembers that: a line's worth from the place `first` on.
+/// Some of the ranks of the last iteration, if it is there: a line's worth from the place `first` on.
 #[derive(Serialize, Deserialize)]
 pub struct Read {
-    pub iteration: u64,
     pub first: usize,
 }
 
@@ -105,9 +160,9 @@ impl Message for Read {
 }
 
 impl Handler<Read> for Partition {
-    async fn handle(&mut self, Read { iteration, first }: Read, _: &mut Context<Self>) -> Option<Vec<u64>> {
-        let ranks = self.at(iteration)?;
-        Some(ranks.iter().skip(first).take(RANKS_PER_LINE).copied().collect())
+    async fn handle(&mut self, Read { first }: Read, _: &mut Context<Self>) -> Option<Vec<u64>> {
+        let (_, ranks) = self.now();
+        self.is_done().then(|| ranks.iter().skip(first).take(RANKS_PER_LINE).copied().collect())
     }
 }
 
@@ -118,54 +173,50 @@ impl Actor for Coordinator {
     }
 }
 
-/// One round: a question to every partition, and their answers.
+/// Begin the job, if that was not done yet. The reply is the iteration that all partitions have reached.
 #[derive(Serialize, Deserialize)]
-pub struct Step {
-    pub until: u64,
+pub struct Advance;
+
+impl Message for Advance {
+    const NAME: &'static str = "advance";
+    type Reply = u64;
 }
 
-/// Where a round began and ended.
-#[derive(Serialize, Deserialize)]
-pub struct Stepped {
-    pub from: u64,
-    pub to: u64,
-    pub calls_failed: u64,
-    /// Why it ended where it began, if a call failed.
-    pub stuck: Option<String>,
-}
-
-impl Message for Step {
-    const NAME: &'static str = "step";
-    type Reply = Stepped;
-}
-
-impl Handler<Step> for Coordinator {
-    async fn handle(&mut self, Step { until }: Step, ctx: &mut Context<Self>) -> Stepped {
-        let from = self.iteration();
-        let questions = self.questions(until);
-        let asked = questions.first().map_or(from, |question| question.iteration);
-        let peer = ctx.peer();
-        let calls = questions.into_iter().enumerate().map(async |(partition, question)| {
-            let call = match partition_ref(partition) {
-                Ok(actor) => peer.ask(&actor, question).await,
-                Err(error) => Err(error),
-            };
-            call.map_err(|error| (partition, error))
-        });
-        let calls = join_all(calls).await;
-        let failed: Vec<_> = calls.iter().filter_map(|call| call.as_ref().err()).collect();
-        let calls_failed = failed.len() as u64;
-        let stuck = failed.first().map(|(partition, error)| format!("partition {partition}: {error}"));
-        if stuck.is_none() {
-            self.answers(asked, calls.into_iter().flatten().collect());
-        }
-        Stepped { from, to: self.iteration(), calls_failed, stuck }
+impl Handler<Advance> for Coordinator {
+    async fn handle(&mut self, _: Advance, ctx: &mut Context<Self>) -> u64 {
+        let everybody = self.begin();
+        post(ctx, self.is_reliable, partitions().take(everybody.len()).map(|partition| (partition, Begin)))
+            .await;
+        self.iteration()
     }
+}
+
+impl Message for Reached {
+    const NAME: &'static str = "reached";
+    type Reply = ();
+}
+
+impl Handler<Reached> for Coordinator {
+    async fn handle(&mut self, reached: Reached, _: &mut Context<Self>) {
+        self.note(&reached);
+    }
+}
+
+/// All that a peer of this job can host.
+pub fn kinds() -> (KindOf<Partition>, KindOf<Links>, KindOf<Coordinator>) {
+    let partition = Kind::of().handles::<Begin>().handles::<Give>().handles::<Inspect>().handles::<Read>();
+    let coordinator = Kind::of().handles::<Advance>().handles::<Reached>();
+    (partition, Kind::of().handles::<Fetch>(), coordinator)
 }
 
 /// The name of a partition.
 pub fn partition_ref(partition: usize) -> Result<ActorRef<Partition>, CallError> {
     ActorRef::new(partition.to_string()).map_err(invalid)
+}
+
+/// The names of all partitions, without end.
+fn partitions() -> impl Iterator<Item = ActorRef<Partition>> {
+    (0..).map_while(|partition| partition_ref(partition).ok())
 }
 
 /// The name of the coordinator.

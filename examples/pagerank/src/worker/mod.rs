@@ -9,12 +9,10 @@ mod stdio;
 use std::time::Duration;
 
 use standin::Peer;
-use standin::actor::Kind;
 use standin::identity::Identity;
 use tokio::sync::mpsc;
 
 use crate::cli::WorkerArgs;
-use crate::job::{Contribute, Coordinator, Links, Partition};
 use crate::wire::Report;
 
 /// Reports that may wait for the run to read them.
@@ -29,7 +27,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 struct Worker {
     peer: Peer,
     reports: mpsc::Sender<Report>,
-    checkpoint_every: u64,
+    /// Whether the job is to survive failures.
+    is_reliable: bool,
 }
 
 impl Worker {
@@ -45,9 +44,9 @@ impl Worker {
 pub async fn run(args: WorkerArgs) -> Result<(), String> {
     let (reports, queue) = mpsc::channel(REPORTS_WAITING);
     let mut commands = stdio::open(queue)?;
-    let checkpoint_every = args.checkpoint_every;
+    let is_reliable = args.checkpoint_every > 0;
     let peer = start(args).await?;
-    let worker = Worker { peer, reports, checkpoint_every };
+    let worker = Worker { peer, reports, is_reliable };
     tokio::spawn(events::pass_on(worker.clone()));
     let addr = worker.peer.status().addr.ok_or("it does not listen")?;
     worker.say(Report::Listening { addr }).await;
@@ -62,10 +61,7 @@ pub async fn run(args: WorkerArgs) -> Result<(), String> {
 async fn start(args: WorkerArgs) -> Result<Peer, String> {
     let identity = Identity::load(&args.identity).map_err(|error| error.to_string())?;
     actors::checkpoint_every(args.checkpoint_every);
-    let partition = Kind::of::<Partition>()
-        .handles::<Contribute>()
-        .handles::<actors::Inspect>()
-        .handles::<actors::Read>();
+    let (partition, links, coordinator) = actors::kinds();
     Peer::builder(args.node)
         .identity(identity)
         .listen(args.listen)
@@ -73,8 +69,8 @@ async fn start(args: WorkerArgs) -> Result<Peer, String> {
         .data_dir(args.data_dir)
         .bootstrap(args.bootstrap)
         .kind(partition)
-        .kind(Kind::of::<Links>().handles::<actors::Spread>())
-        .kind(Kind::of::<Coordinator>().handles::<actors::Step>())
+        .kind(links)
+        .kind(coordinator)
         .start()
         .await
         .map_err(|error| error.to_string())
