@@ -127,6 +127,8 @@ pub const LINK_IDLE: Duration = Duration::from_secs(5);
 pub const STALE_REDIAL: Duration = Duration::from_millis(100);
 /// Largest header of a bulk stream, in bytes.
 pub const MAX_STREAM_HEADER_BYTES: usize = 64 << 10;
+/// Messages and replies at least this long travel apart from the others, in bytes: none of those waits behind one.
+pub const HEAVY_MESSAGE_BYTES: usize = 256 << 10;
 /// Frames at least this long are written without being copied, in bytes.
 pub const ZERO_COPY_BYTES: usize = 8 << 10;
 /// The same complaint about strangers is logged at most once in this time.

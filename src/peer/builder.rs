@@ -8,6 +8,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::Peer;
+use super::credit::Credits;
 use super::post::PostOffice;
 use super::serve::Server;
 use super::shared::{Phase, Shared};
@@ -303,6 +304,7 @@ impl Builder {
             lease: Mutex::new(PeerLease::new()),
             granter: Mutex::default(),
             probe: Mutex::default(),
+            credits: Credits::default(),
             learned: Mutex::default(),
             detours: super::detour::Detours::default(),
             own_probe: Mutex::default(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Peer;
+use super::credit::Credit;
 use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
@@ -276,11 +277,14 @@ impl Shared {
         call: Vec<u8>,
         end: Instant,
     ) -> Sent {
-        let left = end.saturating_duration_since(Instant::now());
         let Some(host) = dest.incarnation else {
             return Sent::Again(CallError::not_executed(Reason::HostGone));
         };
-        let reply = self.send(dest, Lane::Call, call, left);
+        let Some(_credit) = self.credit(host, actor, end).await else {
+            return Sent::Again(CallError::not_executed(Reason::Full));
+        };
+        let left = end.saturating_duration_since(Instant::now());
+        let reply = self.send(dest, Lane::of_message(call.len()), call, left);
         let reply = tokio::select! {
             reply = reply => reply,
             // Its host is gone for good: the answer can never come. One that is up answers also after it has handed
@@ -308,6 +312,18 @@ impl Shared {
             }
             Err(RequestError::Unknown(_)) => Sent::Failed(CallError::unknown(Reason::HostGone)),
             Err(_) => Sent::Again(CallError::not_executed(Reason::HostGone)),
+        }
+    }
+
+    /// The right to have one more request to an actor under way. If its process goes away meanwhile, all that is under
+    /// way there ends, and so does the wait.
+    pub(super) async fn credit(&self, process: Incarnation, actor: &ActorId, end: Instant) -> Option<Credit> {
+        match self.credits.to(process).take(actor) {
+            Ok(credit) => Some(credit),
+            Err(wait) => {
+                let _held = self.held.try_acquire().ok()?;
+                tokio::time::timeout_at(end, wait).await.ok()?.ok()
+            }
         }
     }
 

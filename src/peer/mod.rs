@@ -11,6 +11,7 @@
 
 mod builder;
 mod calls;
+mod credit;
 mod detour;
 mod directory;
 mod disk;

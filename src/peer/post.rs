@@ -165,9 +165,14 @@ impl Shared {
     }
 
     async fn deliver_there(&self, dest: &Dest, parcels: Parcels, end: Instant) -> Receipt {
-        let left = end.saturating_duration_since(Instant::now());
         let to = parcels.to.clone();
-        let sent = self.send(dest, Lane::Call, encode(&Mail::Parcels(parcels)), left);
+        let Some(host) = dest.incarnation else { return Receipt::Later };
+        let Some(_credit) = self.credit(host, &to, end).await else { return Receipt::Later };
+        let left = end.saturating_duration_since(Instant::now());
+        // Long batches of short messages among them: one batch must not overtake another.
+        let longest = parcels.items.iter().map(|parcel| parcel.payload.len()).max();
+        let lane = Lane::of_message(longest.unwrap_or(0));
+        let sent = self.send(dest, lane, encode(&Mail::Parcels(parcels)), left);
         let reply = tokio::select! {
             reply = sent => reply,
             // The answer of a host that is gone for good can never come.

@@ -41,7 +41,7 @@ impl Handler for Server {
     fn on_request(&self, from: &Arc<Remote>, lane: Lane, body: Bytes, reply: Reply) {
         let Some(shared) = self.0.upgrade() else { return };
         match lane {
-            Lane::Call => shared.on_call(from, &body, reply),
+            Lane::Call | Lane::Heavy => shared.on_call(from, &body, reply),
             Lane::Control => match decode::<Request>(&body) {
                 Ok(request) if may_send(&shared, from, &request) => {
                     let from = from.clone();

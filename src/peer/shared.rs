@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
+use super::credit::Credits;
 use super::detour::Detours;
 use super::old_copy::OwnDisk;
 use super::status::WaitError;
@@ -66,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) granter: Mutex<Option<Granter>>,
     /// The newest probe of a leader, to be answered with the next heartbeat.
     pub(crate) probe: Mutex<Option<Probe>>,
+    /// How many requests one actor may have under way to one process.
+    pub(crate) credits: Credits,
     /// Where peers that said hello accept connections, and their disks, for when the member table cannot
     /// tell yet.
     pub(crate) learned: Mutex<BTreeMap<NodeId, (RaftId, SocketAddr)>>,

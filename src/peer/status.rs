@@ -10,7 +10,7 @@ use super::Peer;
 use super::shared::Phase;
 use crate::core::state::Status as Standing;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
-use crate::limits::CONDITION_POLL;
+use crate::limits::{CONDITION_POLL, MAX_HELD_CALLS};
 
 /// Where a process is on its way through the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,8 @@ pub struct Status {
     pub actors_hosted: usize,
     /// Checkpoints with fewer copies on other living peers than they should have.
     pub short_of_copies: usize,
+    /// Calls of this peer that wait for an actor that is away, or for others under way to a busy one.
+    pub calls_held: usize,
 }
 
 /// One member, as the directory has it.
@@ -155,6 +157,7 @@ impl Peer {
             actors_lost: 0,
             actors_hosted: 0,
             short_of_copies: 0,
+            calls_held: MAX_HELD_CALLS.saturating_sub(shared.held.available_permits()),
         };
         if let (Some(consensus), Some(view)) = (consensus, view) {
             consensus.applied().read(|s| fill(&mut status, s, &view));

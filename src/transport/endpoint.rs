@@ -230,9 +230,9 @@ impl Transport {
         }
     }
 
-    /// Queues a request in this very call, so that one caller's requests to one peer and lane keep
-    /// their order, and resolves with the reply, within the deadline (a day at most). Dropping the
-    /// future does not withdraw the request. Await it on a tokio runtime; any will do.
+    /// Queues a request in this very call, so that one caller's requests to one peer and lane keep their order, and
+    /// resolves with the reply, within the deadline (a day at most). Dropping the future does not withdraw the
+    /// request. Await it on a tokio runtime; any will do.
     pub fn request(
         &self,
         to: &Dest,

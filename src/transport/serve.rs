@@ -1,7 +1,7 @@
 //! An accepted connection at work: its lanes and bulk streams, each up to the handler.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, Bytes};
 use quinn::{Connection, RecvStream, SendStream};
@@ -19,14 +19,14 @@ use crate::limits::{HANDSHAKE_DEADLINE, MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT,
 
 /// Serves the connection's streams until it ends.
 pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &Arc<Remote>) {
-    let taken: Arc<[AtomicBool; 2]> = Arc::default();
+    let lanes = Arc::new(Lanes::default());
     while let Ok(stream) = connection.accept_bi().await {
         let (shared, connection) = (shared.clone(), connection.clone());
-        let (remote, taken) = (remote.clone(), taken.clone());
+        let (remote, lanes) = (remote.clone(), lanes.clone());
         shared.runtime.clone().spawn(async move {
             // A lane that ends for another reason, a panic in the handler included, ends its stream too, and the dialer
             // closes the connection then.
-            if let Err(e) = serve_stream(&shared, &remote, &taken, stream).await
+            if let Err(e) = serve_stream(&shared, &remote, &lanes, stream).await
                 && e.is_malformed()
             {
                 bump(&shared.counters.bad_frames);
@@ -40,7 +40,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &
 async fn serve_stream(
     shared: &Shared,
     remote: &Arc<Remote>,
-    taken: &[AtomicBool; 2],
+    lanes: &Arc<Lanes>,
     (send, mut recv): (SendStream, RecvStream),
 ) -> Result<(), FrameError> {
     let gone = |e: &dyn std::fmt::Display| FrameError::Io(e.to_string());
@@ -56,25 +56,47 @@ async fn serve_stream(
         return Ok(());
     }
     let lane = Lane::of_tag(tag).ok_or(FrameError::Malformed)?;
-    let [control, call] = taken;
-    let slot = if lane == Lane::Control { control } else { call };
-    if slot.swap(true, Ordering::Relaxed) {
+    if lanes.taken(lane).swap(true, Ordering::Relaxed) {
         return Err(FrameError::Malformed);
     }
     let _ = send.set_priority(lane.priority());
-    serve_lane(shared, remote, lane, send, recv).await
+    serve_lane(shared, remote, lane, lanes, (send, recv)).await
+}
+
+/// The lanes that one connection has opened.
+#[derive(Debug, Default)]
+struct Lanes {
+    taken: [AtomicBool; 3],
+    /// Where long replies wait, once that lane is open.
+    heavy: OnceLock<mpsc::Sender<Answered>>,
+}
+
+impl Lanes {
+    fn taken(&self, lane: Lane) -> &AtomicBool {
+        let [control, call, heavy] = &self.taken;
+        match lane {
+            Lane::Control => control,
+            Lane::Call => call,
+            Lane::Heavy => heavy,
+        }
+    }
 }
 
 async fn serve_lane(
     shared: &Shared,
     remote: &Arc<Remote>,
     lane: Lane,
-    send: SendStream,
-    recv: RecvStream,
+    lanes: &Arc<Lanes>,
+    (send, recv): (SendStream, RecvStream),
 ) -> Result<(), FrameError> {
-    let (replies, queue) = mpsc::channel(MAX_REQUESTS_IN_FLIGHT);
+    // Long replies of two lanes may wait for one.
+    let (replies, queue) = mpsc::channel(2 * MAX_REQUESTS_IN_FLIGHT);
+    if lane == Lane::Heavy {
+        let _ = lanes.heavy.set(replies.clone());
+    }
+    let lanes = (lane == Lane::Call).then(|| lanes.clone());
     let slots = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
-    let outlet = Outlet { replies, bytes: Arc::default(), counters: shared.counters.clone() };
+    let outlet = Outlet { replies, lanes, bytes: Arc::default(), counters: shared.counters.clone() };
     let mut reader = FrameReader::new(recv, MAX_FRAME_BYTES);
     let read = async {
         while let Some(mut frame) = reader.next().await? {
@@ -123,6 +145,8 @@ async fn write_replies(
 #[derive(Debug, Clone)]
 struct Outlet {
     replies: mpsc::Sender<Answered>,
+    /// Those of a lane whose long replies take another one.
+    lanes: Option<Arc<Lanes>>,
     bytes: Arc<AtomicUsize>,
     counters: Arc<Counters>,
 }
@@ -165,9 +189,11 @@ impl Reply {
         if let Some(id) = head.first_chunk_mut::<ID_BYTES>() {
             *id = self.id.to_be_bytes();
         }
+        let is_heavy = Lane::of_message(body.len()) == Lane::Heavy;
+        let heavy = self.outlet.lanes.as_ref().filter(|_| is_heavy).and_then(|lanes| lanes.heavy.get());
         let answered = Answered { head, body, _slot: slot, _charge: charge };
         // It fails only when the connection is gone: then its caller knows already.
-        let _ = self.outlet.replies.try_send(answered);
+        let _ = heavy.unwrap_or(&self.outlet.replies).try_send(answered);
     }
 }
 

@@ -21,7 +21,7 @@ use crate::limits::{LINK_IDLE, MAX_QUEUED_FRAMES, STALE_REDIAL};
 pub(super) struct Session {
     pub(super) connection: quinn::Connection,
     pub(super) remote: Hello,
-    lanes: [LaneEnd; 2],
+    lanes: [LaneEnd; 3],
     streams: Hold,
     touched: AtomicBool,
     born: Instant,
@@ -33,7 +33,7 @@ struct LaneEnd {
 }
 
 /// The far ends of a new session's lanes.
-pub(super) struct LaneQueues([mpsc::Receiver<Item>; 2]);
+pub(super) struct LaneQueues([mpsc::Receiver<Item>; 3]);
 
 /// Whether a session leads to the life that is expected there.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,20 +47,23 @@ pub(super) enum Fit {
 
 impl Session {
     pub(super) fn new(connection: quinn::Connection, remote: Hello) -> (Arc<Self>, LaneQueues) {
-        let lane = || {
+        let lane = |flight: &Arc<InFlight>| {
             let (queue, receiver) = mpsc::channel(MAX_QUEUED_FRAMES);
-            (LaneEnd { queue, flight: Arc::new(InFlight::new()) }, receiver)
+            (LaneEnd { queue, flight: flight.clone() }, receiver)
         };
-        let ((control, control_queue), (call, call_queue)) = (lane(), lane());
+        // A long reply to a short call comes on the other lane: the two share their numbers.
+        let (urgent, calls) = (Arc::new(InFlight::new()), Arc::new(InFlight::new()));
+        let (control, control_queue) = lane(&urgent);
+        let ((call, call_queue), (heavy, heavy_queue)) = (lane(&calls), lane(&calls));
         let session = Self {
             connection,
             remote,
-            lanes: [control, call],
+            lanes: [control, call, heavy],
             streams: Hold::default(),
             touched: AtomicBool::new(true),
             born: Instant::now(),
         };
-        (Arc::new(session), LaneQueues([control_queue, call_queue]))
+        (Arc::new(session), LaneQueues([control_queue, call_queue, heavy_queue]))
     }
 
     pub(super) fn fit(&self, expected: Option<Incarnation>) -> Fit {
@@ -73,10 +76,11 @@ impl Session {
     }
 
     fn lane(&self, lane: Lane) -> &LaneEnd {
-        let [control, call] = &self.lanes;
+        let [control, call, heavy] = &self.lanes;
         match lane {
             Lane::Control => control,
             Lane::Call => call,
+            Lane::Heavy => heavy,
         }
     }
 

@@ -18,7 +18,7 @@ use crate::identity::{CertificateName, Identity};
 use crate::limits::{MAX_HANDSHAKES, MAX_STREAMS};
 
 /// The hello and the lanes, beside the bulk streams.
-const OWN_STREAMS: u32 = 3;
+const OWN_STREAMS: u32 = 4;
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

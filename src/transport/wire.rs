@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
+use crate::limits::HEAVY_MESSAGE_BYTES;
 
 /// The version of everything on the wire. Peers of different versions refuse each other.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -67,23 +68,31 @@ pub enum Refusal {
     Malformed,
 }
 
-/// Which of a connection's two long-lived streams a request takes, so that a heartbeat never waits behind
-/// a user's traffic.
+/// Which of a connection's long-lived streams a request takes, so that a heartbeat never waits behind a user's traffic,
+/// nor a short message behind a long one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Raft, heartbeats, admission: small and urgent.
     Control,
     /// Users' calls.
     Call,
+    /// Those of them that are long. Long replies of both take this way too.
+    Heavy,
 }
 
 impl Lane {
-    pub(super) const ALL: [Lane; 2] = [Lane::Control, Lane::Call];
+    pub(super) const ALL: [Lane; 3] = [Lane::Control, Lane::Call, Lane::Heavy];
+
+    /// The lane of a user's message of so many bytes.
+    pub fn of_message(bytes: usize) -> Self {
+        if bytes < HEAVY_MESSAGE_BYTES { Lane::Call } else { Lane::Heavy }
+    }
 
     pub(super) fn tag(self) -> u8 {
         match self {
             Lane::Control => 1,
             Lane::Call => 2,
+            Lane::Heavy => 4,
         }
     }
 
@@ -91,11 +100,12 @@ impl Lane {
         Self::ALL.into_iter().find(|lane| lane.tag() == tag)
     }
 
-    /// Among the streams of one connection; bulk streams have 0.
+    /// Among the streams of one connection; bulk streams have 0, too.
     pub(super) fn priority(self) -> i32 {
         match self {
             Lane::Control => 2,
             Lane::Call => 1,
+            Lane::Heavy => 0,
         }
     }
 }

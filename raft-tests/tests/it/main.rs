@@ -7,6 +7,7 @@ mod clumsy;
 mod cost;
 mod directory;
 mod facing;
+mod fairness;
 mod history;
 mod idle;
 mod joint;

@@ -18,6 +18,9 @@ use crate::identity::{DevAuthority, Identity};
 
 pub(super) const SOON: Duration = Duration::from_secs(10);
 
+/// A message that travels apart from short ones.
+pub(super) const LONG: usize = 8 << 20;
+
 pub(super) fn node(name: &str) -> NodeId {
     NodeId::new(name).unwrap()
 }
@@ -67,6 +70,7 @@ impl Handler for Recorder {
             Some(b"drop") => drop(reply),
             Some(b"refuse") => reply.refuse(&Refusal::Overloaded),
             Some(b"big") => reply.send(vec![0; crate::limits::MAX_FRAME_BYTES]),
+            Some(b"long") => reply.send(vec![0; LONG]),
             Some(b"panic") => panic!("as asked"),
             _ => reply.send(body.to_vec()),
         }

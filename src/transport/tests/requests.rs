@@ -1,5 +1,6 @@
 //! What can come of a request.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use super::*;
@@ -112,6 +113,35 @@ async fn a_full_call_lane_neither_grows_without_bound_nor_delays_the_control_lan
     assert!(refused.iter().all(|e| matches!(e, Err(RequestError::NotSent(_)))));
     assert_eq!(done.len(), two.heard().len() - 1, "handled and answered are the same, but for the beat");
     assert!(!refused.is_empty());
+}
+
+/// Asks for all of these, then for something short; how many of them were done when that was.
+async fn done_before_a_short_one(one: &TestPeer, to: &Dest, lane: Lane, bodies: Vec<Vec<u8>>) -> usize {
+    one.ask(to, "the connection is up").await.unwrap();
+    let done = Arc::new(AtomicUsize::new(0));
+    let long = bodies.into_iter().map(|body| {
+        let (asked, done) = (one.transport.request(to, lane, body, SOON), done.clone());
+        async move {
+            asked.await.unwrap();
+            done.fetch_add(1, Ordering::Relaxed)
+        }
+    });
+    let long = tokio::spawn(join_all(long.collect::<Vec<_>>()));
+    one.ask(to, "short").await.unwrap();
+    let before = done.load(Ordering::Relaxed);
+    long.await.unwrap();
+    before
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_short_call_waits_neither_behind_long_ones_nor_behind_long_replies() {
+    let (one, two) = two();
+    let sent = vec![vec![b'x'; LONG]; 8];
+    let before = done_before_a_short_one(&one, &two.dest(), Lane::of_message(LONG), sent).await;
+    assert!(before < 4, "{before} of 8 long requests came first");
+    let asked = vec![b"long".to_vec(); 8];
+    let before = done_before_a_short_one(&one, &two.dest(), Lane::Call, asked).await;
+    assert!(before < 4, "{before} of 8 long replies came first");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
