@@ -195,6 +195,8 @@ pub const MAX_PARCELS: usize = 1024;
 pub const PARCELS_BYTES: usize = 1 << 20;
 /// Such batches that are under way to one receiver before the first is confirmed.
 pub const MAX_BATCHES_UNDER_WAY: usize = 16;
+/// Moments that a peer remembers of its log, to tell how old a checkpoint is.
+pub const MAX_MOMENTS: usize = 1024;
 /// Senders that one receiver remembers.
 pub const MAX_SESSIONS: usize = 65_536;
 /// Senders that one receiver remembers before it looks for those that have ended.

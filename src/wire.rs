@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use crate::actor::Mode;
 use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
+use crate::core::history::Told;
 use crate::core::lease::{Grant, Refusal};
 use crate::core::session::Parcels;
 use crate::core::state::LastRun;
@@ -105,6 +106,8 @@ pub(crate) enum JoinAnswer {
     Admitted {
         admission: Admission,
         cluster_id: ClusterId,
+        /// When what was decided before was decided.
+        history: Told,
     },
     InUse {
         addr: SocketAddr,

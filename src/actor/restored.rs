@@ -30,6 +30,9 @@ pub struct Restored {
     pub cause: Cause,
     /// The number of the checkpoint whose state it has.
     pub from_seq: u64,
+    /// How long ago that checkpoint became durable, as far as a living peer still knows, and a little less (50 ms; a
+    /// twentieth where it is long ago): what it did in that time, less the downtime, is undone.
+    pub age: Option<Duration>,
     /// For how long it ran nowhere, at least, as far as its new host knows.
     pub downtime: Duration,
     /// Its reliable messages that had not arrived when the checkpoint was taken: they are sent (again) now.

@@ -46,7 +46,7 @@ impl State {
             }
             Command::HandOver { by, items } => self.hand_over(at, by, items, changes),
             Command::Create { by, items } => self.create(at, by, items, changes),
-            Command::Commit { by, items } => self.commit(by, items, changes),
+            Command::Commit { by, items } => self.commit(at, by, items, changes),
             Command::Restart { by, actor, epoch, gives_up } => {
                 self.restart(at, by, (actor, epoch), gives_up, changes)
             }
@@ -249,6 +249,7 @@ impl State {
                         life: at.index,
                         nonce,
                         checkpoint: None,
+                        saved_at: 0,
                         lost: false,
                         stopping: false,
                         failed: false,
@@ -266,6 +267,7 @@ impl State {
 
     fn commit(
         &mut self,
+        at: At,
         by: Incarnation,
         items: Vec<Commit>,
         changes: &mut Changes,
@@ -288,7 +290,7 @@ impl State {
                     // One that nobody holds could not even be called lost.
                     let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
                     let enough = enough && !checkpoint.holders.is_empty();
-                    commit_one(a, by, epoch, checkpoint, enough).map(|()| epoch)
+                    commit_one(a, (at, by), epoch, checkpoint, enough).map(|()| epoch)
                 }
             });
             changes.actors.insert(actor);
@@ -425,7 +427,7 @@ impl State {
 /// Invariants 4 and 5: only the present activation commits, and only forward.
 fn commit_one(
     actor: &mut Actor,
-    by: Incarnation,
+    (at, by): (At, Incarnation),
     epoch: Epoch,
     checkpoint: Checkpoint,
     enough: bool,
@@ -433,12 +435,12 @@ fn commit_one(
     if (actor.host != Some(by) || actor.epoch != epoch) && !made(Mistake::EpochUnchecked) {
         return Err(Refused::StaleEpoch);
     }
-    if let Some((at, newest)) = &actor.checkpoint {
-        let same = *at == epoch && newest.seq == checkpoint.seq;
+    if let Some((written, newest)) = &actor.checkpoint {
+        let same = *written == epoch && newest.seq == checkpoint.seq;
         if same && newest.digest == checkpoint.digest {
             return Ok(()); // the same proposal again, after an unknown outcome
         }
-        if (*at, newest.seq) >= (epoch, checkpoint.seq) {
+        if (*written, newest.seq) >= (epoch, checkpoint.seq) {
             return Err(Refused::OldSeq);
         }
     }
@@ -446,6 +448,7 @@ fn commit_one(
         return Err(Refused::TooFewCopies);
     }
     actor.checkpoint = Some((epoch, checkpoint));
+    actor.saved_at = at.index;
     actor.lost = false;
     Ok(())
 }

@@ -6,6 +6,7 @@
 pub mod apply;
 pub mod command;
 pub mod event;
+pub mod history;
 pub(crate) mod hosting;
 pub mod lease;
 pub mod placement;

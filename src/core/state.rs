@@ -62,6 +62,8 @@ pub struct Actor {
     pub nonce: u128,
     /// The newest committed checkpoint, and the epoch that wrote it. None until creation is complete.
     pub checkpoint: Option<(Epoch, Checkpoint)>,
+    /// The log index of its commit.
+    pub saved_at: u64,
     /// Whether no copy of that checkpoint is left.
     pub lost: bool,
     /// Whether it is to end, and its host may not know that yet.

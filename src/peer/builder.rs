@@ -304,6 +304,7 @@ impl Builder {
             lease: Mutex::new(PeerLease::new()),
             granter: Mutex::default(),
             probe: Mutex::default(),
+            history: Mutex::default(),
             credits: Credits::default(),
             learned: Mutex::default(),
             detours: super::detour::Detours::default(),

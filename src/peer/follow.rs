@@ -21,6 +21,7 @@ impl Shared {
         loop {
             // Read first: what is noted then covers every entry up to it, and maybe more.
             let index = *applied.borrow_and_update();
+            lock(&self.history).note(index, self.now());
             let changes = consensus.applied().take_changes();
             if changes.members || another_view {
                 self.note_leader(&consensus.view(), &mut leader);

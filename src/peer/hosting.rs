@@ -24,6 +24,8 @@ struct Assigned {
     whole: bool,
     written: Epoch,
     checkpoint: Checkpoint,
+    /// The log index of its commit.
+    saved_at: u64,
 }
 
 impl Shared {
@@ -74,9 +76,9 @@ impl Shared {
             let actor =
                 s.actors.get(id).filter(|a| a.host == Some(me) && !(a.lost || a.stopping || a.failed))?;
             let (written, checkpoint) = actor.checkpoint.clone()?;
-            let (epoch, life, whole) = (actor.epoch, actor.life, actor.whole);
+            let (epoch, life, whole, saved_at) = (actor.epoch, actor.life, actor.whole, actor.saved_at);
             let silent_ms = if whole { 0 } else { self.silence_before(s, actor, me) };
-            Some(Assigned { epoch, life, silent_ms, whole, written, checkpoint })
+            Some(Assigned { epoch, life, silent_ms, whole, written, checkpoint, saved_at })
         })
         .flatten()
     }
@@ -167,6 +169,7 @@ impl Shared {
                 false => Cause::Recovered,
             },
             from_seq: a.checkpoint.seq,
+            age: lock(&self.history).age(a.saved_at, self.now()),
             downtime: Duration::from_millis(downtime_ms),
             resends: 0,
         });

@@ -85,7 +85,10 @@ impl Shared {
 
     fn judge(&self, answer: JoinAnswer, founded: &mut bool) -> Option<Round> {
         match answer {
-            JoinAnswer::Admitted { admission, cluster_id } => Some(Round::Admitted(admission, cluster_id)),
+            JoinAnswer::Admitted { admission, cluster_id, history } => {
+                lock(&self.history).begin(admission.incarnation.0, &history, self.now());
+                Some(Round::Admitted(admission, cluster_id))
+            }
             JoinAnswer::InUse { addr, incarnation, retry_after_ms, .. } => {
                 self.note_in_use(addr, incarnation, retry_after_ms);
                 Some(Round::Later(Duration::from_millis(retry_after_ms)))
@@ -107,7 +110,11 @@ impl Shared {
         let Some(consensus) = self.consensus() else { return no_leader() };
         let view = consensus.view();
         if view.leads() {
-            return self.admit(join).await.unwrap_or_else(no_leader);
+            let mut answer = self.admit(join).await.unwrap_or_else(no_leader);
+            if let JoinAnswer::Admitted { history, .. } = &mut answer {
+                *history = lock(&self.history).tell(self.now());
+            }
+            return answer;
         }
         let (Some(leader), false) = (view.leader, join.forwarded) else { return no_leader() };
         if join.node == self.node {
@@ -209,7 +216,9 @@ impl Shared {
         }
         let cluster_id = consensus.applied().read(|s| s.cluster.as_ref().map(|(id, _)| *id))?;
         match outcome.ok()?.1 {
-            Response::Admitted(admission) => Some(JoinAnswer::Admitted { admission, cluster_id }),
+            Response::Admitted(admission) => {
+                Some(JoinAnswer::Admitted { admission, cluster_id, history: vec![] })
+            }
             Response::Refused(why) => {
                 tracing::info!(node = %join.node, %why, "an admission came to nothing; it will be asked for again");
                 Some(JoinAnswer::Wait { retry_after_ms: millis(self.timing.heartbeat) })
@@ -228,7 +237,7 @@ impl Shared {
         let consensus = consensus.clone();
         self.spawn(async move { drop(consensus.propose(Command::Admit(admit)).await) });
         let admission = Place { incarnation: Incarnation(index), raft_id };
-        Some(JoinAnswer::Admitted { admission, cluster_id })
+        Some(JoinAnswer::Admitted { admission, cluster_id, history: vec![] })
     }
 }
 
@@ -237,7 +246,7 @@ fn first_answer(state: &State, join: &Join) -> Option<JoinAnswer> {
     let (cluster_id, _) = state.cluster.as_ref()?;
     let member = state.members.get(&join.node).filter(|m| m.nonce == join.nonce)?;
     let admission = Place { incarnation: member.incarnation, raft_id: member.raft_id };
-    Some(JoinAnswer::Admitted { admission, cluster_id: *cluster_id })
+    Some(JoinAnswer::Admitted { admission, cluster_id: *cluster_id, history: vec![] })
 }
 
 /// The disk counts as the node's own only if the newest process of the node ran on it: it names that

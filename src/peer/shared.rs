@@ -18,6 +18,7 @@ use crate::checkpoint::SaveOrder;
 use crate::clock::{Clock, Mono};
 use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
+use crate::core::history::History;
 use crate::core::lease::{Granter, PeerInput, PeerLease};
 use crate::core::restores::Restores;
 use crate::core::state::State;
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) granter: Mutex<Option<Granter>>,
     /// The newest probe of a leader, to be answered with the next heartbeat.
     pub(crate) probe: Mutex<Option<Probe>>,
+    /// When log entries were applied.
+    pub(crate) history: Mutex<History>,
     /// How many requests one actor may have under way to one process.
     pub(crate) credits: Credits,
     /// Where peers that said hello accept connections, and their disks, for when the member table cannot

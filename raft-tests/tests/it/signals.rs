@@ -15,6 +15,8 @@ use crate::support::*;
 pub struct Guard {
     told: Vec<(String, Change)>,
     begun: Vec<String>,
+    /// How old the checkpoint was, and for how long it ran nowhere, in milliseconds.
+    aged: Vec<(Option<u64>, u64)>,
     rung: Vec<u64>,
 }
 
@@ -35,6 +37,8 @@ impl Actor for Guard {
     async fn on_restored(&mut self, what: Restored, _: &mut Context<Self>) {
         assert_ne!(what.cause, Cause::Panicked, "it never gets over a panic");
         let long = if what.downtime > Duration::from_millis(500) { "long" } else { "short" };
+        let ms = |long: Duration| long.as_millis() as u64;
+        self.aged.push((what.age.map(ms), ms(what.downtime)));
         self.begun.push(format!("{:?} after a {long} time", what.cause));
     }
 }
@@ -213,6 +217,7 @@ async fn a_watcher_that_was_away_itself_is_told_what_it_missed_and_why_it_began_
     let guard = guard(&cluster, 0).await;
     cluster.peer(0).ask(&guard, Mind { key: "watched".into() }).await.unwrap();
     cluster.peer(0).ask(&guard, Arm { ms: 400, n: 1 }).await.unwrap();
+    let armed = tokio::time::Instant::now();
     cluster.kill(0);
     // It happens while the watcher is away.
     cluster.peer(2).stop(&counter).await.unwrap();
@@ -220,6 +225,9 @@ async fn a_watcher_that_was_away_itself_is_told_what_it_missed_and_why_it_began_
     let seen = until_reported(&cluster, 2, &guard, |g| !g.told.is_empty() && !g.rung.is_empty()).await;
     assert_eq!(seen.told, [("watched".to_owned(), Change::Stopped)]);
     assert_eq!(seen.begun, ["Recovered after a long time"]);
+    // The checkpoint was durable before it was armed; who let the new machine in knows since when.
+    let (age, downtime) = seen.aged[0];
+    assert!(age.is_some_and(|age| age + 500 >= downtime && age <= 1000 + armed.elapsed().as_millis() as u64));
     cluster.peer(2).move_to(&guard, &cluster.node(3)).await.unwrap();
     let seen = report(&cluster, 2, &guard).await;
     assert_eq!(seen.begun, ["Recovered after a long time", "Moved after a short time"]);

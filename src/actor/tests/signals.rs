@@ -24,7 +24,7 @@ impl Actor for Bell {
     }
 
     async fn on_restored(&mut self, what: Restored, ctx: &mut Context<Self>) {
-        let Restored { cause, from_seq, downtime, resends } = what;
+        let Restored { cause, from_seq, age: _, downtime, resends } = what;
         self.begun.push(format!("{cause:?} {from_seq} {downtime:?} {resends}"));
         if cause == Cause::Moved {
             ctx.checkpoint().await;
@@ -144,7 +144,7 @@ impl Rig {
         self.log.activate(&id::<Bell>(), Epoch(epoch));
         let c = self.log.committed(&id::<Bell>()).unwrap();
         let downtime = Duration::from_secs(7);
-        let restored = Some(Restored { cause, from_seq: c.seq, downtime, resends: 99 });
+        let restored = Some(Restored { cause, from_seq: c.seq, age: None, downtime, resends: 99 });
         let (state, sessions) = (&c.bytes, &c.sessions);
         let start = Start { seq: c.seq, kind_version: 1, state, sessions, life: LIFE, restored };
         self.host.start(id::<Bell>(), Epoch(epoch), start, || true).unwrap();
