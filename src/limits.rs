@@ -44,6 +44,12 @@ pub const MAX_KINDS: usize = 1024;
 pub const MAX_BATCH_ITEMS: usize = 4096;
 /// Messages that wait in one actor's mailbox, unless its kind says otherwise.
 pub const DEFAULT_MAILBOX: usize = 1024;
+/// Deadlines of calls within one peer from here on are kept less exactly, for the sake of speed: up to two ticks late.
+pub const FAR_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it is looked whether such a deadline has passed.
+pub const PATIENCE_TICK: Duration = Duration::from_millis(100);
+/// Parts of the list of those who wait, so that threads do not wait for each other.
+pub const PATIENCE_SHARDS: usize = 16;
 /// How long a call may take when its caller names no deadline.
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Calls that wait at one peer for actors whose home is away.
@@ -68,6 +74,11 @@ pub const MAX_RECENT_BYTES: usize = 4 << 20;
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 /// Applied Raft log entries between two snapshots.
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
+/// Messages that an actor takes out of its mailbox at once, at most; others find their places free then.
+pub const MESSAGES_TAKEN_AT_ONCE: usize = 32;
+/// How long an actor with messages goes on with these before it looks whether a checkpoint is durable, a timer has
+/// fired, or it is to end.
+pub const LOOK_AROUND: Duration = Duration::from_micros(100);
 /// Largest mailbox that a kind may ask for, in messages.
 pub const MAX_MAILBOX: usize = 1 << 20;
 /// Message types that one kind may handle.

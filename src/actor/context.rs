@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::api::{Actor, Handler, Message};
 use super::codec::{CodecError, encode_message};
+use super::gate::Retired;
 use super::life::Life;
 use super::mail::{DeadLetter, Mail};
 use super::policy::Outbox;
@@ -13,6 +14,7 @@ use super::post::SendError;
 use super::reference::ActorRef;
 use super::timers::{ScheduleError, TimerId, Timers};
 use super::watches::{WatchError, Watches};
+use crate::clock::Mono;
 use crate::id::Epoch;
 use crate::peer::Peer;
 
@@ -36,6 +38,8 @@ pub struct Context<A> {
     is_unsettled: bool,
     wants_checkpoint: bool,
     wants_stop: bool,
+    /// When a lease was seen to be held after the last handler.
+    cleared: Option<Mono>,
 }
 
 /// What a handler asked for.
@@ -52,7 +56,6 @@ impl<A: Actor> Context<A> {
         outside: Outside,
         (mail, timers, watches): (Mail, Timers, Watches),
     ) -> Self {
-        let (is_parcel, is_unsettled, wants_checkpoint, wants_stop) = (false, false, false, false);
         Self {
             me,
             life,
@@ -60,10 +63,11 @@ impl<A: Actor> Context<A> {
             mail,
             timers,
             watches,
-            is_parcel,
-            is_unsettled,
-            wants_checkpoint,
-            wants_stop,
+            is_parcel: false,
+            is_unsettled: false,
+            wants_checkpoint: false,
+            wants_stop: false,
+            cleared: None,
         }
     }
 
@@ -204,6 +208,17 @@ impl<A: Actor> Context<A> {
 
     pub(super) fn life(&self) -> &Life {
         &self.life
+    }
+
+    /// The handler has returned: waits until what it did may leave.
+    pub(super) async fn clear(&mut self) -> Result<(), Retired> {
+        self.cleared = Some(self.life.clear().await?);
+        Ok(())
+    }
+
+    /// The moment at which that was so; it can be had once.
+    pub(super) fn take_cleared(&mut self) -> Option<Mono> {
+        self.cleared.take()
     }
 
     pub(super) fn wants_checkpoint(&self) -> bool {

@@ -1,13 +1,9 @@
 //! The lease as the actors see it: a gate that is open until a moment on the local clock.
 
-use futures_util::future::BoxFuture;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, watch};
 
-use crate::canary::{Mistake, made};
 use crate::clock::{Clock, Mono};
 
 /// The gate is shut for ever: another process took over this peer's node id.
@@ -85,7 +81,12 @@ impl Gate {
 
     /// Whether a lease is held at this moment.
     pub fn is_open(&self) -> bool {
-        is_before(self.clock.now(), self.until.load(Ordering::Acquire))
+        self.is_open_at(self.clock.now())
+    }
+
+    /// Whether a lease is held at a moment that was read just now.
+    pub(super) fn is_open_at(&self, now: Mono) -> bool {
+        is_before(now, self.until.load(Ordering::Acquire))
     }
 
     /// What holds at this moment.
@@ -128,39 +129,5 @@ impl Gate {
             }
             changed.await;
         }
-    }
-}
-
-/// Polls a future only while the gate is open.
-///
-/// Shut, it keeps the future as it is and polls it again when the gate opens. Once the gate is
-/// retired it ends with [`Retired`], noticed at its next poll; the future is dropped with it.
-pub struct Gated<'a, F> {
-    gate: &'a Gate,
-    inner: F,
-    waiting: Option<BoxFuture<'a, Result<(), Retired>>>,
-}
-
-impl<'a, F: Future + Unpin> Gated<'a, F> {
-    /// Puts `inner` behind `gate`.
-    pub fn new(gate: &'a Gate, inner: F) -> Self {
-        Self { gate, inner, waiting: None }
-    }
-}
-
-impl<F: Future + Unpin> Future for Gated<'_, F> {
-    type Output = Result<F::Output, Retired>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        while !this.gate.is_open() && !made(Mistake::GateIgnored) {
-            let gate = this.gate;
-            let waiting = this.waiting.get_or_insert_with(|| Box::pin(gate.wait_open()));
-            let opened = ready!(waiting.as_mut().poll(cx));
-            this.waiting = None;
-            opened?;
-        }
-        this.waiting = None;
-        Pin::new(&mut this.inner).poll(cx).map(Ok)
     }
 }

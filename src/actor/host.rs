@@ -13,6 +13,7 @@ use super::kind::Kinds;
 use super::life::{Life, Observer};
 use super::mail::{Mail, Saved};
 use super::mailbox::Door;
+use super::near::Near;
 use super::post::Post;
 use super::restored::Restored;
 use super::running::Finished;
@@ -91,6 +92,11 @@ pub(super) struct Slot {
 }
 
 impl Slot {
+    /// One that panicked does not, and no longer one that ended.
+    pub(super) fn runs(&self) -> bool {
+        !self.life.is_over()
+    }
+
     fn halt(&self) {
         self.life.halt();
         self.task.abort();
@@ -207,7 +213,7 @@ impl Host {
 
     /// The epoch under which the actor runs here, if it does. One that panicked does not.
     pub fn running(&self, id: &ActorId) -> Option<Epoch> {
-        self.read(id).get(id).filter(|slot| !slot.life.is_over()).map(|slot| slot.life.epoch)
+        self.read(id).get(id).filter(|slot| slot.runs()).map(|slot| slot.life.epoch)
     }
 
     /// Whether that activation, or a later one, was begun here; it may be over.
@@ -220,7 +226,7 @@ impl Host {
         let mut all = Vec::new();
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            let running = shard.iter().filter(|(_, slot)| !slot.life.is_over());
+            let running = shard.iter().filter(|(_, slot)| slot.runs());
             all.extend(running.map(|(id, slot)| (id.clone(), slot.life.epoch)));
         }
         all.sort_unstable();
@@ -237,6 +243,7 @@ impl Host {
         let mut shard = self.write(id);
         let slot = shard.get_mut(id).filter(|slot| slot.life.epoch == epoch)?;
         let (finished, wait) = oneshot::channel();
+        slot.life.ask_to_end();
         slot.finish.take()?.send(finished).ok()?;
         Some(wait)
     }
@@ -265,12 +272,23 @@ impl Host {
         self.read(id).get(id).map(|slot| (slot.number, Arc::clone(&slot.door)))
     }
 
+    /// What a reference to an actor that runs here may remember.
+    pub(super) fn near(&self, id: &ActorId) -> Option<Near> {
+        let shard = self.read(id);
+        let slot = shard.get(id).filter(|slot| slot.runs())?;
+        Some(Near { life: Arc::clone(&slot.life), door: Arc::clone(&slot.door) })
+    }
+
     pub(super) fn door(&self, id: &ActorId) -> Option<Arc<dyn Door>> {
         self.read(id).get(id).map(|slot| Arc::clone(&slot.door))
     }
 
     pub(super) fn read(&self, id: &ActorId) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
         self.shard(id).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.world.gate
     }
 
     fn write(&self, id: &ActorId) -> RwLockWriteGuard<'_, HashMap<ActorId, Slot>> {

@@ -1,17 +1,14 @@
 //! What a peer can host: kinds of actors, and the messages that each handles.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::api::{Actor, Handler, Message};
 use super::codec::{StateError, decode_state};
-use super::mailbox::Readers;
 use super::policy::Policy;
 use super::supervise::{Newborn, Revived};
+use super::table::Table;
 use crate::limits::{MAX_KIND_BYTES, MAX_KINDS, MAX_MESSAGE_NAME_BYTES, MAX_MESSAGES_PER_KIND};
-
-/// From the name of a message to what reads it.
-pub(super) type Table<A> = HashMap<&'static str, Readers<A>>;
 
 /// A kind that cannot be registered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +49,7 @@ impl<A: Actor> KindOf<A> {
         if M::NAME.is_empty() || M::NAME.len() > MAX_MESSAGE_NAME_BYTES {
             self.fault.get_or_insert(KindError::MessageName(A::KIND, M::NAME));
         }
-        if self.table.insert(M::NAME, Readers::of::<M>()).is_some() {
+        if !self.table.insert::<M>() {
             self.fault.get_or_insert(KindError::TwoMessages(A::KIND, M::NAME));
         }
         if self.table.len() > MAX_MESSAGES_PER_KIND {
@@ -124,7 +121,7 @@ struct TypedReader<A: Actor> {
 
 impl<A: Actor> Reader for TypedReader<A> {
     fn handles(&self, message: &str) -> bool {
-        self.table.contains_key(message)
+        self.table.get(message).is_some()
     }
 
     fn revive(&self, version: u32, state: &[u8]) -> Result<Box<dyn Revived>, StateError> {

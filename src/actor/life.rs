@@ -1,16 +1,19 @@
 //! One activation of an actor, as its loop and its host both see it.
 
+use futures_util::future::BoxFuture;
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::gate::{Gate, Retired};
 use super::kind::Kind;
 use super::policy::{Policy, When};
 use super::restarts::Restarts;
+use crate::canary::{Mistake, made};
+use crate::clock::Mono;
 use crate::id::{ActorId, Epoch};
 
 /// Sees every poll of a handler. For test harnesses that check who executes when (invariant 3).
@@ -30,6 +33,7 @@ pub(crate) struct Life {
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) restarts: Arc<Mutex<Restarts>>,
     halted: AtomicBool,
+    ending: AtomicBool,
     over: AtomicBool,
     parked: Mutex<Option<Box<dyn Any + Send>>>,
 }
@@ -42,8 +46,9 @@ impl Life {
         restarts: Arc<Mutex<Restarts>>,
     ) -> Self {
         let policy = kind.policy();
-        let (halted, over) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, epoch, kind, policy, gate, observer, restarts, halted, over, parked: Mutex::new(None) }
+        let (halted, ending, over) = <(AtomicBool, AtomicBool, AtomicBool)>::default();
+        let parked = Mutex::default();
+        Self { id, epoch, kind, policy, gate, observer, restarts, halted, ending, over, parked }
     }
 
     /// Invariant 3: from here on no poll of a handler begins, however many messages the loop's
@@ -52,6 +57,15 @@ impl Life {
         self.halted.store(true, Ordering::Release);
         self.over.store(true, Ordering::Release);
         drop(self.take_parked());
+    }
+
+    /// The loop is asked to end by itself: it looks for that before every message.
+    pub(super) fn ask_to_end(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_to_end(&self) -> bool {
+        self.ending.load(Ordering::Acquire)
     }
 
     /// The loop has ended by itself.
@@ -86,45 +100,61 @@ impl Life {
     }
 
     /// The outlet: what the actor did leaves only while it may still act. Waits for the lease if it
-    /// lapsed; never returns once halted (the task is being aborted).
-    pub(super) async fn clear(&self) -> Result<(), Retired> {
+    /// lapsed; never returns once halted (the task is being aborted). The moment at which a lease was held.
+    pub(super) async fn clear(&self) -> Result<Mono, Retired> {
         loop {
             if self.halted.load(Ordering::Acquire) {
                 std::future::pending::<()>().await;
             }
-            if self.gate.is_open() {
-                return Ok(());
+            let now = self.gate.now();
+            if self.gate.is_open_at(now) {
+                return Ok(now);
             }
             self.gate.wait_open().await?;
         }
     }
 }
 
-/// One message's turn: polled under the observer's eyes, and not at all once halted.
+/// One message's turn: polled only while a lease is held, under the observer's eyes, and not at all once halted.
+///
+/// Shut out, it keeps the future as it is and polls it again when the gate opens. Once the gate is retired it ends
+/// with [`Retired`], noticed at its next poll; the future is dropped with it.
 pub(super) struct Turn<'a, F> {
     life: &'a Life,
+    /// A moment that was read just now. No poll of a handler came between.
+    now: Option<Mono>,
     inner: F,
+    waiting: Option<BoxFuture<'a, Result<(), Retired>>>,
 }
 
 impl<'a, F: Future + Unpin> Turn<'a, F> {
-    pub(super) fn new(life: &'a Life, inner: F) -> Self {
-        Self { life, inner }
+    pub(super) fn new(life: &'a Life, now: Option<Mono>, inner: F) -> Self {
+        Self { life, now, inner, waiting: None }
     }
 }
 
 impl<F: Future + Unpin> Future for Turn<'_, F> {
-    type Output = F::Output;
+    type Output = Result<F::Output, Retired>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let life = this.life;
+        while !life.gate.is_open_at(this.now.take().unwrap_or_else(|| life.gate.now()))
+            && !made(Mistake::GateIgnored)
+        {
+            let waiting = this.waiting.get_or_insert_with(|| Box::pin(life.gate.wait_open()));
+            let opened = ready!(waiting.as_mut().poll(cx));
+            this.waiting = None;
+            opened?;
+        }
+        this.waiting = None;
         if life.halted.load(Ordering::Acquire) {
             return Poll::Pending;
         }
-        let Some(observer) = &life.observer else { return Pin::new(&mut this.inner).poll(cx) };
+        let Some(observer) = &life.observer else { return Pin::new(&mut this.inner).poll(cx).map(Ok) };
         observer.on_poll_begin(&life.id, life.epoch);
         let poll = Pin::new(&mut this.inner).poll(cx);
         observer.on_poll_end(&life.id, life.epoch);
-        poll
+        poll.map(Ok)
     }
 }

@@ -2,8 +2,8 @@
 //! where they come from another.
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
+use stackfuture::StackFuture;
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::api::{Actor, Handler, Message};
 use super::bundle::{Ack, Bundle, Opened, ReplySlot};
 use super::codec::{decode_message, panic_text};
 use super::context::Context;
-use super::kind::Table;
 use super::reply::{Reply, WireReply, Withheld};
+use super::table::Table;
 use crate::core::session::{Parcel, Parcels};
 use crate::error::{CallError, Reason};
 use crate::limits::MAX_MAILBOX;
@@ -54,24 +54,35 @@ pub(super) enum After {
     Retired,
 }
 
-/// One message to an `A`, whatever its type.
+/// One message to an `A`, whatever its type. It is opened or refused, once.
 pub(super) trait Envelope<A: Actor>: Send {
-    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After>;
-    fn refuse(self: Box<Self>, error: CallError);
+    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a>;
+    fn refuse(&mut self, error: CallError);
 }
 
+/// A handler at work. A future of a common size is not put on the heap.
+pub(super) type Opening<'a> = StackFuture<'a, After, 512>;
+
 pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
+
+/// What is told to an actor, and owes nobody an answer.
+pub(super) fn telling<'a>(told: impl Future<Output = ()> + Send + 'a) -> Opening<'a> {
+    Opening::from_or_box(AssertUnwindSafe(told).catch_unwind().map(|told| match told {
+        Ok(()) => After::Done,
+        Err(panic) => After::Panicked(panic_text(&*panic)),
+    }))
+}
 
 /// What waits in a mailbox.
 pub(super) enum Item<A: Actor> {
     Letter(BoxEnvelope<A>),
-    Bundle(Bundle<A>),
+    Bundle(Box<Bundle<A>>),
 }
 
 impl<A: Actor> Item<A> {
     pub(super) fn refuse(self, error: CallError) {
         match self {
-            Item::Letter(letter) => letter.refuse(error),
+            Item::Letter(mut letter) => letter.refuse(error),
             // Dropped, its sender brings it again.
             Item::Bundle(_) => {}
         }
@@ -79,21 +90,24 @@ impl<A: Actor> Item<A> {
 }
 
 pub(super) struct Letter<M: Message> {
-    message: M,
-    reply: Reply<M::Reply>,
+    /// Until it is opened or refused.
+    content: Option<(M, Reply<M::Reply>)>,
     durable: bool,
 }
 
 impl<M: Message> Letter<M> {
     pub(super) fn new(message: M, reply: Reply<M::Reply>, durable: bool) -> Self {
-        Self { message, reply, durable }
+        Self { content: Some((message, reply)), durable }
     }
 }
 
 impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
-    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
-        Box::pin(async move {
-            let Letter { message, mut reply, durable } = *self;
+    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a> {
+        let Some((message, mut reply)) = self.content.take() else {
+            return Opening::from(std::future::ready(After::Done));
+        };
+        let durable = self.durable;
+        Opening::from_or_box(async move {
             if durable && !ctx.life().keeps_checkpoints() {
                 reply.fail(CallError::not_executed(keeps_none::<A>()));
                 return After::Done;
@@ -102,7 +116,7 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
             // The state is dropped after a panic, so nobody sees it half changed.
             let handled = AssertUnwindSafe(async { actor.handle(message, &mut *ctx).await });
             let handled = handled.catch_unwind().await;
-            if ctx.life().clear().await.is_err() {
+            if ctx.clear().await.is_err() {
                 return After::Retired;
             }
             match handled {
@@ -116,9 +130,10 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
         })
     }
 
-    fn refuse(self: Box<Self>, error: CallError) {
-        let Letter { message, reply, .. } = *self;
-        reply.refuse(error, message);
+    fn refuse(&mut self, error: CallError) {
+        if let Some((message, reply)) = self.content.take() {
+            reply.refuse(error, message);
+        }
     }
 }
 
@@ -178,7 +193,7 @@ impl<A: Actor> Mailbox<A> {
     where
         A: Handler<M>,
     {
-        match door.as_any().downcast_ref::<Self>().filter(|mailbox| mailbox.table.contains_key(M::NAME)) {
+        match door.as_any().downcast_ref::<Self>().filter(|mailbox| mailbox.table.has::<M>()) {
             Some(mailbox) => Ok((mailbox, message)),
             None => Err((message, Refused::OtherType)),
         }
@@ -241,7 +256,7 @@ impl<A: Actor> Door for Mailbox<A> {
         let Parcels { from, answered, items, .. } = parcels;
         let first = items.first().map_or(0, |parcel| parcel.seq);
         let items = items.into_iter().map(open).collect();
-        room.send(Item::Bundle(Bundle { from, first, answered, items, ack }));
+        room.send(Item::Bundle(Box::new(Bundle { from, first, answered, items, ack })));
         Ok(())
     }
 }

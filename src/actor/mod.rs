@@ -25,8 +25,10 @@ mod ledger;
 mod life;
 mod mail;
 mod mailbox;
+mod near;
 mod policy;
 mod post;
+mod queue;
 mod reference;
 mod reply;
 mod restarts;
@@ -35,6 +37,7 @@ mod running;
 mod saver;
 mod send;
 mod supervise;
+mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -49,7 +52,7 @@ pub use codec::{
 };
 pub use context::{Context, Outside, OutsideDoor};
 pub(crate) use courier::{Courier, Follow};
-pub use gate::{Gate, GateState, Gated, Retired};
+pub use gate::{Gate, GateState, Retired};
 pub use host::{Host, Start, StartError, World};
 pub use kind::{Kind, KindError, KindOf, Kinds};
 pub use life::Observer;

@@ -7,12 +7,17 @@ use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
 
 use super::api::Actor;
+use super::near::Memory;
 use crate::id::{ActorId, InvalidName};
 
 /// The name of an actor of kind `A`. It holds no address, so it can be stored, sent in messages,
 /// and outlives every failure of the machine that the actor runs on.
+///
+/// One that is used again and again is faster than one that is made anew for each call: it remembers where on this
+/// machine its actor runs.
 pub struct ActorRef<A> {
     id: ActorId,
+    memory: Memory,
     kind: PhantomData<fn() -> A>,
 }
 
@@ -32,7 +37,7 @@ impl<A: Actor> ActorRef<A> {
 
     /// For an `id` that is known to be of kind `A`.
     pub(super) fn named(id: ActorId) -> Self {
-        Self { id, kind: PhantomData }
+        Self { id, memory: Memory::default(), kind: PhantomData }
     }
 }
 
@@ -40,6 +45,10 @@ impl<A> ActorRef<A> {
     /// Kind and key.
     pub fn id(&self) -> &ActorId {
         &self.id
+    }
+
+    pub(super) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// Which one of its kind it is.
@@ -51,7 +60,7 @@ impl<A> ActorRef<A> {
 // By hand, because a derive would ask the same of `A`.
 impl<A> Clone for ActorRef<A> {
     fn clone(&self) -> Self {
-        Self { id: self.id.clone(), kind: PhantomData }
+        Self { id: self.id.clone(), memory: self.memory.clone(), kind: PhantomData }
     }
 }
 

@@ -1,14 +1,10 @@
 //! What an actor is told when it begins anew.
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use super::api::Actor;
-use super::codec::panic_text;
 use super::context::Context;
-use super::mailbox::{After, Envelope};
+use super::mailbox::{Envelope, Opening, telling};
 use crate::error::CallError;
 
 /// Why an actor begins anew.
@@ -41,15 +37,10 @@ pub struct Restored {
 
 /// It is told like a message, before any other.
 impl<A: Actor> Envelope<A> for Restored {
-    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
-        Box::pin(async move {
-            let told = AssertUnwindSafe(async { actor.on_restored(*self, ctx).await });
-            match told.catch_unwind().await {
-                Ok(()) => After::Done,
-                Err(panic) => After::Panicked(panic_text(&*panic)),
-            }
-        })
+    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a> {
+        let restored = *self;
+        telling(async move { actor.on_restored(restored, ctx).await })
     }
 
-    fn refuse(self: Box<Self>, _: CallError) {}
+    fn refuse(&mut self, _: CallError) {}
 }

@@ -1,37 +1,35 @@
 //! The loop of one activation: messages one at a time, and a checkpoint between two when it is due.
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
 use super::api::Actor;
 use super::bundle::{Bundle, Opened};
-use super::codec::{encode_state, panic_text};
+use super::codec::encode_state;
 use super::context::Context;
 use super::courier::{Follow, Returned};
-use super::gate::{Gated, Retired};
-use super::kind::Table;
+use super::gate::Retired;
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
 use super::mail::Admit;
-use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox};
+use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox, Opening, telling};
 use super::policy::Outbox;
 use super::post::Undelivered;
+use super::queue::Queue;
 use super::restored::Restored;
 use super::saver::{NewCheckpoint, SaveError, Saver};
+use super::table::Table;
 use crate::clock::Mono;
 use crate::core::session::{Parcel, Sender};
 use crate::error::{CallError, Reason};
 use crate::limits::{
-    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, FINISH_DEADLINE, MAX_PANICS_PER_MESSAGE,
-    STOP_DRAIN_DEADLINE,
+    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, FINISH_DEADLINE, LOOK_AROUND,
+    MAX_PANICS_PER_MESSAGE, MESSAGES_TAKEN_AT_ONCE, STOP_DRAIN_DEADLINE,
 };
 
 /// Told the number of the newest durable checkpoint once the activation has ended.
@@ -68,6 +66,14 @@ enum Next<A: Actor> {
     Gone,
 }
 
+/// Until when, and for how many messages, an actor goes on without a look at what else there is. Whatever it does that
+/// may matter ends this.
+#[derive(Default)]
+struct Brisk {
+    until: Mono,
+    left: usize,
+}
+
 /// What a loop begins with.
 pub(super) struct Beginning<A: Actor> {
     pub(super) actor: A,
@@ -85,7 +91,10 @@ pub(super) struct Running<A: Actor> {
     table: Arc<Table<A>>,
     restored: Option<Restored>,
     life: Arc<Life>,
-    inbox: mpsc::Receiver<Item<A>>,
+    queue: Queue<A>,
+    /// The time, if it was read since a handler returned, or since anything else was done that may take long.
+    now: Option<Mono>,
+    brisk: Brisk,
     /// What is left of the reliable messages that came last.
     bundle: Option<Bundle<A>>,
     /// Until when an actor that ends waits for what it sent to arrive.
@@ -103,28 +112,29 @@ impl<A: Actor> Running<A> {
     pub(super) fn new(
         Beginning { actor, ctx, table, seq, restored }: Beginning<A>,
         life: Arc<Life>,
-        inbox: mpsc::Receiver<Item<A>>,
+        queue: Queue<A>,
         finish: oneshot::Receiver<Finished>,
         saver: Arc<dyn Saver>,
     ) -> Self {
         let ledger = Ledger::new(life.policy.checkpoint, seq);
         let finish = Some(finish);
-        let (bundle, draining, finishing, saving, timer) = (None, None, None, None, None);
         Self {
             actor,
             ctx,
             table,
             restored,
             life,
-            inbox,
-            bundle,
-            draining,
+            queue,
+            now: None,
+            brisk: Brisk::default(),
+            bundle: None,
+            draining: None,
             finish,
-            finishing,
+            finishing: None,
             saver,
-            saving,
+            saving: None,
             ledger,
-            timer,
+            timer: None,
         }
     }
 
@@ -133,10 +143,15 @@ impl<A: Actor> Running<A> {
         end
     }
 
-    /// Drops the state, and returns the mailbox.
-    pub(super) fn into_inbox(mut self, waiting: &CallError) -> mpsc::Receiver<Item<A>> {
+    /// Drops the state, and returns the messages that wait.
+    pub(super) fn into_queue(mut self, waiting: &CallError) -> Queue<A> {
         self.ledger.fail_waiting(waiting);
-        self.inbox
+        self.queue
+    }
+
+    /// The time, read at most once between two handlers.
+    fn now(&mut self) -> Mono {
+        *self.now.get_or_insert_with(|| self.life.gate.now())
     }
 
     async fn turns(&mut self) -> Result<Infallible, End> {
@@ -153,12 +168,13 @@ impl<A: Actor> Running<A> {
                 self.ctx.mail().run_jobs(self.ledger.durable());
             }
             self.end_if_drained().await?;
-            if self.finishing.as_ref().is_some_and(|(_, until)| *until <= self.life.gate.now()) {
+            let until = self.finishing.as_ref().map(|(_, until)| *until);
+            if until.is_some_and(|until| until <= self.now()) {
                 self.finish().await?;
             }
             match poll_fn(|task| self.poll_next(task)).await {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
-                Next::Item(Item::Bundle(bundle)) => self.begin(bundle),
+                Next::Item(Item::Bundle(bundle)) => self.begin(*bundle),
                 Next::Parcel => self.parcel().await?,
                 Next::Rung => {
                     for change in self.ctx.watches().changes(self.life.gate.now()) {
@@ -175,7 +191,7 @@ impl<A: Actor> Running<A> {
                 Next::Gone => self.finish().await?,
                 Next::Finish(finished) => {
                     // Who calls from now on waits until the actor runs again, wherever that will be.
-                    self.inbox.close();
+                    self.queue.close();
                     self.finishing = Some((finished, self.life.gate.now() + FINISH_DEADLINE));
                 }
             }
@@ -189,12 +205,30 @@ impl<A: Actor> Running<A> {
         Err(End::Finished(finished, self.ledger.durable_seq()))
     }
 
-    fn is_due(&self) -> bool {
+    fn is_due(&mut self) -> bool {
         let due = self.ledger.due_at();
-        due.is_some_and(|at| at == Mono(0) || at <= self.life.gate.now())
+        due.is_some_and(|at| at == Mono(0) || at <= self.now())
     }
 
+    /// Messages first: what else there is, is looked at when none waits, or when the last look is a while ago.
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
+        if self.brisk.left > 0
+            && self.now() < self.brisk.until
+            && !self.life.is_to_end()
+            && let Poll::Ready(item) = self.queue.poll_next(task)
+        {
+            self.brisk.left -= 1;
+            return Poll::Ready(item.map_or(Next::Gone, Next::Item));
+        }
+        let next = self.look_around(task);
+        if next.is_pending() {
+            self.now = None;
+        }
+        next
+    }
+
+    fn look_around(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
+        self.brisk = Brisk::default();
         // An error means that the host let go of this activation, and that it is being aborted.
         if let Some(Ok(finished)) = poll_once(&mut self.finish, task) {
             return Poll::Ready(Next::Finish(finished));
@@ -228,7 +262,8 @@ impl<A: Actor> Running<A> {
         if self.bundle.is_some() {
             return Poll::Ready(Next::Parcel);
         }
-        self.inbox.poll_recv(task).map(|item| item.map_or(Next::Gone, Next::Item))
+        self.brisk = Brisk { until: self.now() + LOOK_AROUND, left: MESSAGES_TAKEN_AT_ONCE };
+        self.queue.poll_next(task).map(|item| item.map_or(Next::Gone, Next::Item))
     }
 
     fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>, rings_at: Option<Mono>) -> Poll<()> {
@@ -237,7 +272,7 @@ impl<A: Actor> Running<A> {
             [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing, rings_at];
         let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
         if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
-            let wait = at.since(self.life.gate.now());
+            let wait = at.since(self.now());
             self.timer = Some((at, Box::pin(tokio::time::sleep(wait))));
         }
         match &mut self.timer {
@@ -251,13 +286,20 @@ impl<A: Actor> Running<A> {
     }
 
     /// A message that does not count is not worth a checkpoint by itself.
-    async fn play(&mut self, letter: BoxEnvelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
+    async fn play(&mut self, mut letter: BoxEnvelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
         self.ctx.begin(self.ledger.next_number(), is_parcel, self.ledger.is_unsettled());
-        let turn = Turn::new(&self.life, letter.open(&mut self.actor, &mut self.ctx));
-        let after = Gated::new(&self.life.gate, turn).await?;
+        let now = self.now.take();
+        let after = {
+            let opened = pin!(letter.open(&mut self.actor, &mut self.ctx));
+            Turn::new(&self.life, now, opened).await?
+        };
+        self.now = self.ctx.take_cleared();
         let asked = self.ctx.take_requests();
         if counts || asked.checkpoint || asked.sent {
-            self.ledger.handled(|| self.life.gate.now());
+            self.ledger.handled(|| self.now.unwrap_or_else(|| self.life.gate.now()));
+        }
+        if asked.checkpoint || asked.sent || asked.stop || !matches!(after, After::Done) {
+            self.brisk = Brisk::default();
         }
         match after {
             After::Done => {}
@@ -333,12 +375,14 @@ impl<A: Actor> Running<A> {
         self.ctx.mail().answered(&bundle.from, bundle.answered);
         // Without checkpoints it can remember nothing, and the sender is not told that it does.
         self.bundle = self.life.keeps_checkpoints().then_some(bundle);
+        self.brisk = Brisk::default();
     }
 
     /// The next message of the bundle at hand; after the last, its sender waits for a checkpoint.
     async fn parcel(&mut self) -> Result<(), End> {
         // A bundle is handled at one go otherwise, whoever else waits for the thread.
         tokio::task::coop::consume_budget().await;
+        self.now = None;
         let Some(mut bundle) = self.bundle.take() else { return Ok(()) };
         let Some(opened) = bundle.items.pop_front() else {
             let by = self.soon();
@@ -409,6 +453,7 @@ impl<A: Actor> Running<A> {
     async fn take(&mut self) -> Result<bool, End> {
         // Without a lease nothing is written, so nothing is serialized either.
         self.life.clear().await?;
+        self.now = None;
         let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.save()?)));
         let (bytes, sessions) = match encoded {
             Ok(encoded) => encoded,
@@ -481,17 +526,12 @@ impl<A: Actor> Running<A> {
 
 /// What the actor is told of messages that did not arrive is a message too.
 impl<A: Actor> Envelope<A> for Undelivered {
-    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
-        Box::pin(async move {
-            let told = AssertUnwindSafe(async { actor.on_undelivered(*self, ctx).await });
-            match told.catch_unwind().await {
-                Ok(()) => After::Done,
-                Err(panic) => After::Panicked(panic_text(&*panic)),
-            }
-        })
+    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a> {
+        let what = self.clone();
+        telling(async move { actor.on_undelivered(what, ctx).await })
     }
 
-    fn refuse(self: Box<Self>, _: CallError) {}
+    fn refuse(&mut self, _: CallError) {}
 }
 
 fn unanswered() -> SaveError {

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use super::api::{Handler, Message};
 use super::bundle::{Ack, WireReceipt};
 use super::host::Host;
-use super::mailbox::{Item, Letter, Mailbox, Mode, Refused};
+use super::mailbox::{Door, Item, Letter, Mailbox, Mode, Refused};
+use super::reference::ActorRef;
 use super::reply::{LocalCaller, Reply, Unanswered, WireReply};
 use crate::core::session::{Parcels, Receipt};
 use crate::error::{CallError, Reason};
@@ -45,49 +46,111 @@ fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: boo
     Item::Letter(Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable)))
 }
 
+/// Into the mailbox, if it has room.
+fn put<A: Handler<M>, M: Message>(
+    door: &dyn Door,
+    message: M,
+    caller: Caller<M>,
+    durable: bool,
+) -> Result<(), (M, Refused)> {
+    let (mailbox, message) = Mailbox::<A>::typed(door, message)?;
+    match mailbox.room() {
+        Ok(room) => {
+            room.send(letter(message, caller, durable));
+            Ok(())
+        }
+        Err(refused) => Err((message, refused)),
+    }
+}
+
 impl Host {
     /// Sends a message to an actor here, as the value it is, if its mailbox has room.
     ///
     /// # Errors
     /// The message, so that it can be sent again or elsewhere, and why it was not taken.
-    pub fn ask_local<A, M>(&self, id: &ActorId, message: M, durable: bool) -> Result<Pending<M>, (M, Refused)>
+    pub fn ask_local<A, M>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        durable: bool,
+    ) -> Result<Pending<M>, (M, Refused)>
     where
         A: Handler<M>,
         M: Message,
     {
         let (caller, pending) = oneshot::channel();
-        self.send_local::<A, M>(id, message, Some(caller), durable).map(|()| Pending(pending))
+        self.send_local(to, message, Some(caller), durable).map(|()| Pending(pending))
     }
 
     /// Sends a message without a reply to an actor here, if its mailbox has room.
     ///
     /// # Errors
     /// The message, so that it can be sent again or elsewhere, and why it was not taken.
-    pub fn tell_local<A, M>(&self, id: &ActorId, message: M) -> Result<(), (M, Refused)>
+    pub fn tell_local<A, M>(&self, to: &ActorRef<A>, message: M) -> Result<(), (M, Refused)>
     where
         A: Handler<M>,
         M: Message,
     {
-        self.send_local::<A, M>(id, message, None, false)
+        self.send_local(to, message, None, false)
     }
 
     fn send_local<A: Handler<M>, M: Message>(
         &self,
-        id: &ActorId,
+        to: &ActorRef<A>,
         message: M,
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        let shard = self.read(id);
-        let Some(slot) = shard.get(id) else { return Err((message, Refused::NotHere)) };
-        let (mailbox, message) = Mailbox::<A>::typed(slot.door.as_ref(), message)?;
-        match mailbox.room() {
-            Ok(room) => {
-                room.send(letter(message, caller, durable));
-                Ok(())
-            }
-            Err(refused) => Err((message, refused)),
+        match self.door(to.id()) {
+            Some(door) => put::<A, M>(&*door, message, caller, durable),
+            None => Err((message, Refused::NotHere)),
         }
+    }
+
+    /// [`Host::ask_local`] of an actor that runs: one that panicked is not here. The reference remembers where it is.
+    ///
+    /// # Errors
+    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
+    pub fn ask_running<A, M>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        durable: bool,
+    ) -> Result<Pending<M>, (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        let (caller, pending) = oneshot::channel();
+        self.send_running(to, message, Some(caller), durable).map(|()| Pending(pending))
+    }
+
+    /// [`Host::tell_local`] to an actor that runs; see [`Host::ask_running`].
+    ///
+    /// # Errors
+    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
+    pub fn tell_running<A, M>(&self, to: &ActorRef<A>, message: M) -> Result<(), (M, Refused)>
+    where
+        A: Handler<M>,
+        M: Message,
+    {
+        self.send_running(to, message, None, false)
+    }
+
+    fn send_running<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        caller: Caller<M>,
+        durable: bool,
+    ) -> Result<(), (M, Refused)> {
+        if let Some(near) = to.memory().load().as_ref().filter(|near| near.is_of(self.gate())) {
+            return put::<A, M>(&*near.door, message, caller, durable);
+        }
+        let Some(near) = self.near(to.id()) else { return Err((message, Refused::NotHere)) };
+        let sent = put::<A, M>(&*near.door, message, caller, durable);
+        to.memory().keep(near);
+        sent
     }
 
     /// [`Host::ask_local`] that waits for room, behind those who wait already. Never
@@ -98,7 +161,7 @@ impl Host {
     /// the activation ends.
     pub async fn ask_local_waiting<A, M>(
         &self,
-        id: &ActorId,
+        to: &ActorRef<A>,
         message: M,
         durable: bool,
     ) -> Result<Pending<M>, (M, Refused)>
@@ -107,7 +170,7 @@ impl Host {
         M: Message,
     {
         let (caller, pending) = oneshot::channel();
-        self.send_waiting::<A, M>(id, message, Some(caller), durable).await.map(|()| Pending(pending))
+        self.send_waiting(to, message, Some(caller), durable).await.map(|()| Pending(pending))
     }
 
     /// [`Host::tell_local`] that waits for room, behind those who wait already. Never
@@ -116,22 +179,22 @@ impl Host {
     /// # Errors
     /// The message, so that it can be sent elsewhere, and why it was not taken: at once, or when
     /// the activation ends.
-    pub async fn tell_local_waiting<A, M>(&self, id: &ActorId, message: M) -> Result<(), (M, Refused)>
+    pub async fn tell_local_waiting<A, M>(&self, to: &ActorRef<A>, message: M) -> Result<(), (M, Refused)>
     where
         A: Handler<M>,
         M: Message,
     {
-        self.send_waiting::<A, M>(id, message, None, false).await
+        self.send_waiting(to, message, None, false).await
     }
 
     async fn send_waiting<A: Handler<M>, M: Message>(
         &self,
-        id: &ActorId,
+        to: &ActorRef<A>,
         message: M,
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        let Some(door) = self.door(id) else { return Err((message, Refused::NotHere)) };
+        let Some(door) = self.door(to.id()) else { return Err((message, Refused::NotHere)) };
         let (mailbox, message) = Mailbox::<A>::typed(door.as_ref(), message)?;
         match mailbox.items.reserve().await {
             Ok(room) => {

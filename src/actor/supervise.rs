@@ -4,21 +4,22 @@ use futures_util::FutureExt;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::api::Actor;
 use super::codec::panic_text;
 use super::context::Context;
 use super::host::World;
-use super::kind::Table;
 use super::life::Life;
 use super::mail::Mail;
-use super::mailbox::{Door, Item, Mailbox};
+use super::mailbox::{Door, Mailbox};
+use super::queue::Queue;
 use super::reference::ActorRef;
 use super::restored::Restored;
 use super::running::{Beginning, End, Finished, Running};
 use super::saver::Saver;
+use super::table::Table;
 use super::timers::Timers;
 use super::watches::Watches;
 use crate::error::{CallError, Reason};
@@ -67,27 +68,27 @@ impl<A: Actor> Revived for Newborn<A> {
         Begin { seq, mail, timers, watches, restored }: Begin,
         from: Inherited,
     ) -> Launched {
-        let (door, inbox) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
+        let (door, queue) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
             let (mailbox, inbox) = Mailbox::new(Arc::clone(&self.table));
-            (Arc::new(mailbox) as Arc<dyn Door>, inbox)
+            (Arc::new(mailbox) as Arc<dyn Door>, Queue::new(inbox))
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
         let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), (mail, timers, watches));
         let saver = Arc::clone(&world.saver);
         let start = Beginning { actor: self.actor, ctx, table: self.table, seq, restored };
-        let running = Running::new(start, Arc::clone(&life), inbox, finished, Arc::clone(&saver));
+        let running = Running::new(start, Arc::clone(&life), queue, finished, Arc::clone(&saver));
         let task = world.runtime.spawn(supervise(running, life, saver, from.task));
         Launched { door, task, finish }
     }
 }
 
-type Ends<A> = (Arc<dyn Door>, mpsc::Receiver<Item<A>>);
+type Ends<A> = (Arc<dyn Door>, Queue<A>);
 
 fn inherit<A: Actor>(mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>) -> Option<Ends<A>> {
-    let (door, inbox) = mailbox?;
-    let inbox = inbox.downcast::<mpsc::Receiver<Item<A>>>().ok()?;
-    Some((door, *inbox))
+    let (door, queue) = mailbox?;
+    let queue = queue.downcast::<Queue<A>>().ok()?;
+    Some((door, *queue))
 }
 
 async fn supervise<A: Actor>(
@@ -106,8 +107,8 @@ async fn supervise<A: Actor>(
     match end {
         End::Panicked(text) => {
             let unknown = CallError::unknown(Reason::Panicked(text.clone()));
-            if let Some(inbox) = dismantle(running, &unknown) {
-                life.park(Box::new(inbox));
+            if let Some(queue) = dismantle(running, &unknown) {
+                life.park(Box::new(queue));
             }
             let wait = life.note_panic();
             if life.restarts().exceeds(life.policy.max_restarts) {
@@ -131,17 +132,14 @@ async fn supervise<A: Actor>(
     }
 }
 
-/// Answers everything that waits. What slips in behind it is dropped with the channel, and answered
-/// by that.
+/// Answers everything that waits.
 fn refuse<A: Actor>(running: Running<A>, reason: Reason) {
-    let Some(mut inbox) = dismantle(running, &CallError::unknown(reason.clone())) else { return };
-    inbox.close();
-    while let Ok(item) = inbox.try_recv() {
-        item.refuse(CallError::not_executed(reason.clone()));
+    if let Some(queue) = dismantle(running, &CallError::unknown(reason.clone())) {
+        queue.refuse(&CallError::not_executed(reason));
     }
 }
 
 /// Drops the state, whose own `Drop` may panic; the mailbox goes with it then.
-fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<mpsc::Receiver<Item<A>>> {
-    catch_unwind(AssertUnwindSafe(|| running.into_inbox(unknown))).ok()
+fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<Queue<A>> {
+    catch_unwind(AssertUnwindSafe(|| running.into_queue(unknown))).ok()
 }

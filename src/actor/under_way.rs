@@ -22,7 +22,11 @@ impl<T> UnderWay<T> {
 
     /// The next that is done. Pending while there is none: then there is nobody to wake for.
     pub(super) fn poll(&mut self, task: &mut Task<'_>) -> Poll<T> {
-        match self.inner().poll_next_unpin(task) {
+        let inner = self.inner();
+        if inner.is_empty() {
+            return Poll::Pending;
+        }
+        match inner.poll_next_unpin(task) {
             Poll::Ready(Some(done)) => Poll::Ready(done),
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }

@@ -1,17 +1,13 @@
 //! The actors that an actor watches.
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 use tokio::sync::mpsc;
 
 use super::api::Actor;
-use super::codec::panic_text;
 use super::context::Context;
-use super::mailbox::{After, Envelope};
+use super::mailbox::{Envelope, Opening, telling};
 use super::post::{Post, Resolved};
 use super::under_way::UnderWay;
 use crate::clock::Mono;
@@ -88,6 +84,9 @@ impl Watches {
 
     /// Whether to look again.
     pub(super) fn poll_rings(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        if self.list.is_empty() {
+            return Poll::Pending;
+        }
         if let Poll::Ready((id, resolved)) = self.asking.poll(task) {
             match resolved {
                 Resolved::Life(_) => {}
@@ -119,6 +118,7 @@ impl Watches {
 }
 
 /// A change of a watched actor, on its way to the watcher.
+#[derive(Clone)]
 pub(super) struct Watched {
     of: ActorId,
     change: Change,
@@ -126,15 +126,10 @@ pub(super) struct Watched {
 
 /// It is told like a message.
 impl<A: Actor> Envelope<A> for Watched {
-    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut Context<A>) -> BoxFuture<'a, After> {
-        Box::pin(async move {
-            let told = AssertUnwindSafe(async { actor.on_change(self.of, self.change, ctx).await });
-            match told.catch_unwind().await {
-                Ok(()) => After::Done,
-                Err(panic) => After::Panicked(panic_text(&*panic)),
-            }
-        })
+    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a> {
+        let Self { of, change } = self.clone();
+        telling(async move { actor.on_change(of, change, ctx).await })
     }
 
-    fn refuse(self: Box<Self>, _: CallError) {}
+    fn refuse(&mut self, _: CallError) {}
 }

@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::Peer;
 use super::credit::Credits;
+use super::patience::{Patience, keep_time};
 use super::post::PostOffice;
 use super::serve::Server;
 use super::shared::{Phase, Shared};
@@ -300,12 +302,14 @@ impl Builder {
             gate,
             events: broadcast::Sender::new(EVENT_BACKLOG),
             phase: watch::Sender::new(Phase::Joining),
+            is_over: AtomicBool::new(false),
             saves,
             lease: Mutex::new(PeerLease::new()),
             granter: Mutex::default(),
             probe: Mutex::default(),
             history: Mutex::default(),
             credits: Credits::default(),
+            patience: Patience::default(),
             learned: Mutex::default(),
             detours: super::detour::Detours::default(),
             own_probe: Mutex::default(),
@@ -331,6 +335,7 @@ impl Builder {
         start_parts(&shared, transport, observer)?;
         shared.spawn(shared.clone().flush_saves(queue));
         shared.spawn(shared.clone().report_lease());
+        shared.spawn(keep_time(shared.clone()));
         shared.spawn(shared.clone().enter());
         Ok(Peer { shared })
     }

@@ -1,7 +1,9 @@
 //! Calls: from a message and a name to a typed reply, or an error that tells the outcome.
 
 use serde_bytes::ByteBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -9,12 +11,12 @@ use super::Peer;
 use super::credit::Credit;
 use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
-use crate::actor::{ActorRef, Handler, Message, Mode, Refused, decode_reply, encode_message};
+use crate::actor::{ActorRef, Handler, Host, Message, Mode, Pending, Refused, decode_reply, encode_message};
 use crate::canary::{Mistake, made};
 use crate::core::state::{Actor, State, Status};
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Epoch, Incarnation};
-use crate::limits::DEFAULT_CALL_DEADLINE;
+use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE};
 use crate::transport::{Dest, Lane, RequestError};
 use crate::wire::{Call, CallAnswer, Mail, decode, encode};
 
@@ -80,7 +82,7 @@ impl Peer {
     /// Not executed: [`Reason::Full`], or [`Reason::NotHere`].
     pub fn try_tell<A: Handler<M>, M: Message>(&self, to: &ActorRef<A>, message: M) -> Result<(), CallError> {
         let host = self.shared.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
-        host.tell_local::<A, M>(to.id(), message).map_err(|(_, why)| refused(why, to.id(), M::NAME))
+        host.tell_local(to, message).map_err(|(_, why)| refused(why, to.id(), M::NAME))
     }
 }
 
@@ -139,11 +141,21 @@ impl Shared {
     async fn call<A: Handler<M>, M: Message>(
         self: &Arc<Self>,
         to: &ActorRef<A>,
-        mut message: M,
+        message: M,
         mode: Mode,
         deadline: Duration,
     ) -> Result<M::Reply, CallError> {
-        let end = Instant::now() + deadline;
+        // Most often the actor is here and has room: no look at the directory and the clock is needed then.
+        let (mut message, end) = match self.ask_at_once(to, message, mode) {
+            Err(back) => (back, Instant::now() + deadline),
+            Ok(pending) => {
+                let (answer, left) = self.within(deadline, pending).await;
+                match settled(answer) {
+                    Ok(answer) => return answer,
+                    Err((back, _)) => (back, Instant::now() + left),
+                }
+            }
+        };
         loop {
             let wait = match self.next_route(to.id(), end).await? {
                 Route::Here => match self.call_here::<A, M>(to, message, mode, end).await {
@@ -167,25 +179,48 @@ impl Shared {
         }
     }
 
+    fn ask_at_once<A: Handler<M>, M: Message>(
+        &self,
+        to: &ActorRef<A>,
+        message: M,
+        mode: Mode,
+    ) -> Result<Pending<M>, M> {
+        match self.host_in_charge() {
+            Some(host) => host.ask_running(to, message, mode == Mode::AskDurable).map_err(|(back, _)| back),
+            None => Err(message),
+        }
+    }
+
+    /// What runs here, unless this process's life as a member is over.
+    fn host_in_charge(&self) -> Option<&Host> {
+        self.host().filter(|_| !self.is_over.load(Ordering::Acquire))
+    }
+
     async fn tell<A: Handler<M>, M: Message>(
         self: &Arc<Self>,
         to: &ActorRef<A>,
         mut message: M,
         deadline: Duration,
     ) -> Result<(), CallError> {
+        if let Some(host) = self.host_in_charge() {
+            match host.tell_running(to, message) {
+                Ok(()) => return Ok(()),
+                Err((back, _)) => message = back,
+            }
+        }
         let end = Instant::now() + deadline;
         let host = self.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
         loop {
             let wait = match self.next_route(to.id(), end).await? {
                 Route::Here => {
-                    let told = host.tell_local_waiting::<A, M>(to.id(), message);
-                    match tokio::time::timeout_at(end, told).await {
-                        Ok(Ok(())) => return Ok(()),
-                        Ok(Err((back, why))) => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    match self.within(left, pin!(host.tell_local_waiting(to, message))).await.0 {
+                        Some(Ok(())) => return Ok(()),
+                        Some(Err((back, why))) => {
                             message = back;
                             refused(why, to.id(), M::NAME)
                         }
-                        Err(_) => return Err(CallError::not_executed(Reason::Full)),
+                        None => return Err(CallError::not_executed(Reason::Full)),
                     }
                 }
                 Route::There(dest, epoch) => {
@@ -244,19 +279,26 @@ impl Shared {
         message: M,
         mode: Mode,
         end: Instant,
-    ) -> Result<Result<M::Reply, CallError>, (M, CallError)> {
+    ) -> Settled<M> {
         let not_taken = |(message, why)| (message, refused(why, to.id(), M::NAME));
         let Some(host) = self.host() else { return Err(not_taken((message, Refused::NotHere))) };
-        let asked = host.ask_local_waiting::<A, M>(to.id(), message, mode == Mode::AskDurable);
+        let asked = host.ask_local_waiting(to, message, mode == Mode::AskDurable);
         let Ok(asked) = tokio::time::timeout_at(end, asked).await else {
             return Ok(Err(CallError::not_executed(Reason::Full)));
         };
-        match tokio::time::timeout_at(end, asked.map_err(not_taken)?).await {
-            // It waited in the mailbox of an activation that has ended.
-            Ok(Err((why, Some(back)))) if retried(&why) => Err((back, why)),
-            Ok(answer) => Ok(answer.map_err(|(why, _)| why)),
-            Err(_) => Ok(Err(CallError::unknown(Reason::Deadline))),
+        settled(tokio::time::timeout_at(end, asked.map_err(not_taken)?).await.ok())
+    }
+
+    /// What comes within the deadline, and how much time was left.
+    async fn within<F: Future + Unpin>(&self, deadline: Duration, what: F) -> (Option<F::Output>, Duration) {
+        if deadline < FAR_DEADLINE {
+            let end = Instant::now() + deadline;
+            let done = tokio::time::timeout_at(end, what).await.ok();
+            return (done, end.saturating_duration_since(Instant::now()));
         }
+        let mut patient = self.patience.limit(what, deadline);
+        let done = (&mut patient).await;
+        (done, patient.left())
     }
 
     fn encode_call<M: Message>(
@@ -345,6 +387,19 @@ pub(super) fn host_elsewhere(state: &State, actor: &ActorId, me: Option<Incarnat
     let (node, m) = state.host_of(actor)?;
     let fits = m.standing == Status::Up && Some(m.incarnation) != me;
     fits.then(|| Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) })
+}
+
+/// What came of a call, or the message if trying again makes sense.
+type Settled<M> = Result<Result<<M as Message>::Reply, CallError>, (M, CallError)>;
+
+/// No answer means that the deadline has passed.
+fn settled<M: Message>(answer: Option<Result<M::Reply, (CallError, Option<M>)>>) -> Settled<M> {
+    match answer {
+        // It waited in the mailbox of an activation that has ended.
+        Some(Err((why, Some(back)))) if retried(&why) => Err((back, why)),
+        Some(answer) => Ok(answer.map_err(|(why, _)| why)),
+        None => Ok(Err(CallError::unknown(Reason::Deadline))),
+    }
 }
 
 /// Not executed, and trying again makes sense: the actor moved, restarts, or its mailbox is full.

@@ -24,6 +24,7 @@ mod join;
 mod lifecycle;
 mod moves;
 mod old_copy;
+mod patience;
 mod post;
 mod propose;
 mod reach;

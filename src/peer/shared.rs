@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -10,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use super::credit::Credits;
 use super::detour::Detours;
 use super::old_copy::OwnDisk;
+use super::patience::Patience;
 use super::status::WaitError;
 use super::timing::Timing;
 use super::watch::Bells;
@@ -62,6 +64,8 @@ pub(crate) struct Shared {
     pub(crate) gate: Arc<Gate>,
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) phase: watch::Sender<Phase>,
+    /// Whether that is an end: for who looks at every call.
+    pub(crate) is_over: AtomicBool,
     pub(crate) saves: mpsc::Sender<SaveOrder>,
     pub(crate) lease: Mutex<PeerLease>,
     /// Exists while this peer's Raft leads or may come to lead.
@@ -72,6 +76,8 @@ pub(crate) struct Shared {
     pub(crate) history: Mutex<History>,
     /// How many requests one actor may have under way to one process.
     pub(crate) credits: Credits,
+    /// Who waits here for an actor of this peer.
+    pub(crate) patience: Patience,
     /// Where peers that said hello accept connections, and their disks, for when the member table cannot
     /// tell yet.
     pub(crate) learned: Mutex<BTreeMap<NodeId, (RaftId, SocketAddr)>>,
@@ -204,6 +210,7 @@ impl Shared {
             let fresh = !phase.is_over();
             if fresh {
                 *phase = end;
+                self.is_over.store(true, Ordering::Release);
             }
             fresh
         })

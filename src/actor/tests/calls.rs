@@ -4,7 +4,7 @@ use super::cast::*;
 use super::rig::*;
 use crate::actor::*;
 use crate::error::{CallError, Outcome, Reason};
-use crate::id::{ActorId, Epoch};
+use crate::id::Epoch;
 
 #[tokio::test]
 async fn a_typed_ask_gets_a_typed_reply() {
@@ -17,9 +17,9 @@ async fn a_typed_ask_gets_a_typed_reply() {
 async fn tells_arrive_in_the_order_of_one_sender() {
     let rig = rig();
     for n in 0..100 {
-        rig.host.tell_local_waiting::<Tally, _>(&id::<Tally>(), Push(n)).await.unwrap();
+        rig.host.tell_local_waiting::<Tally, _>(&at::<Tally>(), Push(n)).await.unwrap();
     }
-    let all = rig.host.ask_local_waiting::<Tally, _>(&id::<Tally>(), All, false).await;
+    let all = rig.host.ask_local_waiting::<Tally, _>(&at::<Tally>(), All, false).await;
     let all = reply(all.map_err(|(_, r)| r).unwrap()).await.unwrap();
     assert_eq!(all, (0..100).collect::<Vec<_>>());
 }
@@ -30,14 +30,14 @@ async fn a_full_mailbox_hands_the_message_back_and_a_waiting_send_gets_through_l
     let held = rig.ask(Hold);
     soon(rig.stage.entered.heard()).await;
     for n in 0..Tally::MAILBOX as u64 {
-        rig.host.tell_local::<Tally, _>(&id::<Tally>(), Push(n)).unwrap();
+        rig.host.tell_local::<Tally, _>(&at::<Tally>(), Push(n)).unwrap();
     }
-    let refused = rig.host.tell_local::<Tally, _>(&id::<Tally>(), Push(9)).unwrap_err();
+    let refused = rig.host.tell_local::<Tally, _>(&at::<Tally>(), Push(9)).unwrap_err();
     assert_eq!(refused, (Push(9), Refused::Full));
     let payload = encode_message(&Push(9)).unwrap();
     assert_eq!(rig.deliver("push", &payload, Mode::Ask).unwrap_err(), Refused::Full);
     rig.stage.go.strike();
-    soon(rig.host.tell_local_waiting::<Tally, _>(&id::<Tally>(), Push(9))).await.unwrap();
+    soon(rig.host.tell_local_waiting::<Tally, _>(&at::<Tally>(), Push(9))).await.unwrap();
     reply(held).await.unwrap();
     settle().await;
     assert_eq!(rig.call(All).await.unwrap(), [0, 0, 1, 2, 3, 9]);
@@ -75,12 +75,12 @@ async fn unknown_and_garbled_messages_are_answered_not_executed() {
 #[tokio::test]
 async fn who_is_not_here_is_not_here() {
     let rig = rig();
-    let nobody = ActorId::new("tally", "nobody").unwrap();
-    let asked = rig.host.ask_local::<Tally, _>(&nobody, Push(1), false).map(drop).unwrap_err();
+    let nobody = ActorRef::<Tally>::new("nobody").unwrap();
+    let asked = rig.host.ask_local(&nobody, Push(1), false).map(drop).unwrap_err();
     assert_eq!(asked, (Push(1), Refused::NotHere));
-    let told = rig.host.tell_local_waiting::<Tally, _>(&nobody, Push(1)).await.unwrap_err();
+    let told = rig.host.tell_local_waiting(&nobody, Push(1)).await.unwrap_err();
     assert_eq!(told, (Push(1), Refused::NotHere));
-    let other = rig.host.tell_local::<EveryTwo, _>(&id::<Tally>(), Push(1)).unwrap_err();
+    let other = rig.host.tell_local::<EveryTwo, _>(&ActorRef::named(id::<Tally>()), Push(1)).unwrap_err();
     assert_eq!(other, (Push(1), Refused::OtherType));
 }
 

@@ -57,7 +57,7 @@ async fn a_checkpoint_asked_for_in_a_handler_holds_all_that_the_handler_did() {
     assert!(saved.is_pending());
     answer.send(rig.log.commit(checkpoint)).unwrap();
     assert_eq!(reply(saved).await, Ok(1));
-    rig.host.tell_local::<Tally, _>(&id::<Tally>(), Save).map_err(|(_, r)| r).unwrap();
+    rig.host.tell_local::<Tally, _>(&at::<Tally>(), Save).map_err(|(_, r)| r).unwrap();
     assert_eq!(rig.log.await_next().await.0.seq, 2, "also for a tell");
 }
 
@@ -91,7 +91,7 @@ async fn a_fenced_activation_ends_and_its_durable_replies_are_unknown() {
     answer.send(rig.log.commit(checkpoint)).unwrap();
     assert_eq!(reply(durable).await, Err(CallError::unknown(Reason::HostGone)));
     assert_eq!(rig.host.running(&id::<Tally>()), None);
-    let late = rig.host.tell_local::<Tally, _>(&id::<Tally>(), Push(2)).unwrap_err();
+    let late = rig.host.tell_local::<Tally, _>(&at::<Tally>(), Push(2)).unwrap_err();
     assert_eq!(late.1, Refused::NotHere);
 }
 
@@ -99,7 +99,7 @@ async fn a_fenced_activation_ends_and_its_durable_replies_are_unknown() {
 async fn every_n_messages_means_every_n_messages() {
     let rig = rig_by_hand();
     rig.start(11, 40, &EveryTwo(0)).unwrap();
-    let push = || rig.host.tell_local::<EveryTwo, _>(&id::<EveryTwo>(), Push(1)).unwrap();
+    let push = || rig.host.tell_local::<EveryTwo, _>(&at::<EveryTwo>(), Push(1)).unwrap();
     push();
     settle().await;
     assert!(rig.log.next().is_none());
@@ -121,7 +121,7 @@ async fn an_interval_begins_with_a_change() {
     rig.clock.advance(Duration::from_secs(60));
     settle().await;
     assert!(rig.log.next().is_none(), "nothing changed");
-    rig.host.tell_local::<EveryTick, _>(&id::<EveryTick>(), Push(1)).unwrap();
+    rig.host.tell_local::<EveryTick, _>(&at::<EveryTick>(), Push(1)).unwrap();
     settle().await;
     assert!(rig.log.next().is_none(), "the interval has not passed");
     rig.clock.advance(Duration::from_millis(20));
@@ -136,16 +136,16 @@ async fn an_interval_begins_with_a_change() {
 async fn a_kind_without_checkpoints_says_so() {
     let rig = rig();
     rig.start(11, 0, &Forgetful(0)).unwrap();
-    let it = id::<Forgetful>();
-    let durable = rig.host.ask_local::<Forgetful, _>(&it, Push(1), true).map_err(|(_, r)| r).unwrap();
+    let it = at::<Forgetful>();
+    let durable = rig.host.ask_local(&it, Push(1), true).map_err(|(_, r)| r).unwrap();
     assert_eq!(reply(durable).await.unwrap_err().outcome, Outcome::NotExecuted);
-    let saved = rig.host.ask_local::<Forgetful, _>(&it, Save, false).map_err(|(_, r)| r).unwrap();
+    let saved = rig.host.ask_local(&it, Save, false).map_err(|(_, r)| r).unwrap();
     assert_eq!(reply(saved).await.unwrap_err().outcome, Outcome::Executed);
-    let plain = rig.host.ask_local::<Forgetful, _>(&it, Push(1), false).map_err(|(_, r)| r).unwrap();
+    let plain = rig.host.ask_local(&it, Push(1), false).map_err(|(_, r)| r).unwrap();
     assert_eq!(reply(plain).await, Ok(1));
-    let last = rig.host.finish(&it, Epoch(11)).unwrap();
+    let last = rig.host.finish(it.id(), Epoch(11)).unwrap();
     assert_eq!(soon(last).await, Ok(0));
-    assert!(rig.log.committed(&it).is_none());
+    assert!(rig.log.committed(it.id()).is_none());
 }
 
 #[tokio::test]
@@ -156,13 +156,13 @@ async fn state_that_cannot_be_encoded_is_told_to_who_waits_and_the_actor_goes_on
         [|| Err(CodecError::new("too strange")), || panic!("too strange")];
     for trouble in trouble {
         ON_ENCODE.set(Some(Box::new(trouble)));
-        let durable = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, true);
+        let durable = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, true);
         let error = reply(durable.map_err(|(_, r)| r).unwrap()).await.unwrap_err();
         assert_eq!(error.outcome, Outcome::Executed);
         assert!(matches!(error.reason, Reason::Codec(what) if what.contains("too strange")));
         rig.clock.advance(Duration::from_secs(5));
     }
-    let durable = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, true);
+    let durable = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, true);
     reply(durable.map_err(|(_, r)| r).unwrap()).await.unwrap();
     assert_eq!(rig.log.committed(&id::<Slow>()).unwrap().seq, 1);
 }
@@ -175,7 +175,7 @@ async fn replies_that_wait_are_bounded_like_the_mailbox() {
         durable.push(rig.ask_durable(Push(n)));
         settle().await;
     }
-    let full = rig.host.tell_local::<Tally, _>(&id::<Tally>(), Push(9)).unwrap_err();
+    let full = rig.host.tell_local::<Tally, _>(&at::<Tally>(), Push(9)).unwrap_err();
     assert_eq!(full.1, Refused::Full);
     while durable.iter_mut().any(|d| d.is_pending()) {
         let (checkpoint, answer) = rig.log.await_next().await;
@@ -196,7 +196,7 @@ async fn one_that_ends_takes_nothing_new_and_gives_back_what_it_has_no_time_for(
     rig.stage.go.strike();
     reply(first).await.unwrap();
     soon(rig.stage.entered.heard()).await;
-    let refused = rig.host.ask_local::<Tally, _>(&id::<Tally>(), Push(2), false).map(drop);
+    let refused = rig.host.ask_local::<Tally, _>(&at::<Tally>(), Push(2), false).map(drop);
     assert_eq!(refused, Err((Push(2), Refused::NotHere)), "its caller tries again, here or elsewhere");
     rig.clock.advance(FINISH_DEADLINE);
     rig.stage.go.strike();
@@ -213,7 +213,7 @@ async fn a_leaving_peer_writes_everyones_last_checkpoint_and_runs_them_no_more()
     let rig = rig();
     rig.start(11, 4, &EveryTwo(0)).unwrap();
     rig.start(12, 6, &EveryTick(0)).unwrap();
-    rig.host.tell_local::<EveryTwo, _>(&id::<EveryTwo>(), Push(3)).unwrap();
+    rig.host.tell_local::<EveryTwo, _>(&at::<EveryTwo>(), Push(3)).unwrap();
     let busy = rig.ask(Hold);
     soon(rig.stage.entered.heard()).await;
     let late = rig.ask(Push(1));

@@ -72,7 +72,7 @@ async fn a_reply_does_not_leave_when_the_lease_lapsed_during_the_last_poll() {
     let clock = rig.clock.clone();
     rig.stage.on_lapse.lock().unwrap().replace(Box::new(move || clock.advance(Duration::from_secs(7200))));
     rig.start(11, 0, &Slow).unwrap();
-    let lapsed = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
+    let lapsed = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
     settle().await;
     assert_eq!(rig.polls.0.lock().unwrap().len(), 1, "the handler ran");
     assert!(lapsed.is_pending(), "its reply left without a lease");
@@ -86,7 +86,7 @@ async fn no_checkpoint_is_taken_without_a_lease() {
     let clock = rig.clock.clone();
     rig.stage.on_lapse.lock().unwrap().replace(Box::new(move || clock.advance(Duration::from_secs(7200))));
     rig.start(11, 0, &Slow).unwrap();
-    let durable = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, true).map_err(|(_, r)| r).unwrap();
+    let durable = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, true).map_err(|(_, r)| r).unwrap();
     settle().await;
     // The next lease lapses while the state is serialized.
     let clock = rig.clock.clone();
@@ -163,7 +163,7 @@ async fn after_a_stop_not_one_more_message_is_begun() {
                 })))
             });
         }
-        let second = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, false);
+        let second = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, false);
         let second = reply(second.map_err(|(_, r)| r).unwrap()).await;
         assert_eq!(second, Err(CallError::not_executed(Reason::HostGone)));
         assert_eq!(rig.polls.0.lock().unwrap().len(), 1);
@@ -181,7 +181,7 @@ async fn a_new_epoch_begins_only_when_the_old_ones_last_poll_has_returned() {
         wait_end.recv_timeout(PATIENCE).unwrap();
     }));
     rig.start(11, 0, &Slow).unwrap();
-    let ask = || rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
+    let ask = || rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
     let old = ask();
     wait_begun.recv_timeout(PATIENCE).unwrap();
     rig.start(12, 0, &Slow).unwrap();

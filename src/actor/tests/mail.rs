@@ -108,7 +108,7 @@ fn numbers(parcels: &Parcels) -> Vec<u64> {
 
 impl Rig {
     fn ask_relay<A: Handler<M>, M: Message>(&self, message: M) -> Pending<M> {
-        self.host.ask_local::<A, M>(&id::<A>(), message, false).map_err(|(_, r)| r).unwrap()
+        self.host.ask_local::<A, M>(&at::<A>(), message, false).map_err(|(_, r)| r).unwrap()
     }
 
     async fn look(&self) -> (Vec<u64>, u64, usize) {

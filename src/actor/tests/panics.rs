@@ -95,7 +95,7 @@ async fn a_panic_without_a_lease_is_told_under_the_next_one() {
     };
     rig.stage.on_lapse.lock().unwrap().replace(Box::new(lapse_and_panic));
     rig.start(11, 0, &Slow).unwrap();
-    let panicked = rig.host.ask_local::<Slow, _>(&id::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
+    let panicked = rig.host.ask_local::<Slow, _>(&at::<Slow>(), Lapse, false).map_err(|(_, r)| r).unwrap();
     settle().await;
     assert!(panicked.is_pending());
     rig.reopen();

@@ -294,6 +294,11 @@ pub fn id<A: Actor>() -> ActorId {
     ActorId::new(A::KIND, "it").unwrap()
 }
 
+/// A reference to it that remembers nothing yet.
+pub fn at<A: Actor>() -> ActorRef<A> {
+    ActorRef::named(id::<A>())
+}
+
 impl Rig {
     /// What the peer does once the log has decided: the epoch is current, the state is restored.
     pub fn start<A: Actor>(&self, epoch: u64, seq: u64, state: &A) -> Result<(), StartError> {
@@ -323,14 +328,14 @@ impl Rig {
     where
         Tally: Handler<M>,
     {
-        self.host.ask_local::<Tally, M>(&id::<Tally>(), message, false).map_err(|(_, r)| r).unwrap()
+        self.host.ask_local::<Tally, M>(&at::<Tally>(), message, false).map_err(|(_, r)| r).unwrap()
     }
 
     pub fn ask_durable<M: Message>(&self, message: M) -> Pending<M>
     where
         Tally: Handler<M>,
     {
-        self.host.ask_local::<Tally, M>(&id::<Tally>(), message, true).map_err(|(_, r)| r).unwrap()
+        self.host.ask_local::<Tally, M>(&at::<Tally>(), message, true).map_err(|(_, r)| r).unwrap()
     }
 
     pub async fn call<M: Message>(&self, message: M) -> Result<M::Reply, CallError>

@@ -132,7 +132,7 @@ impl Rig {
     where
         Bell: Handler<M>,
     {
-        self.host.ask_local::<Bell, M>(&id::<Bell>(), message, durable).map_err(|(_, r)| r).unwrap()
+        self.host.ask_local::<Bell, M>(&at::<Bell>(), message, durable).map_err(|(_, r)| r).unwrap()
     }
 
     async fn shown(&self) -> Bell {
