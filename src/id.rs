@@ -1,6 +1,6 @@
 //! Names: who is who, which life of it, and which activation of an actor.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
@@ -116,8 +116,8 @@ impl fmt::Debug for ClusterId {
 }
 
 /// An actor's name: its kind and its key. Never an address.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "(String, String)", into = "(String, String)")]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "(String, String)")]
 pub struct ActorId {
     kind: Arc<str>,
     key: Arc<str>,
@@ -139,6 +139,11 @@ impl ActorId {
         Ok(Self { kind: kind.into(), key: key.into() })
     }
 
+    /// It, to look at.
+    pub(crate) fn name(&self) -> ActorName<'_> {
+        ActorName { kind: &self.kind, key: &self.key }
+    }
+
     /// What sort of actor it is.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -157,9 +162,24 @@ impl TryFrom<(String, String)> for ActorId {
     }
 }
 
-impl From<ActorId> for (String, String) {
-    fn from(id: ActorId) -> Self {
-        (id.kind.as_ref().to_owned(), id.key.as_ref().to_owned())
+impl Serialize for ActorId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.kind(), self.key()).serialize(serializer)
+    }
+}
+
+/// An actor's name as it stands in a frame: nobody has checked whether it can be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ActorName<'a> {
+    /// See [`ActorId::kind`].
+    pub kind: &'a str,
+    /// See [`ActorId::key`].
+    pub key: &'a str,
+}
+
+impl hashbrown::Equivalent<ActorId> for ActorName<'_> {
+    fn equivalent(&self, id: &ActorId) -> bool {
+        *self == id.name()
     }
 }
 
@@ -178,6 +198,7 @@ impl fmt::Debug for ActorId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::BuildHasher;
 
     #[test]
     fn node_ids_are_checked_also_when_they_arrive_in_a_frame() {
@@ -189,6 +210,16 @@ mod tests {
             let frame = rmp_serde::to_vec(bad).unwrap();
             assert!(rmp_serde::from_slice::<NodeId>(&frame).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn an_actor_is_found_by_a_name_that_is_only_looked_at() {
+        let hasher = hashbrown::DefaultHashBuilder::default();
+        let id = ActorId::new("rank-partition", "17").unwrap();
+        assert_eq!(hasher.hash_one(&id), hasher.hash_one(id.name()));
+        let map: hashbrown::HashMap<ActorId, u8> = [(id, 7)].into_iter().collect();
+        assert_eq!(map.get(&ActorName { kind: "rank-partition", key: "17" }), Some(&7));
+        assert_eq!(map.get(&ActorName { kind: "rank-partitio", key: "n17" }), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What peers say to each other, inside the transport's frames.
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -12,8 +12,11 @@ use crate::core::lease::{Grant, Refusal};
 use crate::core::session::Parcels;
 use crate::core::state::LastRun;
 use crate::error::CallError;
-use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::id::{ActorId, ActorName, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::store::CopyKey;
+
+/// What most frames are longer than what they carry, in bytes.
+const FRAME_AROUND: usize = 128;
 
 /// A request on the control lane. Its reply is the [`Answer`] of the same name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -183,28 +186,39 @@ pub(crate) struct RepairOrder {
     pub(crate) checkpoint: Checkpoint,
 }
 
-/// A message to an actor, on the call lane.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Call {
-    pub(crate) actor: ActorId,
-    pub(crate) message: String,
+/// A message to an actor, on the call lane. What is read of a frame stays there.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Call<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) key: &'a str,
+    pub(crate) message: &'a str,
     pub(crate) mode: Mode,
-    pub(crate) payload: ByteBuf,
+    #[serde(with = "serde_bytes")]
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Call<'a> {
+    /// To whom it is.
+    pub(crate) fn to(&self) -> ActorName<'a> {
+        ActorName { kind: self.kind, key: self.key }
+    }
 }
 
 /// A frame on the call lane.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Mail {
+pub(crate) enum Mail<'a> {
     /// Its reply is a [`CallAnswer`].
-    Call(Call),
+    #[serde(borrow)]
+    Call(Call<'a>),
     /// Reliable messages. Its reply is a [`Receipt`](crate::core::session::Receipt).
     Parcels(Parcels),
 }
 
 /// The reply to a [`Call`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum CallAnswer {
-    Reply(ByteBuf),
+pub(crate) enum CallAnswer<'a> {
+    #[serde(with = "serde_bytes", borrow)]
+    Reply(&'a [u8]),
     Error(CallError),
 }
 
@@ -242,8 +256,17 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
     rmp_serde::to_vec(value).unwrap_or_default()
 }
 
+/// [`encode`] of something that carries so many bytes: its frame does not grow on the way.
+pub(crate) fn encode_around(value: &impl Serialize, bytes: usize) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(bytes.saturating_add(FRAME_AROUND));
+    match rmp_serde::encode::write(&mut frame, value) {
+        Ok(()) => frame,
+        Err(_) => Vec::new(),
+    }
+}
+
 /// Reads a frame that may be anything.
-pub(crate) fn decode<T: DeserializeOwned>(frame: &[u8]) -> Result<T, Malformed> {
+pub(crate) fn decode<'a, T: Deserialize<'a>>(frame: &'a [u8]) -> Result<T, Malformed> {
     rmp_serde::from_slice(frame).map_err(|e| Malformed(e.to_string()))
 }
 

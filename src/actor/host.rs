@@ -1,7 +1,7 @@
 //! What runs on this peer.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use hashbrown::{DefaultHashBuilder, HashMap};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,7 +22,7 @@ use super::supervise::{Begin, Inherited, Launched};
 use super::timers::Timers;
 use super::watches::Watches;
 use crate::core::session::Sender;
-use crate::id::{ActorId, Epoch};
+use crate::id::{ActorId, ActorName, Epoch};
 use crate::limits::HOST_SHARDS;
 use crate::task::Spawner;
 
@@ -103,7 +103,10 @@ impl Slot {
     }
 }
 
-type Shard = RwLock<HashMap<ActorId, Slot>>;
+/// Alone in its lines of the cache.
+#[repr(align(128))]
+#[derive(Default)]
+struct Shard(RwLock<HashMap<ActorId, Slot>>);
 
 /// The actors of one peer, as many as the directory gives it.
 ///
@@ -111,7 +114,7 @@ type Shard = RwLock<HashMap<ActorId, Slot>>;
 /// [`Host::stop`] or a start under a newer epoch takes it.
 pub struct Host {
     world: World,
-    hasher: RandomState,
+    hasher: DefaultHashBuilder,
     shards: Vec<Shard>,
 }
 
@@ -119,7 +122,7 @@ impl Host {
     /// A host without actors.
     pub fn new(world: World) -> Self {
         let shards = (0..HOST_SHARDS).map(|_| Shard::default()).collect();
-        Self { world, hasher: RandomState::new(), shards }
+        Self { world, hasher: DefaultHashBuilder::default(), shards }
     }
 
     /// Decodes the state, migrating it if it is older, and runs the actor under `epoch`.
@@ -141,7 +144,7 @@ impl Host {
     ) -> Result<(), StartError> {
         let kind = self.world.kinds.get(id.kind());
         let kind = kind.ok_or_else(|| StartError::UnknownKind(id.kind().to_owned()))?;
-        self.refuse_stale(self.read(&id).get(&id), epoch)?;
+        self.refuse_stale(self.read(id.name()).get(&id), epoch)?;
         // Outside the lock: large states take their time.
         let revived = kind.revive(start.kind_version, start.state)?;
         let mut saved = Saved::read(start.sessions).map_err(StateError::from)?;
@@ -197,7 +200,7 @@ impl Host {
     /// Ends an activation older than `below`, like [`Host::stop`], for one that is to follow it here: that takes over
     /// the count of panics. Messages that wait are answered: their callers know how long they want to try again.
     pub fn supersede(&self, id: &ActorId, below: Epoch) {
-        let shard = self.read(id);
+        let shard = self.read(id.name());
         if let Some(slot) = shard.get(id).filter(|slot| slot.life.epoch < below) {
             slot.halt();
         }
@@ -206,26 +209,26 @@ impl Host {
     /// Ends every activation, like [`Host::stop`].
     pub fn stop_all(&self) {
         for shard in &self.shards {
-            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.0.write().unwrap_or_else(PoisonError::into_inner);
             shard.drain().for_each(|(_, slot)| slot.halt());
         }
     }
 
     /// The epoch under which the actor runs here, if it does. One that panicked does not.
     pub fn running(&self, id: &ActorId) -> Option<Epoch> {
-        self.read(id).get(id).filter(|slot| slot.runs()).map(|slot| slot.life.epoch)
+        self.read(id.name()).get(id).filter(|slot| slot.runs()).map(|slot| slot.life.epoch)
     }
 
     /// Whether that activation, or a later one, was begun here; it may be over.
     pub fn has_begun(&self, id: &ActorId, epoch: Epoch) -> bool {
-        self.read(id).get(id).is_some_and(|slot| slot.life.epoch >= epoch)
+        self.read(id.name()).get(id).is_some_and(|slot| slot.life.epoch >= epoch)
     }
 
     /// All that run here, in order of their names.
     pub fn list(&self) -> Vec<(ActorId, Epoch)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.0.read().unwrap_or_else(PoisonError::into_inner);
             let running = shard.iter().filter(|(_, slot)| slot.runs());
             all.extend(running.map(|(id, slot)| (id.clone(), slot.life.epoch)));
         }
@@ -269,22 +272,22 @@ impl Host {
 
     /// The life that an actor is in here, and its door.
     pub(super) fn door_of_life(&self, id: &ActorId) -> Option<(u64, Arc<dyn Door>)> {
-        self.read(id).get(id).map(|slot| (slot.number, Arc::clone(&slot.door)))
+        self.read(id.name()).get(id).map(|slot| (slot.number, Arc::clone(&slot.door)))
     }
 
     /// What a reference to an actor that runs here may remember.
     pub(super) fn near(&self, id: &ActorId) -> Option<Near> {
-        let shard = self.read(id);
+        let shard = self.read(id.name());
         let slot = shard.get(id).filter(|slot| slot.runs())?;
         Some(Near { life: Arc::clone(&slot.life), door: Arc::clone(&slot.door) })
     }
 
-    pub(super) fn door(&self, id: &ActorId) -> Option<Arc<dyn Door>> {
-        self.read(id).get(id).map(|slot| Arc::clone(&slot.door))
+    pub(super) fn door(&self, id: ActorName<'_>) -> Option<Arc<dyn Door>> {
+        self.read(id).get(&id).map(|slot| Arc::clone(&slot.door))
     }
 
-    pub(super) fn read(&self, id: &ActorId) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
-        self.shard(id).read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self, id: ActorName<'_>) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
+        self.shard(id).0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
@@ -292,10 +295,10 @@ impl Host {
     }
 
     fn write(&self, id: &ActorId) -> RwLockWriteGuard<'_, HashMap<ActorId, Slot>> {
-        self.shard(id).write().unwrap_or_else(PoisonError::into_inner)
+        self.shard(id.name()).0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn shard(&self, id: &ActorId) -> &Shard {
+    fn shard(&self, id: ActorName<'_>) -> &Shard {
         let at = self.hasher.hash_one(id) as usize % self.shards.len();
         &self.shards[at]
     }

@@ -12,7 +12,7 @@ use super::reference::ActorRef;
 use super::reply::{LocalCaller, Reply, Unanswered, WireReply};
 use crate::core::session::{Parcels, Receipt};
 use crate::error::{CallError, Reason};
-use crate::id::ActorId;
+use crate::id::ActorName;
 
 /// A reply that is on its way. It always comes, as a reply or as an error; with one that says that nobody looked at
 /// the message, that may come back too.
@@ -101,7 +101,7 @@ impl Host {
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        match self.door(to.id()) {
+        match self.door(to.id().name()) {
             Some(door) => put::<A, M>(&*door, message, caller, durable),
             None => Err((message, Refused::NotHere)),
         }
@@ -194,7 +194,7 @@ impl Host {
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        let Some(door) = self.door(to.id()) else { return Err((message, Refused::NotHere)) };
+        let Some(door) = self.door(to.id().name()) else { return Err((message, Refused::NotHere)) };
         let (mailbox, message) = Mailbox::<A>::typed(door.as_ref(), message)?;
         match mailbox.items.reserve().await {
             Ok(room) => {
@@ -212,7 +212,7 @@ impl Host {
     /// Not here or no room: `reply` is handed back, uncalled, for the router to decide.
     pub fn deliver(
         &self,
-        id: &ActorId,
+        id: ActorName<'_>,
         message_name: &str,
         payload: &[u8],
         mode: Mode,

@@ -1,5 +1,6 @@
 //! Describes a peer, checks the description, and starts it.
 
+use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -325,7 +326,7 @@ impl Builder {
             collectable: Mutex::default(),
             own_disk: Mutex::default(),
             admission: RwLock::default(),
-            consensus: RwLock::default(),
+            consensus: ArcSwapOption::empty(),
             transport: OnceLock::new(),
             host: OnceLock::new(),
             control: Spawner::on(control),

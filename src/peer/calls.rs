@@ -1,6 +1,6 @@
 //! Calls: from a message and a name to a typed reply, or an error that tells the outcome.
 
-use serde_bytes::ByteBuf;
+use bytes::Bytes;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,10 +15,10 @@ use crate::actor::{ActorRef, Handler, Host, Message, Mode, Pending, Refused, dec
 use crate::canary::{Mistake, made};
 use crate::core::state::{Actor, State, Status};
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, Epoch, Incarnation};
-use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE};
+use crate::id::{ActorId, ActorName, Epoch, Incarnation};
+use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE, PATIENCE_TICK};
 use crate::transport::{Dest, Lane, RequestError};
-use crate::wire::{Call, CallAnswer, Mail, decode, encode};
+use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
 
 impl Peer {
     /// Sends a message and waits for its reply, for at most
@@ -99,7 +99,8 @@ enum Route {
 
 /// What one attempt at another peer came to.
 enum Sent {
-    Reply(Vec<u8>),
+    /// The frame that answers.
+    Reply(Bytes),
     /// Not executed; look again where the actor is, after a while.
     Again(CallError),
     Failed(CallError),
@@ -129,6 +130,9 @@ impl Shared {
 
     /// Why no call can succeed any more, if so.
     fn over(&self) -> Option<Reason> {
+        if !self.is_over.load(Ordering::Acquire) {
+            return None;
+        }
         match &*self.phase.borrow() {
             Phase::Retired { .. } => Some(Reason::Retired),
             Phase::Stopped => Some(Reason::Shutdown),
@@ -307,8 +311,10 @@ impl Shared {
         message: &M,
         mode: Mode,
     ) -> Result<Vec<u8>, CallError> {
-        let payload = ByteBuf::from(encode_message(message)?);
-        Ok(encode(&Mail::Call(Call { actor: actor.clone(), message: M::NAME.to_owned(), mode, payload })))
+        let payload = &*encode_message(message)?;
+        let ActorName { kind, key } = actor.name();
+        let call = Mail::Call(Call { kind, key, message: M::NAME, mode, payload });
+        Ok(encode_around(&call, payload.len()))
     }
 
     async fn call_there(
@@ -326,21 +332,25 @@ impl Shared {
             return Sent::Again(CallError::not_executed(Reason::Full));
         };
         let left = end.saturating_duration_since(Instant::now());
-        let reply = self.send(dest, Lane::of_message(call.len()), call, left);
-        let reply = tokio::select! {
-            reply = reply => reply,
-            // Its host is gone for good: the answer can never come. One that is up answers also after it has handed
-            // the actor over.
-            () = self.until_line(actor, |s, a| match a.host {
-                Some(now) if now == host => a.epoch != epoch,
-                _ => !s.is_up(host),
-            }) => {
-                Err(RequestError::Unknown("the host was replaced".into()))
-            }
+        let reply = match self.queue(dest, Lane::of_message(call.len()), call, left) {
+            Ok(mut waiting) => match self.soon(&mut waiting, left).await {
+                Some(reply) => reply,
+                None => tokio::select! {
+                    reply = waiting.in_time() => reply,
+                    // Its host is gone for good: the answer can never come. One that is up answers also after it has
+                    // handed the actor over.
+                    () = self.until_line(actor, |s, a| match a.host {
+                        Some(now) if now == host => a.epoch != epoch,
+                        _ => !s.is_up(host),
+                    }) => Err(RequestError::Unknown("the host was replaced".into())),
+                },
+            },
+            Err(e) => Err(e),
         };
+        self.heed(&reply);
         match reply {
             Ok(frame) => match decode::<CallAnswer>(&frame) {
-                Ok(CallAnswer::Reply(payload)) => Sent::Reply(payload.into_vec()),
+                Ok(CallAnswer::Reply(payload)) => Sent::Reply(frame.slice_ref(payload)),
                 Ok(CallAnswer::Error(e)) if retried(&e) => Sent::Again(e),
                 Ok(CallAnswer::Error(e)) => Sent::Failed(e),
                 Err(e) => Sent::Failed(CallError::unknown(Reason::Codec(e.to_string()))),
@@ -355,6 +365,14 @@ impl Shared {
             Err(RequestError::Unknown(_)) => Sent::Failed(CallError::unknown(Reason::HostGone)),
             Err(_) => Sent::Again(CallError::not_executed(Reason::HostGone)),
         }
+    }
+
+    /// What comes before it is worth setting a timer and listening to the directory.
+    async fn soon<F: Future + Unpin>(&self, what: F, deadline: Duration) -> Option<F::Output> {
+        if deadline < FAR_DEADLINE {
+            return None;
+        }
+        self.patience.limit(what, PATIENCE_TICK).await
     }
 
     /// The right to have one more request to an actor under way. If its process goes away meanwhile, all that is under

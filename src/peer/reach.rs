@@ -11,7 +11,7 @@ use super::shared::{Shared, lock};
 use crate::core::event::Event;
 use crate::id::{NodeId, RaftId};
 use crate::raft::{FrameSink, FrameSource, LinkError, RaftLink};
-use crate::transport::{Dest, FramedRecv, FramedSend, FramedStream, Lane, Refusal, RequestError};
+use crate::transport::{Dest, FramedRecv, FramedSend, FramedStream, Lane, Refusal, RequestError, Waiting};
 use crate::wire::{Answer, Request, StreamHeader, decode, encode};
 
 impl Shared {
@@ -158,14 +158,29 @@ impl Shared {
         body: Vec<u8>,
         deadline: Duration,
     ) -> Result<Bytes, RequestError> {
-        let Some(transport) = self.transport() else {
-            return Err(RequestError::NotSent("this peer is not started".into()));
-        };
-        let reply = transport.request(to, lane, body, deadline).await;
-        if let Err(RequestError::Refused(refusal)) = &reply {
+        let reply = self.queue(to, lane, body, deadline)?.in_time().await;
+        self.heed(&reply);
+        reply
+    }
+
+    /// Sends bytes on a lane. What comes is to be [heeded](Shared::heed).
+    pub(super) fn queue(
+        &self,
+        to: &Dest,
+        lane: Lane,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Waiting, RequestError> {
+        let transport = self.transport();
+        let transport = transport.ok_or_else(|| RequestError::NotSent("this peer is not started".into()))?;
+        Ok(transport.queue(to, lane, body, deadline))
+    }
+
+    /// Acts upon a refusal that says we are retired.
+    pub(super) fn heed(&self, reply: &Result<Bytes, RequestError>) {
+        if let Err(RequestError::Refused(refusal)) = reply {
             self.on_refusal(refusal);
         }
-        reply
     }
 
     /// Opens a stream of its own to a peer.

@@ -9,11 +9,11 @@ use super::shared::Shared;
 use crate::actor::{Refused as NotTaken, WireReply};
 use crate::core::command::Command;
 use crate::error::{CallError, Reason};
-use crate::id::{Incarnation, NodeId};
+use crate::id::{ActorId, Incarnation, NodeId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_REPAIRS_PER_ORDER};
 use crate::raft::ProposeError;
 use crate::transport::{FramedStream, Handler, Hello, Lane, Refusal, Remote, Reply};
-use crate::wire::{Answer, Call, CallAnswer, Mail, Request, StreamHeader, decode, encode};
+use crate::wire::{Answer, Call, CallAnswer, Mail, Request, StreamHeader, decode, encode, encode_around};
 
 /// The peer as its transport sees it.
 pub(super) struct Server(pub(super) Weak<Shared>);
@@ -240,26 +240,25 @@ impl Shared {
             return reply.send(encode(&CallAnswer::Error(not_here)));
         };
         let sink: WireReply = Box::new(move |result| {
-            let answer = match result {
-                Ok(payload) => CallAnswer::Reply(ByteBuf::from(payload)),
-                Err(e) => CallAnswer::Error(e),
-            };
-            reply.send(encode(&answer));
+            reply.send(match result {
+                Ok(payload) => encode_around(&CallAnswer::Reply(&payload), payload.len()),
+                Err(e) => encode(&CallAnswer::Error(e)),
+            });
         });
-        let taken = host.deliver(&call.actor, &call.message, &call.payload, call.mode, sink);
+        let taken = host.deliver(call.to(), call.message, call.payload, call.mode, sink);
         if let Err((why, sink)) = taken {
-            if why == NotTaken::NotHere {
-                self.hurry(&call.actor);
+            if let (NotTaken::NotHere, Ok(actor)) = (why, ActorId::new(call.kind, call.key)) {
+                self.hurry(&actor);
             }
             sink(Err(not_taken(why, &call)));
         }
     }
 }
 
-fn not_taken(why: NotTaken, call: &Call) -> CallError {
+fn not_taken(why: NotTaken, call: &Call<'_>) -> CallError {
     CallError::not_executed(match why {
         NotTaken::NotHere => Reason::NotHere,
         NotTaken::Full => Reason::Full,
-        NotTaken::OtherType => Reason::NotHandled(format!("{} of {}", call.message, call.actor.kind())),
+        NotTaken::OtherType => Reason::NotHandled(format!("{} of {}", call.message, call.kind)),
     })
 }

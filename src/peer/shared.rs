@@ -1,5 +1,6 @@
 //! What all parts of one peer share.
 
+use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -106,7 +107,7 @@ pub(crate) struct Shared {
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
     pub(crate) own_disk: Mutex<OwnDisk>,
     pub(crate) admission: RwLock<Option<Admission>>,
-    pub(crate) consensus: RwLock<Option<Consensus>>,
+    pub(crate) consensus: ArcSwapOption<Consensus>,
     pub(crate) transport: OnceLock<Transport>,
     pub(crate) host: OnceLock<Host>,
     /// Raft, heartbeats and I/O run on threads of their own: busy actors cannot starve them.
@@ -136,11 +137,11 @@ impl Shared {
     }
 
     pub(crate) fn consensus(&self) -> Option<Consensus> {
-        self.consensus.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.consensus.load().as_deref().cloned()
     }
 
     pub(crate) fn set_consensus(&self, consensus: Option<Consensus>) {
-        *self.consensus.write().unwrap_or_else(PoisonError::into_inner) = consensus;
+        self.consensus.store(consensus.map(Arc::new));
         *lock(&self.granter) = None;
     }
 
@@ -160,7 +161,7 @@ impl Shared {
 
     /// Reads the replicated state as applied here; none before consensus runs.
     pub(crate) fn state<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
-        self.consensus().map(|c| c.applied().read(look))
+        self.consensus.load().as_deref().map(|c| c.applied().read(look))
     }
 
     pub(crate) fn transport(&self) -> Option<&Transport> {
@@ -313,6 +314,7 @@ impl Shared {
             host.stop_all();
         }
         self.phase.send_replace(Phase::Stopped);
+        self.is_over.store(true, Ordering::Release);
         self.stop.send_replace(true);
         self.set_consensus(None);
         if let Some(runtime) = lock(&self.runtime).take() {

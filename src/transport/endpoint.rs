@@ -18,7 +18,7 @@ use super::link::Job;
 use super::links::{Links, Newest};
 use super::lock;
 use super::log_limit::LogLimit;
-use super::request::{Dest, Handler, Item, RequestError, moment};
+use super::request::{Dest, Handler, Item, RequestError, Waiting, moment};
 use super::session::Session;
 use super::socket::{ConnectionIds, Network, ResetKey, WatchedSocket};
 use super::stream::FramedStream;
@@ -230,16 +230,9 @@ impl Transport {
         }
     }
 
-    /// Queues a request in this very call, so that one caller's requests to one peer and lane keep their order, and
-    /// resolves with the reply, within the deadline (a day at most). Dropping the future does not withdraw the
-    /// request. Await it on a tokio runtime; any will do.
-    pub fn request(
-        &self,
-        to: &Dest,
-        lane: Lane,
-        body: Vec<u8>,
-        deadline: Duration,
-    ) -> impl Future<Output = Result<Bytes, RequestError>> + Send + use<> {
+    /// Queues a request in this very call, so that one caller's requests to one peer and lane keep their order. It is
+    /// not sent any more after the deadline (a day at most). Dropping what is returned does not withdraw the request.
+    pub fn queue(&self, to: &Dest, lane: Lane, body: Vec<u8>, deadline: Duration) -> Waiting {
         let too_large = body.len() > MAX_BODY_BYTES;
         let (item, waiting) = Item::new(body, to.incarnation, deadline);
         if too_large {
@@ -247,7 +240,18 @@ impl Transport {
         } else {
             self.shared().submit(to, Job::Request(lane, item));
         }
-        waiting.answer()
+        waiting
+    }
+
+    /// [`Transport::queue`], and the reply, within the deadline.
+    pub fn request(
+        &self,
+        to: &Dest,
+        lane: Lane,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> impl Future<Output = Result<Bytes, RequestError>> + Send + use<> {
+        self.queue(to, lane, body, deadline).in_time()
     }
 
     /// Opens a bulk stream, whose header the other end's handler gets with it.

@@ -44,7 +44,7 @@ pub use counters::CountersSnapshot;
 pub use endpoint::{Transport, TransportError};
 #[cfg(any(test, feature = "testing"))]
 pub use faults::LinkTable;
-pub use request::{Dest, Handler, Remote, RequestError};
+pub use request::{Dest, Handler, Remote, RequestError, Waiting};
 pub use serve::Reply;
 #[cfg(feature = "testing")]
 pub use simulated::{SimNetwork, Traffic, Weather};

@@ -1,8 +1,10 @@
 //! A request from its caller's side: where it is to go, who answers, and what can come of it.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -180,22 +182,37 @@ impl Item {
     }
 }
 
-/// The caller's hold on the answer.
+/// The caller's hold on the answer. It does not look at the clock: see [`Waiting::in_time`].
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub struct Waiting {
     claim: Arc<Claim>,
     answer: oneshot::Receiver<Answer>,
     until: Instant,
 }
 
 impl Waiting {
-    pub(super) async fn answer(self) -> Answer {
-        match timeout_at(self.until, self.answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) if self.claim.give_up() => Err(RequestError::Unknown("the connection is gone".into())),
-            Ok(Err(_)) => Err(RequestError::NotSent("the connection is gone".into())),
+    /// The answer, within the deadline of the request. Await it on a tokio runtime; any will do.
+    ///
+    /// # Errors
+    /// [`RequestError`].
+    pub async fn in_time(mut self) -> Result<Bytes, RequestError> {
+        match timeout_at(self.until, &mut self).await {
+            Ok(answer) => answer,
             Err(_) => Err(RequestError::Deadline { sent: self.claim.give_up() }),
         }
+    }
+}
+
+impl Future for Waiting {
+    type Output = Result<Bytes, RequestError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        let answer = ready!(Pin::new(&mut self.answer).poll(task));
+        Poll::Ready(match answer {
+            Ok(answer) => answer,
+            Err(_) if self.claim.give_up() => Err(RequestError::Unknown("the connection is gone".into())),
+            Err(_) => Err(RequestError::NotSent("the connection is gone".into())),
+        })
     }
 }
 
@@ -224,7 +241,7 @@ mod tests {
     #[tokio::test]
     async fn a_caller_that_gave_up_unsent_is_skipped_by_the_writer() {
         let (item, waiting) = Item::new(vec![1], None, Duration::ZERO);
-        assert_eq!(waiting.answer().await, Err(RequestError::Deadline { sent: false }));
+        assert_eq!(waiting.in_time().await, Err(RequestError::Deadline { sent: false }));
         assert!(item.launch().is_none());
     }
 
@@ -232,11 +249,11 @@ mod tests {
     async fn a_request_whose_connection_vanishes_is_unknown_only_once_it_was_sent() {
         let (item, waiting) = Item::new(vec![1], None, Duration::from_secs(5));
         drop(item);
-        assert!(matches!(waiting.answer().await, Err(RequestError::NotSent(_))));
+        assert!(matches!(waiting.in_time().await, Err(RequestError::NotSent(_))));
 
         let (item, waiting) = Item::new(vec![1], None, Duration::from_secs(5));
         drop(item.launch().unwrap());
-        assert!(matches!(waiting.answer().await, Err(RequestError::Unknown(_))));
+        assert!(matches!(waiting.in_time().await, Err(RequestError::Unknown(_))));
     }
 
     #[test]

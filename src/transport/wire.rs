@@ -8,7 +8,7 @@ use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::limits::HEAVY_MESSAGE_BYTES;
 
 /// The version of everything on the wire. Peers of different versions refuse each other.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// The protocol name inside TLS.
 pub(super) const ALPN: &[u8] = b"standin/1";
 
@@ -153,7 +153,7 @@ mod tests {
         for cut in 0..frame.len() {
             assert_eq!(decode_hello(&frame[..cut]), Err(Refusal::Malformed), "{cut} bytes");
         }
-        assert_eq!(decode_hello(&[0, 2, 99, 99]), Err(Refusal::Version));
+        assert_eq!(decode_hello(&[0xff, 0xff, 99, 99]), Err(Refusal::Version));
         let refusal = Refusal::Retired { by: Incarnation(9) };
         assert_eq!(decode_refusal(&encode_refusal(&refusal)), Some(refusal));
         assert_eq!(decode_refusal(b"bye"), None);

@@ -348,7 +348,7 @@ impl Rig {
     pub fn deliver(&self, name: &str, payload: &[u8], mode: Mode) -> Wire {
         let (tx, rx) = oneshot::channel();
         let reply = Box::new(move |result| drop(tx.send(result)));
-        self.host.deliver(&id::<Tally>(), name, payload, mode, reply).map_err(|(r, _)| r)?;
+        self.host.deliver(id::<Tally>().name(), name, payload, mode, reply).map_err(|(r, _)| r)?;
         Ok(rx)
     }
 
@@ -356,7 +356,7 @@ impl Rig {
     pub fn deliver_lapse(&self, then: impl FnOnce() + Send + 'static) {
         let reply = Box::new(move |_: Result<Vec<u8>, CallError>| then());
         let payload = encode_message(&Lapse).unwrap();
-        let delivered = self.host.deliver(&id::<Slow>(), Lapse::NAME, &payload, Mode::Ask, reply);
+        let delivered = self.host.deliver(id::<Slow>().name(), Lapse::NAME, &payload, Mode::Ask, reply);
         assert!(delivered.is_ok());
     }
 

@@ -222,7 +222,7 @@ async fn another_clusters_name_or_id_is_refused_at_both_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hello_of_another_version_garbage_or_a_flood_is_refused() {
     let target = Target::new();
-    let future = framed_hello(&Hello { version: 2, ..target.hello() });
+    let future = framed_hello(&Hello { version: wire::PROTOCOL_VERSION + 1, ..target.hello() });
     assert_eq!(target.refusal_of(&future).await, Some(Refusal::Version));
     let whole = framed_hello(&target.hello());
     let flood = [&[wire::TAG_HELLO], &[0xff; 4][..], &[7; 100_000]].concat();
