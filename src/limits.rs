@@ -60,7 +60,7 @@ pub const MAX_PARALLEL_RESTORES: usize = 64;
 pub const EVENT_BACKLOG: usize = 4096;
 /// Other peers that keep a copy of each checkpoint, unless a kind says otherwise.
 pub const DEFAULT_COPIES: u8 = 2;
-/// How long, while a leader writes much, a checkpoint's commit or a creation waits for others.
+/// How long, while a leader writes much, a checkpoint's commit or a creation waits for others at most.
 pub const GATHER_WRITES: Duration = Duration::from_millis(5);
 /// Such commands that wait at a leader. Past that, whoever proposes one waits.
 pub const MAX_GATHERED_WRITES: usize = 4096;
@@ -162,7 +162,7 @@ pub const MAX_ASKED: usize = 16;
 pub const MAX_QUEUED_SAVES: usize = 65_536;
 /// Batches of checkpoints that one peer writes at once.
 pub const PARALLEL_FLUSHES: usize = 4;
-/// How long, while a peer saves much, the first checkpoint of a batch waits for others.
+/// How long, while a peer saves much, the first checkpoint of a batch waits for others at most.
 pub const GATHER_SAVES: Duration = Duration::from_millis(10);
 /// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
 pub const SAVE_BATCH_BYTES: usize = 32 << 20;

@@ -257,6 +257,11 @@ impl<A: Actor> Context<A> {
         self.mail.mode() == Outbox::Held && (self.is_unsettled || self.mail.has_sent())
     }
 
+    /// Whether the message at hand has sent others.
+    pub(super) fn has_sent(&self) -> bool {
+        self.mail.has_sent()
+    }
+
     /// What the last handler asked for.
     pub(super) fn take_requests(&mut self) -> Requests {
         Requests {

@@ -111,6 +111,12 @@ impl Ledger {
         self.want_by(by);
     }
 
+    /// The last message's reply waits until all that came or was sent reliably up to now is durable: a checkpoint of
+    /// that is under way, or wanted.
+    pub(super) fn withhold_until_settled(&mut self, reply: Box<dyn Withheld>) {
+        self.waiting.push_back((self.reliable, reply));
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -46,8 +46,10 @@ pub enum Refused {
 pub(super) enum After {
     /// Nothing is owed to its caller.
     Done,
-    /// The caller waits for a checkpoint.
+    /// The caller waits for a checkpoint that holds the message's effect.
     Withheld(Box<dyn Withheld>),
+    /// The caller waits until what came or was sent reliably before is durable.
+    Unsettled(Box<dyn Withheld>),
     /// The handler panicked; the state is not to be used again.
     Panicked(String),
     /// The peer was retired before the reply could leave.
@@ -149,7 +151,8 @@ where
         reply.fail(CallError::executed(keeps_none::<A>()));
         return After::Done;
     }
-    reply.withhold(value).map_or(After::Done, After::Withheld)
+    let is_own = durable || ctx.wants_checkpoint() || ctx.has_sent();
+    reply.withhold(value).map_or(After::Done, if is_own { After::Withheld } else { After::Unsettled })
 }
 
 fn keeps_none<A: Actor>() -> Reason {

@@ -304,6 +304,7 @@ impl<A: Actor> Running<A> {
         match after {
             After::Done => {}
             After::Withheld(reply) => self.ledger.withhold(reply, Mono(0)),
+            After::Unsettled(reply) => self.ledger.withhold_until_settled(reply),
             After::Panicked(text) => return Err(End::Panicked(text)),
             After::Retired => return Err(End::Retired),
         }

@@ -129,10 +129,10 @@ impl Shared {
                 bytes = bytes.saturating_add(next.envelope.len());
                 batch.push(next);
             }
-            let shared = self.clone();
+            let (shared, under_way) = (self.clone(), gather.leave(batch.len()));
             self.spawn(async move {
                 shared.flush(batch).await;
-                drop(permit);
+                drop((under_way, permit));
             });
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::consensus::{ProposeError, refused};
 use super::types::Raft;
 use crate::core::command::{Command, Response};
-use crate::gather::Gather;
+use crate::gather::{Gather, UnderWay};
 use crate::limits::{GATHER_WRITES, MAX_BATCH_ITEMS, MAX_GATHERED_WRITES};
 
 pub(super) type Written = Result<(u64, Response), ProposeError>;
@@ -44,11 +44,21 @@ async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
             let Ok(next) = queue.try_recv() else { break };
             batch.push(next);
         }
-        crate::task::spawn(write(raft.clone(), batch));
+        let under_way = gather.leave(batch.iter().map(|(command, _)| load(command)).sum());
+        crate::task::spawn(write(raft.clone(), batch, under_way));
     }
 }
 
-async fn write(raft: Raft, batch: Vec<Waiting>) {
+/// How many creations and checkpoints a command carries.
+fn load(command: &Command) -> usize {
+    match command {
+        Command::Create { items, .. } => items.len(),
+        Command::Commit { items, .. } => items.len(),
+        _ => 1,
+    }
+}
+
+async fn write(raft: Raft, batch: Vec<Waiting>, _under_way: UnderWay) {
     let (commands, waiting): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
     let Ok(mut results) = raft.client_write_many(commands).await else { return };
     for waiting in waiting {

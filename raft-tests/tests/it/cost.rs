@@ -5,16 +5,22 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Outbox, Policy, SendError};
 use standin::testing::Cluster;
 use standin::{Builder, Placement};
+use std::sync::LazyLock;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::support::*;
+
+/// The newest number that has taken effect on a receiver.
+static LANDED: LazyLock<watch::Sender<u64>> = LazyLock::new(|| watch::Sender::new(0));
 
 /// Sends numbers to another of its kind, or counts those that it gets.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Pump<const EAGER: bool> {
     got: u64,
     sent: u64,
+    ballast: String,
 }
 
 impl<const EAGER: bool> Actor for Pump<EAGER> {
@@ -32,7 +38,11 @@ impl Message for Drip {
 }
 impl<const EAGER: bool> Handler<Drip> for Pump<EAGER> {
     async fn handle(&mut self, Drip(n): Drip, _: &mut Context<Self>) -> u64 {
-        self.got += u64::from(n > 0);
+        if n > 0 {
+            self.got += 1;
+            // With nobody to tell it costs nothing.
+            let _ = LANDED.send(n);
+        }
         self.got
     }
 }
@@ -104,28 +114,44 @@ async fn plainly(cluster: &Cluster, messages: u64, at_once: usize) -> f64 {
     rate
 }
 
-/// How long one message takes from its sender's handler to the receiver's effect, when nothing else is under way; and
-/// one checkpoint of the same cluster.
-async fn latencies<const EAGER: bool>(cluster: &Cluster, runs: u64) -> (Duration, Duration) {
-    let source = made::<EAGER>(cluster, 1, "source").await;
+/// Medians, when nothing else is under way.
+struct Latencies {
+    /// From a sender's handler to the receiver's.
+    effect: Duration,
+    /// From a sender's handler to the first reply of the receiver that shows the effect.
+    shown: Duration,
+    /// A durable reply: one checkpoint of the same sender.
+    checkpoint: Duration,
+}
+
+/// The sender's state is so large, in bytes.
+async fn latencies<const EAGER: bool>(cluster: &Cluster, runs: u64, ballast: usize) -> Latencies {
+    let heavy = Pump::<EAGER> { ballast: "x".repeat(ballast), ..Pump::default() };
+    let source = cluster.peer(1).create("source", heavy, Placement::On(cluster.node(1))).await.unwrap();
     let sink = made::<EAGER>(cluster, 2, "sink").await;
-    let (mut sends, mut flushes) = (vec![], vec![]);
+    let (mut effects, mut shows, mut checkpoints) = (vec![], vec![], vec![]);
     for n in 1..=runs {
         let begin = Instant::now();
         cluster.peer(1).ask_durable(&source, Drip(0), PATIENCE).await.unwrap();
-        flushes.push(begin.elapsed());
+        checkpoints.push(begin.elapsed());
+        LANDED.send_replace(0);
+        let mut landed = LANDED.subscribe();
         let begin = Instant::now();
         cluster.peer(1).tell(&source, Run(n)).await.unwrap();
+        landed.wait_for(|newest| *newest == n).await.unwrap();
+        effects.push(begin.elapsed());
         while cluster.peer(2).ask(&sink, Drip(0)).await.unwrap() < n {
             tokio::task::yield_now().await;
         }
-        sends.push(begin.elapsed());
+        shows.push(begin.elapsed());
     }
     cluster.peer(0).stop(&source).await.unwrap();
     cluster.peer(0).stop(&sink).await.unwrap();
-    sends.sort();
-    flushes.sort();
-    (sends[sends.len() / 2], flushes[flushes.len() / 2])
+    let median = |mut all: Vec<Duration>| {
+        all.sort();
+        all[all.len() / 2]
+    };
+    Latencies { effect: median(effects), shown: median(shows), checkpoint: median(checkpoints) }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,11 +172,33 @@ async fn measure_reliability() {
             held / eager
         );
     }
-    let (held, flush) = latencies::<false>(&cluster, 101).await;
-    let (eager, _) = latencies::<true>(&cluster, 101).await;
+    let held = latencies::<false>(&cluster, 101, 0).await;
+    let eager = latencies::<true>(&cluster, 101, 0).await;
     println!(
-        "median latency: held {held:?}, eager {eager:?}, one durable checkpoint {flush:?}: held adds {:.1} of those",
-        (held.as_secs_f64() - eager.as_secs_f64()) / flush.as_secs_f64()
+        "median latency to the effect: held {:?}, eager {:?}, one durable checkpoint {:?}: held adds {:.1} of those; \
+         to a reply that shows it: held {:?}, eager {:?}",
+        held.effect,
+        eager.effect,
+        held.checkpoint,
+        (held.effect.as_secs_f64() - eager.effect.as_secs_f64()) / held.checkpoint.as_secs_f64(),
+        held.shown,
+        eager.shown
     );
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "a measurement: cargo test --release -p raft-tests -- --ignored --nocapture measure_large_states"]
+async fn measure_large_states() {
+    logs();
+    let mut cluster = Cluster::start(3, pumps).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    for mib in [0, 1, 16, 64] {
+        let of = latencies::<false>(&cluster, 7, mib << 20).await;
+        println!(
+            "sender of {mib} MiB: held send to its effect {:?}, to a reply that shows it {:?}, one durable checkpoint {:?}",
+            of.effect, of.shown, of.checkpoint
+        );
+    }
     cluster.shutdown().await;
 }

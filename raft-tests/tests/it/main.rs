@@ -12,6 +12,7 @@ mod history;
 mod idle;
 mod joint;
 mod membership;
+mod midway;
 mod partitions;
 mod proc;
 mod replacement;

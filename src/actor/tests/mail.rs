@@ -166,6 +166,24 @@ async fn a_held_message_and_the_reply_leave_when_the_checkpoint_that_holds_them_
 }
 
 #[tokio::test]
+async fn a_plain_reply_waits_for_what_came_reliably_before_it_and_for_no_checkpoint_of_its_own() {
+    let rig = rig_by_hand();
+    rig.start(10, 0, &Held::default()).unwrap();
+    let _receipt = rig.bring(1, &[5]);
+    let (checkpoint, durable) = rig.log.await_next().await;
+    let mut looks = [rig.ask_relay::<Held, _>(Look), rig.ask_relay::<Held, _>(Look)];
+    settle().await;
+    assert!(looks.iter_mut().all(|look| look.is_pending()), "what they show could be taken back");
+    rig.log.commit(checkpoint).unwrap();
+    durable.send(Ok(())).unwrap();
+    for look in looks {
+        assert_eq!(reply(look).await.unwrap().0, [5]);
+    }
+    settle().await;
+    assert!(rig.log.next().is_none(), "nothing that is to last was done since");
+}
+
+#[tokio::test]
 async fn an_eager_message_leaves_at_once() {
     let rig = rig_by_hand();
     rig.start(10, 0, &Eager::default()).unwrap();

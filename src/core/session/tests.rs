@@ -1,6 +1,8 @@
 use super::*;
 use crate::clock::Mono;
-use crate::limits::{MAX_BATCHES_UNDER_WAY, MAX_OUTBOX_MESSAGES, MAX_PARCELS};
+use crate::limits::{
+    MAX_BATCHES_UNDER_WAY, MAX_OUTBOX_BYTES, MAX_OUTBOX_MESSAGES, MAX_PARCELS, MAX_SESSIONS, PARCELS_BYTES,
+};
 use crate::prng::Prng;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -110,6 +112,7 @@ fn some_batches_are_under_way_at_once_and_are_all_brought_again_when_one_comes_t
     outbox.failed(&b, 1, Mono(10), pause);
     outbox.delivered(&b, 1, full * 2, Mono(11));
     for _ in 0..most - 2 {
+        push(&mut outbox, &b, 1);
         assert_eq!(batches(&mut outbox), [], "not before all have ended");
         outbox.failed(&b, 1, Mono(12), pause);
     }
@@ -118,6 +121,61 @@ fn some_batches_are_under_way_at_once_and_are_all_brought_again_when_one_comes_t
     assert_eq!(batches(&mut outbox), [], "it rests");
     outbox.wake(Mono(17));
     assert_eq!(batches(&mut outbox)[0], of(2));
+}
+
+#[test]
+fn pauses_grow_from_failure_to_failure_until_something_arrives() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    push(&mut outbox, &b, 1);
+    push(&mut outbox, &b, 2);
+    let paused = |outbox: &mut Outbox, durable| {
+        assert!(outbox.next(durable).is_some());
+        outbox.failed(&b, 1, Mono(0), |failures| Duration::from_nanos(5 << failures));
+        let until = outbox.wakes_at();
+        outbox.wake(Mono(100));
+        until
+    };
+    assert_eq!([5, 10, 20].map(Mono), [1, 1, 1].map(|durable| paused(&mut outbox, durable).unwrap()));
+    assert!(outbox.next(1).is_some());
+    outbox.delivered(&name("b"), 1, 1, Mono(0));
+    assert_eq!(paused(&mut outbox, 2), Some(Mono(5)));
+}
+
+#[test]
+fn what_becomes_of_the_jobs_of_an_older_lane_changes_nothing() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    push(&mut outbox, &b, 1);
+    outbox.next(1);
+    assert_eq!(outbox.over(&b, 1), 1);
+    push(&mut outbox, &b, 1);
+    outbox.next(1);
+    outbox.failed(&b, 2, Mono(1), |_| Duration::from_nanos(1));
+    outbox.wake(Mono(9));
+    outbox.next(1);
+    let before = outbox.clone();
+    outbox.delivered(&b, 1, 1, Mono(10));
+    outbox.failed(&b, 1, Mono(10), |_| Duration::from_nanos(1));
+    outbox.bind(&b, 1, 77, 1, Mono(10));
+    assert_eq!((outbox.over(&b, 1), &outbox), (0, &before));
+}
+
+#[test]
+fn a_target_stays_in_the_life_that_it_was_found_in() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    outbox.push(&b, || None, content(vec![]), 1).unwrap();
+    outbox.next(1);
+    outbox.bind(&b, 1, 40, 1, Mono(1));
+    outbox.bind(&b, 1, 41, 1, Mono(1));
+    let mut again = saved(&outbox).restored();
+    for outbox in [&mut outbox, &mut again] {
+        let Some(Job::Deliver(batch)) = outbox.next(1) else { panic!("nothing leaves") };
+        assert_eq!(batch.life, 40, "what was meant for one life is not for another");
+    }
+}
+
+#[test]
+fn a_session_goes_on_at_its_number() {
+    assert_eq!([1, 5].map(|first| push(&mut Outbox::beginning_at(first), &name("b"), 1)), [1, 5]);
 }
 
 #[test]
@@ -142,14 +200,47 @@ fn messages_whose_replies_are_wanted_are_under_way_alone() {
 #[test]
 fn an_outbox_is_bounded() {
     let (mut outbox, b) = (Outbox::default(), name("b"));
-    for _ in 0..MAX_OUTBOX_MESSAGES {
+    for n in 0..MAX_OUTBOX_MESSAGES {
+        assert_eq!(outbox.is_heavy(), n >= MAX_OUTBOX_MESSAGES / 2);
         push(&mut outbox, &b, 1);
     }
-    assert!(outbox.is_heavy());
     assert_eq!(outbox.push(&b, || Some(7), content(vec![]), 1), None);
     outbox.next(1);
     outbox.delivered(&b, 1, 1, Mono(1));
     assert!(outbox.push(&b, || Some(7), content(vec![]), 1).is_some());
+}
+
+#[test]
+fn an_outbox_is_bounded_in_bytes_also_when_it_was_restored_and_what_is_gone_makes_room() {
+    const MIB: usize = 1 << 20;
+    let b = name("b");
+    // How many large ones an outbox takes, and whether it was heavy from the half on.
+    let fill = |outbox: &mut Outbox| {
+        let mut heavy = vec![];
+        while outbox.push(&b, || Some(7), content(vec![0; MIB]), 1).is_some() {
+            heavy.push(outbox.is_heavy());
+        }
+        (heavy.len(), heavy.iter().position(|is| *is))
+    };
+    let (most, half) = (MAX_OUTBOX_BYTES / MIB, MAX_OUTBOX_BYTES / MIB / 2);
+    let mut outbox = Outbox::default();
+    assert_eq!(fill(&mut outbox), (most, Some(half - 1)));
+    let mut outbox = saved(&outbox).restored();
+    assert_eq!((fill(&mut outbox), outbox.len()), ((0, None), most));
+    outbox.next(1);
+    outbox.delivered(&b, 1, 3, Mono(1));
+    assert_eq!((fill(&mut outbox).0, outbox.len()), (3, most));
+    assert_eq!((outbox.over(&b, 1), outbox.len()), (most as u64, 0));
+    assert_eq!(fill(&mut outbox), (most, Some(half - 1)));
+}
+
+#[test]
+fn a_batch_is_bounded_in_bytes_but_for_a_message_that_is_larger_by_itself() {
+    let (mut outbox, b) = (Outbox::default(), name("b"));
+    for bytes in [PARCELS_BYTES / 3, PARCELS_BYTES / 3, PARCELS_BYTES / 2, 2 * PARCELS_BYTES, 1] {
+        outbox.push(&b, || Some(7), content(vec![0; bytes]), 1).unwrap();
+    }
+    assert_eq!(batches(&mut outbox), [(1, 2), (3, 3), (4, 4), (5, 5)]);
 }
 
 #[test]
@@ -163,11 +254,37 @@ fn a_message_is_taken_once_and_none_before_the_one_that_it_follows() {
     assert_eq!(inbox.judge(&sender(), &parcel(4, 0)), Verdict::Known);
     assert_eq!(inbox.judge(&sender(), &parcel(3, 0)), Verdict::Known);
     assert_eq!(inbox.judge(&sender(), &parcel(9, 4)), Verdict::Next);
+    inbox.take(&sender(), 2);
+    assert_eq!(inbox.judge(&sender(), &parcel(4, 0)), Verdict::Known, "nothing makes it forget");
     let another = Sender::Actor { id: name("source"), life: 8 };
     assert_eq!(inbox.judge(&another, &parcel(1, 0)), Verdict::Next);
     inbox.take(&another, 1);
     inbox.sweep(|s| *s == sender());
     assert!(inbox.knows(&another) && !inbox.knows(&sender()));
+}
+
+#[test]
+fn a_reply_is_there_for_who_asks_again_until_its_sender_has_it() {
+    let mut inbox = Inbox::default();
+    let reply = |n: u64| Ok(ByteBuf::from(vec![n as u8]));
+    for n in 1..=4 {
+        inbox.take(&sender(), n);
+        inbox.remember(&sender(), n, reply(n));
+    }
+    inbox.answered(&sender(), 2);
+    let again = saved(&inbox);
+    assert_eq!(again.replies(&sender(), 0), BTreeMap::from([(3, reply(3)), (4, reply(4))]));
+    assert_eq!(again.replies(&sender(), 4), BTreeMap::from([(4, reply(4))]));
+}
+
+#[test]
+fn a_session_table_is_bounded() {
+    let mut inbox = Inbox::default();
+    for session in 0..MAX_SESSIONS as u64 {
+        assert!(!inbox.is_full());
+        inbox.take(&Sender::Client(session), 1);
+    }
+    assert!(inbox.is_full());
 }
 
 /// One sender and one receiver, each with its checkpoints, and a network that loses, repeats and delays.
