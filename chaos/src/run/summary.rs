@@ -159,6 +159,10 @@ impl Summary {
             "{} calls answered, {} not executed, {} unknown",
             calls.done, calls.not_executed, calls.unknown
         );
+        println!(
+            "{} times an actor ran in its home's place, {} times one moved",
+            self.sums.taken_over, self.sums.moved
+        );
         println!("actors ran again after a kill {}", self.downtimes);
         println!("and after the new process listened {}", self.restores);
         println!("a healed majority lived {}; everybody {}", self.majority_lives, self.everybody_lives);
