@@ -16,7 +16,8 @@ impl Cluster {
         let term = leader.leading.as_ref()?.term;
         let state = &world.applied(leader)?.state;
         let id = &self.nodes[usize::from(node)];
-        let member = state.members.get(id).filter(|m| m.standing != Status::Up)?;
+        let early = self.mistake == Some(Mistake::TakenOverWhileUp);
+        let member = state.members.get(id).filter(|m| early || m.standing != Status::Up)?;
         state.next_take_over(id)?;
         let wish = Wish::TakeOver { node, incarnation: member.incarnation, term };
         if (!is_late && !self.can_append(world, who)) || self.is_under_way(leader, &wish) {

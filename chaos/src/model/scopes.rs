@@ -94,16 +94,25 @@ pub const SMALL: &[Scope] = &[
     },
     Scope {
         name: "given away",
-        bounds: Bounds { actors: 1, probes: 1, beats: 2, lags: 1, hand_overs: 1, wishes: 2, ..NONE },
+        bounds: Bounds {
+            actors: 1,
+            probes: 1,
+            beats: 2,
+            lags: 1,
+            saves: 1,
+            hand_overs: 1,
+            wishes: 3,
+            ..NONE
+        },
         mistakes: &[Mistake::GivenAwayWhileItRuns],
     },
     Scope {
-        name: "taken over late",
+        name: "taken over",
         bounds: Bounds {
             actors: 1,
             ticks: 4,
             probes: 2,
-            beats: 3,
+            beats: 2,
             lags: 1,
             late: 1,
             stand_ins: 1,

@@ -147,3 +147,40 @@ fn unescaped(path: &str) -> String {
         .iter()
         .fold(path.to_owned(), |path, (escaped, character)| path.replace(escaped, character))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_disk_fills_up_has_room_again_and_stays_as_a_directory() {
+        let folder = std::env::temp_dir().join(format!("chaos-disks-{}", std::process::id()));
+        let disks = Disks::create(folder.clone()).unwrap();
+        let dirs = [1, 2].map(|number| disks.place("peer", 1, number));
+        assert_ne!(dirs[0], dirs[1]);
+        for dir in &dirs {
+            std::fs::create_dir_all(dir).unwrap();
+            std::fs::write(dir.join("before"), "something").unwrap();
+        }
+        let small: Vec<_> = dirs.iter().filter(|dir| disks.fill(dir, 0)).collect();
+        assert_eq!(small.len(), usize::from(disks.are_small()), "every other one");
+        for dir in small {
+            assert!(std::fs::write(dir.join("more"), vec![1; 1 << 16]).is_err(), "it is full");
+            disks.make_room(dir);
+            std::fs::write(dir.join("more"), vec![1; 1 << 16]).unwrap();
+        }
+        disks.settle();
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+        assert!(!mounts.contains(folder.to_str().unwrap()), "{mounts}");
+        for dir in &dirs {
+            assert_eq!(std::fs::read_to_string(dir.join("before")).unwrap(), "something");
+        }
+        disks.tidy(|_| false);
+        std::fs::remove_dir(folder).unwrap();
+    }
+
+    #[test]
+    fn paths_are_read_as_the_kernel_lists_them() {
+        assert_eq!(unescaped("/tmp/a\\040b\\134c"), "/tmp/a b\\c");
+    }
+}
