@@ -28,9 +28,10 @@ bank: setup ## transfers between accounts while peers are killed at random (ARGS
 test: setup ## all tests
 	cargo test --locked $(WHOLE) --no-fail-fast
 
-chaos: setup ## 15 minutes of simulated clusters under faults (SEEDS=A..B for others)
+chaos: setup ## 15 minutes of clusters under faults, simulated and with real processes (SEEDS=A..B, SEED=N for others)
 	cargo build --locked --release -p chaos
-	$(TARGET)/release/chaos sim --wall-minutes 15 --seeds $(or $(SEEDS),0..100000)
+	$(TARGET)/release/chaos sim --wall-minutes 9 --seeds $(or $(SEEDS),0..100000)
+	$(TARGET)/release/chaos run --minutes 6 --seed $(or $(SEED),1) --out $(TARGET)/chaos-run-$$(date +%s)
 
 check: setup ## changes nothing: format, lints, documentation, licences, house rules
 	cargo fmt --all -- --check

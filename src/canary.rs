@@ -36,6 +36,8 @@ variants! {
         NameFreedEarly,
         OldCopyVotes,
         SessionsNotSaved,
+        GivenAwayWhileItRuns,
+        TakenOverWhileUp,
     }
 
     /// All of them.

@@ -102,7 +102,7 @@ fn fresh_dir(name: &str) -> String {
 #[test]
 fn real_processes_keep_every_promise_through_a_round_of_faults() {
     let out = fresh_dir("run");
-    let run = chaos(&["run", "--minutes", "0.4", "--seed", "3", "--out", &out, "--json"]);
+    let run = chaos(&["run", "--minutes", "0.5", "--seed", "101", "--out", &out, "--json"]);
     let shown = format!("{}\n{}", text(&run), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{shown}");
     let summary: serde_json::Value = serde_json::from_str(&text(&run)).unwrap();

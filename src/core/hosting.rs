@@ -10,6 +10,7 @@ use super::command::{HandOver, Refused, Response};
 use super::event::Event;
 use super::placement;
 use super::state::{Actor, Member, State, Status};
+use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId};
 
 /// The living members that may stand in, with what each runs; better ones first.
@@ -78,7 +79,7 @@ impl State {
         let mut moves = vec![];
         let mut stand_ins = 0;
         for (id, actor) in self.left_at(node) {
-            if let Some(home) = self.home_of(id, actor) {
+            if let Some(home) = self.home_of(id, actor).filter(|_| actor.home != *node) {
                 moves.push((id.clone(), home));
             } else if !actor.lost && actor.stand_in_ms.is_some_and(|after| u64::from(after) <= away_ms) {
                 let crew = crew.get_or_insert_with(|| Crew::of(self, node));
@@ -151,7 +152,7 @@ impl State {
         }
         let member = self.members.get(node).filter(|m| m.incarnation == incarnation);
         // One that is up may hold a lease.
-        if member.ok_or(Refused::NoSuchMember)?.standing != Status::Up {
+        if member.ok_or(Refused::NoSuchMember)?.standing != Status::Up || made(Mistake::TakenOverWhileUp) {
             self.take_over(node, away_ms, at, changes);
         }
         Ok(Response::Done)

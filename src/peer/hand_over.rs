@@ -11,6 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::shared::Shared;
+use crate::canary::{Mistake, made};
 use crate::core::command::{Command, HandOver};
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, Epoch, Incarnation};
@@ -29,6 +30,9 @@ impl Shared {
     /// activation has ended otherwise; one that is at a long message delays only that.
     pub(super) async fn hand_over(self: &Arc<Self>, moves: Vec<HandOver>) {
         let (Some(host), Some(by)) = (self.host(), self.incarnation()) else { return };
+        if made(Mistake::GivenAwayWhileItRuns) {
+            return self.propose_until_moot(Command::HandOver { by, items: moves }).await;
+        }
         let ended = moves.into_iter().filter_map(|one| {
             let finished = host.finish(&one.actor, one.epoch)?;
             Some(finished.map(|seq| seq.ok().map(|_| one)))

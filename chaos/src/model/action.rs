@@ -79,6 +79,17 @@ pub enum Action {
     Leaves {
         who: Nr,
     },
+    /// What a node ran that is away.
+    TakesOver {
+        who: Nr,
+        node: Nr,
+        is_late: bool,
+    },
+    GivesAway {
+        who: Nr,
+        actor: Nr,
+        to: Nr,
+    },
     Repairs {
         leader: Nr,
         actor: Nr,
@@ -127,6 +138,9 @@ impl Cluster {
             within(left.saves, Action::Saves { who, actor });
             within(left.panics, Action::Panics { who, actor });
             within(left.recreations, Action::Recreated { actor, at: who });
+            for to in 0..left.peers {
+                within(left.hand_overs, Action::GivesAway { who, actor, to });
+            }
         }
         let to_it = |message: &&Message| match message {
             Message::Granted { to, .. } | Message::Ack { to, .. } => *to == who,
@@ -173,6 +187,8 @@ impl Cluster {
             found.extend(joins.map(|(joiner, _)| Action::AsksToJoin { who: joiner, leader: who, is_late }));
             let nodes = (0..left.peers).filter(|_| left.replacements > 0);
             found.extend(nodes.map(|node| Action::Replaced { node, leader: who, is_late }));
+            let nodes = (0..left.peers).filter(|_| left.take_overs > 0);
+            found.extend(nodes.map(|node| Action::TakesOver { who, node, is_late }));
         }
     }
 
@@ -202,6 +218,8 @@ impl Cluster {
             Action::Saves { who, actor } => self.save(world, *who, *actor),
             Action::Panics { who, actor } => self.panic(world, *who, *actor),
             Action::Leaves { who } => self.leave(world, *who),
+            Action::TakesOver { who, node, is_late } => self.take_over(world, *who, *node, *is_late),
+            Action::GivesAway { who, actor, to } => self.give_away(world, *who, *actor, *to),
             Action::Repairs { leader, actor } => self.repair(world, *leader, *actor),
             Action::Recreated { actor, at } => self.recreate(world, *actor, *at),
             Action::Reconfigures { who } => self.reconfigure(world, *who),

@@ -75,6 +75,13 @@ bounds! {
     wishes,
     /// Processes that leave in good order.
     leaves,
+    /// Actors, of those there are, that others may run while their home is away.
+    stand_ins,
+    /// Orders of a leader to take over what a node ran that has been away for a while. Without any, others take over
+    /// as soon as it is marked down.
+    take_overs,
+    /// Activations that end so that another node may go on: a home that calls, a move, a drained peer.
+    hand_overs,
     /// Steps of the voters towards what they should be.
     reconfigurations,
     /// Lost copies that are made again.

@@ -88,6 +88,9 @@ pub fn properties() -> Vec<Property<Cluster>> {
             !w.broken.contains(&Broken::TooFewCopies)
         }),
         always("5: a checkpoint is on its holders", Cluster::is_on_its_holders),
+        always("5: what is given away is there with all that it did", |_, w| {
+            !w.broken.contains(&Broken::HandedOverInPart)
+        }),
         always("8: a round of probes proves who leads", Cluster::is_proof),
         always("5: no retired disk is a holder", |_, w| !w.broken.contains(&Broken::RetiredHolder)),
     ]

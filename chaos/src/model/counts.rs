@@ -49,6 +49,8 @@ impl Counts {
                 Wish::Admit { disk: None, .. } => "admitted on a fresh disk",
                 Wish::Admit { .. } => "admitted on the old disk",
                 Wish::Leave { .. } => "left",
+                Wish::TakeOver { .. } => "taken over after a while",
+                Wish::HandOver { .. } => "handed over",
                 Wish::Create { .. } => "created",
                 Wish::Commit { .. } => "checkpoints committed",
                 Wish::Restart { .. } => "restarted",

@@ -26,18 +26,19 @@ impl Cluster {
             return world.process(who).retire();
         }
         let mut runs = process.runs.clone();
-        let mut ended = vec![];
+        let mut wishes = vec![];
         for (id, nr) in self.actors.iter().zip(0..) {
             let line = table.state.actors.get(id).filter(|actor| actor.host == Some(place.incarnation));
             match line.map(|actor| (actor, actor.checkpoint.as_ref())) {
                 Some((actor, _)) if actor.stopping => {
                     runs.remove(&nr);
-                    ended.push(Wish::Stop { actor: nr, life: actor.life, by: Some(place.incarnation) });
+                    wishes.push(Wish::Stop { actor: nr, life: actor.life, by: Some(place.incarnation) });
                 }
                 Some((actor, _)) if actor.lost => {}
                 Some((actor, Some((_, checkpoint)))) => {
                     let activation = table.activations.get(&nr).copied().unwrap_or(0);
-                    let new = Run { epoch: actor.epoch, seq: checkpoint.seq, activation, halted: false };
+                    let (epoch, seq) = (actor.epoch, checkpoint.seq);
+                    let new = Run { epoch, seq, activation, halted: false, heir: None };
                     let run = runs.entry(nr).or_insert(new);
                     if run.epoch != actor.epoch {
                         *run = new;
@@ -48,6 +49,7 @@ impl Cluster {
                 }
             }
         }
+        wishes.extend(self.given_away(&table.state, place.incarnation, &mut runs));
         let is_live = |copy: &Copy| {
             let line = table.state.actors.get(&self.actors[usize::from(copy.actor)]);
             is_live(copy, line, index)
@@ -59,7 +61,7 @@ impl Cluster {
         let process = world.process(who);
         process.runs = runs;
         process.step_lease(PeerInput::Applied { index });
-        for wish in ended {
+        for wish in wishes {
             world.send(Message::Wish(wish));
         }
     }
@@ -74,7 +76,7 @@ impl Cluster {
         state.living().filter(|(node, _)| *node != own).map(candidate).collect()
     }
 
-    /// A host saves an actor: on its own disk and where the placement says. The commit is under way then.
+    /// A host saves an actor.
     pub fn save(&self, world: &World, who: Nr, actor: Nr) -> Option<World> {
         let process = &world.processes[usize::from(who)];
         let (place, table) = (process.place.filter(|_| !process.is_retired)?, world.applied(process)?);
@@ -89,25 +91,32 @@ impl Cluster {
             (None, Some(line)) => (line.epoch, 0, table.activations.get(&actor).copied().unwrap_or(0)),
             (None, None) => return None,
         };
-        let copy = Copy { actor, epoch, seq, activation };
-        let others = self.others(&table.state, process.node);
-        let node = &self.nodes[usize::from(process.node)];
-        let chosen = placement::holders(node, &others, "", COPIES);
         let mut next = world.clone();
         next.left.saves = next.left.saves.checked_sub(1)?;
+        self.write(&mut next, who, Copy { actor, epoch, seq, activation })?;
+        Some(next)
+    }
+
+    /// A checkpoint is written wherever it is to be. The commit is under way then.
+    pub fn write(&self, next: &mut World, who: Nr, copy: Copy) -> Option<()> {
+        let process = next.processes[usize::from(who)].clone();
+        let (place, node) = (process.place?, &self.nodes[usize::from(process.node)]);
+        let others = self.others(&next.applied(&process)?.state, process.node);
+        let chosen = placement::holders(node, &others, "", COPIES);
         let mut holders = BTreeSet::from([place.raft_id]);
         next.disk(process.disk).copies.insert(copy);
         for chosen in chosen {
-            let Some((holder, _)) = self.runner(world, chosen.raft_id) else { continue };
-            self.store(&mut next, world.processes[usize::from(holder)].disk, copy);
+            let Some((holder, _)) = self.runner(next, chosen.raft_id) else { continue };
+            let disk = next.processes[usize::from(holder)].disk;
+            self.store(next, disk, copy);
             holders.insert(chosen.raft_id);
         }
-        if let Some(run) = next.process(who).runs.get_mut(&actor) {
-            run.seq = seq;
+        if let Some(run) = next.process(who).runs.get_mut(&copy.actor) {
+            run.seq = copy.seq;
         }
         let required = others.len().min(COPIES) as u8;
         next.send(Message::Wish(Wish::Commit { by: place.incarnation, copy, holders, required }));
-        Some(next)
+        Some(())
     }
 
     fn store(&self, world: &mut World, disk: Nr, copy: Copy) {

@@ -180,7 +180,7 @@ impl Cluster {
         Some((next, grant))
     }
 
-    fn is_under_way(&self, leader: &Process, wish: &Wish) -> bool {
+    pub fn is_under_way(&self, leader: &Process, wish: &Wish) -> bool {
         let tail = leader.leading.iter().flat_map(|leading| &leading.tail);
         leader.late.contains(wish) || tail.into_iter().any(|(_, other)| other == wish)
     }

@@ -1,18 +1,21 @@
 //! The committed log: the core's `apply`, and what each entry may not have broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use standin::core::apply::{At, Changes};
-use standin::core::command::{Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
+use standin::core::command::{Admit, Checkpoint, Command, Commit, Create, HandOver, Held, Refused, Response};
 use standin::core::lease::Flight;
 use standin::core::state::State;
 use standin::id::{Epoch, RaftId};
 
-use super::Cluster;
 use super::parts::{Broken, Copy, Nr, Table, Wish, World};
+use super::{Cluster, KIND};
+
+/// How long, at least, a node has been away whose actors a leader orders others to take over.
+const A_WHILE_MS: u32 = 1;
 
 /// One entry, and the states around it.
 struct Applied<'a> {
@@ -80,7 +83,7 @@ impl Cluster {
                 addr: SocketAddr::from((Ipv4Addr::LOCALHOST, u16::from(*process))),
                 raft_id: *disk,
                 nonce: nonce(*process),
-                kinds: Default::default(),
+                kinds: BTreeSet::from([KIND.to_owned()]),
                 labels: Default::default(),
                 replaces: *replaces,
                 term: *term,
@@ -91,8 +94,23 @@ impl Cluster {
             }
             Wish::Create { by, actor: nr } => Command::Create {
                 by: *by,
-                items: vec![Create { actor: actor(nr), nonce: u128::from(by.0), stand_in_ms: None }],
+                items: vec![Create {
+                    actor: actor(nr),
+                    nonce: u128::from(by.0),
+                    stand_in_ms: self.stand_in_ms(*nr),
+                }],
             },
+            Wish::TakeOver { node: nr, incarnation, term } => Command::TakeOver {
+                node: node(nr),
+                incarnation: *incarnation,
+                term: *term,
+                away_ms: u64::from(A_WHILE_MS),
+            },
+            Wish::HandOver { by, copy, to } => {
+                let (actor, to) = (actor(&copy.actor), node(to));
+                let item = HandOver { actor, epoch: copy.epoch, to, by_hand: true };
+                Command::HandOver { by: *by, items: vec![item] }
+            }
             Wish::Commit { by, copy, holders, required } => {
                 let checkpoint = Checkpoint {
                     seq: copy.seq,
@@ -116,6 +134,12 @@ impl Cluster {
         })
     }
 
+    /// When others may run an actor, if ever.
+    fn stand_in_ms(&self, actor: Nr) -> Option<u32> {
+        let after = if self.bounds.take_overs > 0 { A_WHILE_MS } else { 0 };
+        (actor < self.bounds.stand_ins).then_some(after)
+    }
+
     /// How often each actor was activated, counted by what each command is for, not by its epoch.
     fn activations(&self, applied: &Applied<'_>) -> BTreeMap<Nr, u8> {
         let mut activations = applied.before.activations.clone();
@@ -127,12 +151,24 @@ impl Cluster {
 
     fn activated(&self, applied: &Applied<'_>) -> Vec<Nr> {
         let Applied { before, after, wish, response, index } = applied;
-        let actors = self.actors.iter().zip(0..);
         match (wish, response) {
-            (Wish::Admit { .. }, Some(Response::Admitted(place))) if place.incarnation.0 == *index => {
-                let home = after.member_of(place.incarnation).map(|(node, _)| node);
-                let at_home = |id| after.actors.get(id).map(|actor| &actor.home) == home;
-                actors.filter(|(id, _)| at_home(*id)).map(|(_, nr)| nr).collect()
+            // Whoever runs one that another ran before begins it anew.
+            (
+                Wish::Admit { .. }
+                | Wish::MarkDown { .. }
+                | Wish::MarkUp { .. }
+                | Wish::Leave { .. }
+                | Wish::TakeOver { .. },
+                _,
+            ) => {
+                let host = |state: &State, id| state.actors.get(id).and_then(|actor| actor.host);
+                let moved = |id| host(after, id).is_some_and(|_| host(after, id) != host(&before.state, id));
+                self.actors.iter().zip(0..).filter(|(id, _)| moved(*id)).map(|(_, nr)| nr).collect()
+            }
+            (Wish::HandOver { copy, .. }, Some(Response::Items(answers)))
+                if matches!(answers.first(), Some(Ok(_))) =>
+            {
+                vec![copy.actor]
             }
             (Wish::Restart { actor, .. }, Some(Response::Done)) => vec![*actor],
             (Wish::Create { actor, .. }, Some(Response::Items(answers)))
@@ -181,6 +217,17 @@ impl Cluster {
             let current = |disk: &RaftId| after.disk(*disk).is_some();
             if new.checkpoint.iter().any(|(_, c)| !c.holders.iter().all(current)) {
                 broken.push(Broken::RetiredHolder);
+            }
+        }
+        if let (Wish::HandOver { copy, .. }, Some(Response::Items(answers))) = (wish, response)
+            && matches!(answers.first(), Some(Ok(_)))
+        {
+            let line = before.state.actors.get(&self.actors[usize::from(copy.actor)]);
+            let newest = line.and_then(|actor| actor.checkpoint.as_ref());
+            let is_whole = newest.is_some_and(|(epoch, c)| (*epoch, c.seq) == (copy.epoch, copy.seq))
+                && before.activations.get(&copy.actor) == Some(&copy.activation);
+            if !is_whole {
+                broken.push(Broken::HandedOverInPart);
             }
         }
         if let (Wish::Commit { by, copy, required, .. }, Some(Response::Items(answers))) = (wish, response)

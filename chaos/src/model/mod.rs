@@ -3,15 +3,16 @@
 //! Simulation samples long histories of whole peers; this looks at *all* short ones. What decides is the
 //! library's own core: `apply` says what a committed entry does, `Granter` whom a leader grants, when it
 //! presumes a death and whom it admits, `PeerLease` what a process counts as its lease, `Probes` what proves
-//! leadership, `voters::desired` and `placement` who votes and who keeps copies. Around it stands a small
+//! leadership, `voters::desired` and `placement` who votes, who keeps copies and who stands in. Around it stands a small
 //! replica of the shell, one file for each part: `raft`, `election`, `voters`,
-//! `lease`, `join`, `jobs`.
+//! `lease`, `join`, `jobs`, `hosting`.
 //!
 //! Modelled: several processes under one node id (an old one goes on beside its replacement, on an empty disk;
 //! one starts on a dead one's disk), stale leaders, entries of an old leader that commit late, processes that
 //! lag, heartbeats, grants, answers to probes and proposals that arrive late, twice or never (nothing that is
 //! under way is ever taken out), clocks that are off by 1% either way, decisions that reach Raft late, panics,
-//! leaves, repairs, changes of the voters. A frozen process is one that does nothing for a while; a killed one,
+//! leaves, repairs, changes of the voters; actors that others take over, at once or after a while, that are
+//! called home, moved or sent away by a peer that leaves. A frozen process is one that does nothing for a while; a killed one,
 //! one that does nothing more.
 //!
 //! Abstracted: Raft is taken as correct. A candidate wins in one step, with as few votes as can do, and then
@@ -22,7 +23,7 @@
 //! be. A process is not told that it was retired: it must find out from the log.
 //!
 //! Not covered: calls and messages, what the disk loses in a power cut, bytes and digests, the transport,
-//! down policies and hand-backs (every actor waits for its home), progress of any kind, and whatever needs
+//! progress of any kind, and whatever needs
 //! more of anything than the bounds allow.
 //!
 //! The lease core's own model (`src/core/lease/model.rs`) samples long histories with finer time.
@@ -32,6 +33,7 @@ mod bounds;
 mod check;
 mod counts;
 mod election;
+mod hosting;
 mod jobs;
 mod join;
 mod lease;
@@ -65,6 +67,9 @@ const LEASE: Duration = Duration::from_secs(1);
 /// The moments between which time passes, in thousandths of a lease: one is a little before the end of
 /// a lease, where a clock that is off by 1% makes the difference.
 const MOMENTS: [u64; 3] = [0, 500, 995];
+
+/// The kind of all actors, which every process knows.
+const KIND: &str = "a";
 
 /// What no clock of the model reads: a lease must not depend on how a clock begins.
 const BEGIN: Mono = Mono(7_000_000_000);

@@ -90,8 +90,10 @@ pub struct Run {
     pub epoch: Epoch,
     pub seq: u64,
     pub activation: u8,
-    /// Its handler panicked; it waits for another epoch.
+    /// Its handler panicked, or it was ended to be given away; it waits for another epoch.
     pub halted: bool,
+    /// Who is to have it, once its last checkpoint counts.
+    pub heir: Option<Nr>,
 }
 
 /// What a process read from its disk when it started.
@@ -180,6 +182,7 @@ pub enum Broken {
     CheckpointWentBack,
     TooFewCopies,
     RetiredHolder,
+    HandedOverInPart,
 }
 
 #[derive(Debug, Clone, PartialEq, Hash)]

@@ -92,6 +92,35 @@ pub const SMALL: &[Scope] = &[
         },
         mistakes: &[Mistake::NameFreedEarly],
     },
+    Scope {
+        name: "given away",
+        bounds: Bounds {
+            actors: 1,
+            probes: 1,
+            beats: 2,
+            lags: 1,
+            saves: 1,
+            hand_overs: 1,
+            wishes: 3,
+            ..NONE
+        },
+        mistakes: &[Mistake::GivenAwayWhileItRuns],
+    },
+    Scope {
+        name: "taken over",
+        bounds: Bounds {
+            actors: 1,
+            ticks: 4,
+            probes: 2,
+            beats: 2,
+            lags: 1,
+            late: 1,
+            stand_ins: 1,
+            take_overs: 1,
+            ..NONE
+        },
+        mistakes: &[Mistake::TakenOverWhileUp],
+    },
 ];
 
 /// Minutes, and millions of states.
@@ -178,6 +207,56 @@ pub const LARGE: &[Scope] = &[
             lags: 1,
             recreations: 1,
             wishes: 3,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // Others run what a dead node ran; then it is back, or a new one under its name, and calls it home.
+    Scope {
+        name: "stand-ins",
+        bounds: Bounds {
+            actors: 2,
+            stand_ins: 2,
+            replacements: 1,
+            ticks: 4,
+            probes: 2,
+            beats: 2,
+            hand_overs: 1,
+            wishes: 2,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // A new leader takes over what an older one had granted.
+    Scope {
+        name: "take-over and election",
+        bounds: Bounds {
+            actors: 1,
+            stand_ins: 1,
+            ticks: 4,
+            elections: 1,
+            probes: 2,
+            beats: 1,
+            take_overs: 1,
+            late: 1,
+            ..NONE
+        },
+        mistakes: &[],
+    },
+    // Actors that are given away while their host, their heir or both are behind, panic or leave.
+    Scope {
+        name: "given away",
+        bounds: Bounds {
+            actors: 1,
+            stand_ins: 1,
+            probes: 1,
+            beats: 2,
+            lags: 1,
+            saves: 1,
+            panics: 1,
+            leaves: 1,
+            hand_overs: 2,
+            wishes: 4,
             ..NONE
         },
         mistakes: &[],

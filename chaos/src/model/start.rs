@@ -12,14 +12,14 @@ use standin::id::{ActorId, ClusterId, NodeId, RaftId};
 use super::bounds::Bounds;
 use super::counts::Counts;
 use super::parts::{Config, Copy, Disk, Leading, Log, Nr, Process, Table, Wish, World};
-use super::{Cluster, LEASE};
+use super::{Cluster, KIND, LEASE};
 
 impl Cluster {
     /// A cluster of that size, with a mistake in it or none. `None` if no names are valid.
     pub fn new(bounds: Bounds, mistake: Option<Mistake>) -> Option<Self> {
         let nodes = (0..bounds.peers).map(|nr| NodeId::new(format!("n{nr}")).ok()).collect::<Option<_>>()?;
         let actors =
-            (0..bounds.actors).map(|nr| ActorId::new("a", nr.to_string()).ok()).collect::<Option<_>>()?;
+            (0..bounds.actors).map(|nr| ActorId::new(KIND, nr.to_string()).ok()).collect::<Option<_>>()?;
         Some(Self { bounds, mistake, nodes, actors, counts: Counts::default() })
     }
 

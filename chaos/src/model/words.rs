@@ -33,6 +33,17 @@ pub enum Wish {
         node: Nr,
         incarnation: Incarnation,
     },
+    TakeOver {
+        node: Nr,
+        incarnation: Incarnation,
+        term: u64,
+    },
+    /// With the last checkpoint of the activation that has ended.
+    HandOver {
+        by: Incarnation,
+        copy: Copy,
+        to: Nr,
+    },
     Create {
         by: Incarnation,
         actor: Nr,

@@ -2,7 +2,7 @@
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
-use standin::actor::ActorRef;
+use standin::actor::{ActorRef, Down};
 use standin::id::NodeId;
 use standin::identity::Identity;
 use standin::{CallError, Peer, Placement, Reason};
@@ -127,7 +127,16 @@ async fn answer(peer: &Peer, clock: &DriftClock, want: Want) -> Answer {
         Want::Entries { actor, deadline_ms } => {
             Answer::Entries(entries(peer, &format!("l{actor}"), Duration::from_millis(deadline_ms)).await)
         }
-        Want::Look => Answer::Sight(Box::new(Sight { status: peer.status(), wall_clock_s: wall_clock_s() })),
+        Want::Move { actor, to } => Answer::Done(move_to(peer, actor, &to).await),
+        Want::End { drains: true, deadline_ms } => {
+            let drained = peer.drain(Duration::from_millis(deadline_ms)).await;
+            Answer::Done(drained.map_err(|e| e.to_string()))
+        }
+        Want::End { drains: false, .. } => {
+            peer.shutdown().await;
+            Answer::Done(Ok(()))
+        }
+        Want::Look => Answer::Sight(Box::new(look(peer))),
         Want::Drift(ppm) => {
             clock.drift(ppm);
             Answer::Done(Ok(()))
@@ -140,9 +149,22 @@ async fn answer(peer: &Peer, clock: &DriftClock, want: Want) -> Answer {
 }
 
 type Done = Result<(), String>;
+/// A node, and after how many milliseconds others stand in for it.
+type Home = (NodeId, Option<u64>);
 
-async fn create(peer: &Peer, actor: u32, register: NodeId, ledger: NodeId) -> Done {
-    let (register, ledger) = (Placement::On(register), Placement::On(ledger));
+fn look(peer: &Peer) -> Sight {
+    let actors = peer.actors().into_iter();
+    let holders =
+        actors.map(|actor| (actor.id.key().to_owned(), actor.holders.into_iter().collect())).collect();
+    Sight { status: peer.status(), holders, wall_clock_s: wall_clock_s() }
+}
+
+async fn create(peer: &Peer, actor: u32, register: Home, ledger: Home) -> Done {
+    let place = |(home, after): Home| {
+        let after = after.map(|ms| Down::StandIn { after: Duration::from_millis(ms) });
+        Placement::On(home).down(after.unwrap_or(Down::Wait))
+    };
+    let (register, ledger) = (place(register), place(ledger));
     let made = peer.create_if_absent(format!("r{actor}"), Register::default(), register).await;
     made.map_err(|e| e.to_string())?;
     let made = peer.create_if_absent(format!("l{actor}"), Ledger::default(), ledger).await;
@@ -159,6 +181,13 @@ async fn stop(peer: &Peer, actor: u32) -> Done {
     };
     done(peer.stop(&register).await)?;
     done(peer.stop(&ledger).await)
+}
+
+async fn move_to(peer: &Peer, actor: u32, to: &NodeId) -> Done {
+    let register = ActorRef::<Register>::new(format!("r{actor}")).map_err(|e| e.to_string())?;
+    let ledger = ActorRef::<Ledger>::new(format!("l{actor}")).map_err(|e| e.to_string())?;
+    let (one, other) = tokio::join!(peer.move_to(&register, to), peer.move_to(&ledger, to));
+    one.and(other).map_err(|e| e.to_string())
 }
 
 #[expect(clippy::disallowed_methods, reason = "to show that it has jumped; nothing depends on it")]

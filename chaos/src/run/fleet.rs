@@ -3,8 +3,10 @@
 use standin::id::{Incarnation, NodeId};
 use standin::identity::DevAuthority;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::time::Instant;
 
+use super::disks::Disks;
 use super::process::{Name, Process};
 use super::record::Recorder;
 use super::relay::{Front, Host, Relay};
@@ -15,7 +17,7 @@ use super::{Options, clock};
 pub struct Fleet {
     mistake: Option<String>,
     authority: DevAuthority,
-    out: PathBuf,
+    disks: Arc<Disks>,
     pub relay: Relay,
     pub recorder: Recorder,
     pub seats: Vec<Seat>,
@@ -57,13 +59,18 @@ fn pems(authority: &DevAuthority, node: &NodeId) -> Result<(String, String, Stri
 
 impl Fleet {
     /// Machines that do not run yet.
-    pub fn new(options: &Options, out: &Path, relay: &Relay, recorder: &Recorder) -> Result<Self, String> {
+    pub fn new(
+        options: &Options,
+        disks: &Arc<Disks>,
+        relay: &Relay,
+        recorder: &Recorder,
+    ) -> Result<Self, String> {
         let authority = DevAuthority::create("chaos").map_err(|e| e.to_string())?;
         let seat = |number: usize| {
             let node = NodeId::new(format!("peer-{number}")).map_err(|e| e.to_string())?;
             Ok(Seat {
                 identity: pems(&authority, &node)?,
-                dir: out.join("disks").join(format!("{node}.1")),
+                dir: disks.place(node.as_str(), number, 1),
                 node,
                 disks: 1,
                 host: number as Host,
@@ -75,11 +82,20 @@ impl Fleet {
             })
         };
         let seats = (1..=options.nodes).map(seat).collect::<Result<_, String>>()?;
-        std::fs::create_dir_all(out.join("disks")).map_err(|e| e.to_string())?;
-        let (out, relay, recorder) = (out.to_owned(), relay.clone(), recorder.clone());
+        let (disks, relay, recorder) = (disks.clone(), relay.clone(), recorder.clone());
         let last_host = options.nodes as Host;
         let mistake = options.mistake.clone();
-        Ok(Self { mistake, authority, out, relay, recorder, seats, ghosts: vec![], processes: 0, last_host })
+        Ok(Self {
+            mistake,
+            authority,
+            disks,
+            relay,
+            recorder,
+            seats,
+            ghosts: vec![],
+            processes: 0,
+            last_host,
+        })
     }
 
     pub fn size(&self) -> usize {
@@ -118,7 +134,7 @@ impl Fleet {
     pub async fn start(&mut self, at: usize, same_address: bool) -> Result<Process, String> {
         let (host, relay) = (self.seats[at].host, self.relay.clone());
         let failed = |e: std::io::Error| e.to_string();
-        let listen = relay.address_on(host).map_err(failed)?;
+        let listen = relay.address_on(host)?;
         let seat = &mut self.seats[at];
         let advertise = match &seat.front {
             Some(front) if same_address => {
@@ -132,6 +148,7 @@ impl Fleet {
         };
         let others = self.seats.iter().enumerate().filter(|(other, _)| *other != at);
         let contacts = others.filter_map(|(_, seat)| Some(seat.front.as_ref()?.addr())).collect();
+        self.disks.make_room(&self.seats[at].dir);
         let seat = &self.seats[at];
         let role = Role {
             node: seat.node.clone(),
@@ -146,17 +163,16 @@ impl Fleet {
         };
         self.processes += 1;
         let name = Name { node: seat.node.clone(), number: self.processes, host };
-        let process = Process::start(name, role, &self.recorder).await?;
+        let process = Process::start(name, role, self.relay.on(host), &self.recorder).await?;
         self.seats[at].process = Some(process.clone());
         self.count_up();
         Ok(process)
     }
 
-    /// SIGKILL.
-    pub async fn kill(&mut self, at: usize) {
+    /// Ends a process.
+    pub async fn end(&mut self, at: usize) {
         if let Some(process) = self.seats[at].process.take() {
             self.seats[at].sick = false;
-            self.recorder.count("kill");
             process.kill().await;
             self.count_up();
         }
@@ -166,12 +182,17 @@ impl Fleet {
         self.recorder.sums().peers_up = self.running().len();
     }
 
+    /// Takes all room on a peer's disk but so many bytes. Whether that disk can be filled.
+    pub fn fill_disk(&self, at: usize, but: u64) -> bool {
+        self.disks.fill(&self.seats[at].dir, but)
+    }
+
     /// Puts an empty disk in the place of the one that there is, which is kept.
     pub fn new_disk(&mut self, at: usize) {
         let newest = self.newest_process(at);
         let seat = &mut self.seats[at];
         seat.disks += 1;
-        let dir = self.out.join("disks").join(format!("{}.{}", seat.node, seat.disks));
+        let dir = self.disks.place(seat.node.as_str(), at + 1, seat.disks);
         let old = std::mem::replace(&mut seat.dir, dir);
         seat.attic = Some((old, newest));
     }
@@ -231,7 +252,14 @@ impl Fleet {
         let end: Vec<Ghost> = end;
         for ghost in end {
             ghost.process.kill().await;
-            self.relay.links().forget(ghost.process.host());
+            self.obeys(self.relay.forget(ghost.process.host()));
+        }
+    }
+
+    /// Says that the machine's network cannot be changed as it should be.
+    pub fn obeys(&self, done: Result<(), String>) {
+        if let Err(why) = done {
+            self.recorder.violated("the_network_obeys", why);
         }
     }
 
@@ -242,9 +270,6 @@ impl Fleet {
             self.seats.iter().any(|seat| seat.dir == dir || attic(seat))
                 || self.ghosts.iter().any(|ghost| ghost.process.dir() == dir)
         };
-        let Ok(entries) = std::fs::read_dir(self.out.join("disks")) else { return };
-        for entry in entries.flatten().filter(|entry| !in_use(&entry.path())) {
-            drop(std::fs::remove_dir_all(entry.path()));
-        }
+        self.disks.tidy(in_use);
     }
 }

@@ -18,7 +18,7 @@ impl Stage {
             Act::Return(at, back) => self.bring_back(at, back).await,
             Act::Thaw(process) => process.thaw(),
             Act::Cut(links) => self.act_cut(&links),
-            Act::Hear(links) => links.iter().for_each(|link| self.relay.links().heal(*link)),
+            Act::Hear(links) => self.fleet.obeys(self.relay.heal(&links)),
             Act::Stop(first) => {
                 let is_first = |ghost: &Process| ghost.name().number == first.name().number;
                 self.fleet.end_ghosts(|fleet, ghost| is_first(ghost) && !fleet.is_superseded(ghost)).await;
@@ -28,6 +28,7 @@ impl Stage {
                 self.relay.links().set_link(link, None);
                 self.relay.links().set_rate(link, None);
             }
+            Act::End(ending) => self.end(id, ending).await,
             Act::Restart(at) => {
                 // Another process may have taken its place meanwhile.
                 if self.fleet.runs(at) && self.fleet.seats[at].sick {

@@ -6,8 +6,10 @@
 
 mod child;
 mod clock;
+mod disks;
 mod fleet;
 mod mend;
+mod orderly;
 mod partition;
 mod process;
 mod record;
@@ -26,12 +28,15 @@ pub use clock::elapsed;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::Instant;
 
+use disks::Disks;
 use fleet::{Fleet, MAX_PEERS};
 use record::Recorder;
-use relay::Relay;
+use relay::{Namespaces, Net, Relay};
 use schedule::Round;
 use stage::Stage;
 use summary::Summary;
@@ -42,6 +47,19 @@ use crate::sim::Violation;
 const ROUND_S: u64 = 120;
 /// A round shorter than this is not worth its beginning and end.
 const SHORTEST_ROUND_S: u64 = 10;
+
+/// What a run makes outside of its directory.
+struct Site {
+    namespaces: Option<Arc<Namespaces>>,
+    disks: Arc<Disks>,
+}
+
+impl Site {
+    fn clear(&self) {
+        self.namespaces.iter().for_each(|all| all.remove());
+        self.disks.settle();
+    }
+}
 
 /// What a run is to be.
 #[derive(Debug, Clone, clap::Args)]
@@ -58,6 +76,9 @@ pub struct Options {
     /// Where disks, logs, calls and events are kept; a new directory.
     #[arg(long)]
     pub out: PathBuf,
+    /// What stands for machines in the network.
+    #[arg(long, default_value = "auto")]
+    pub net: Net,
     /// With this mistake in the protocol, where actors run; see `canary`. Those made elsewhere have no effect here.
     #[arg(long)]
     pub mistake: Option<String>,
@@ -83,18 +104,7 @@ pub fn run(options: &Options) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let ended = runtime.map_err(|e| e.to_string()).and_then(|runtime| {
-        runtime.block_on(async {
-            let progress = summary::progress(recorder.clone(), options.json);
-            tokio::select! {
-                ended = rounds(options, &recorder) => ended.map(|()| false),
-                () = progress => Ok(true),
-                interrupted = tokio::signal::ctrl_c() => interrupted.map(|()| true).map_err(|e| e.to_string()),
-            }
-        })
-    });
-    match ended {
+    match on_its_site(options, &recorder) {
         Ok(interrupted) => Summary::of(options, &recorder, interrupted).tell(),
         Err(why) => {
             eprintln!("{why}");
@@ -103,15 +113,60 @@ pub fn run(options: &Options) -> ExitCode {
     }
 }
 
+/// What asks a run to end.
+struct Signals([Signal; 3]);
+
+impl Signals {
+    fn await_them() -> std::io::Result<Self> {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [one, two, three] = kinds.map(signal);
+        Ok(Self([one?, two?, three?]))
+    }
+
+    async fn come(self) {
+        let Self([mut one, mut two, mut three]) = self;
+        tokio::select! {
+            _ = one.recv() => {}
+            _ = two.recv() => {}
+            _ = three.recv() => {}
+        }
+    }
+}
+
+/// Makes networks and disks, and leaves none of them behind. Whether it was interrupted.
+fn on_its_site(options: &Options, recorder: &Recorder) -> Result<bool, String> {
+    let out = std::path::absolute(&options.out).map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| e.to_string())?;
+    // From here on a signal waits until all can be removed that is made below.
+    let end = runtime.block_on(async { Signals::await_them() }).map_err(|e| e.to_string())?;
+    let site =
+        Site { namespaces: relay::choose(options.net)?, disks: Arc::new(Disks::create(out.join("disks"))?) };
+    let interrupted = runtime.block_on(async {
+        let progress = summary::progress(recorder.clone(), options.json);
+        tokio::select! {
+            ended = rounds(options, &site, recorder) => ended.map(|()| false),
+            () = progress => Ok(true),
+            () = end.come() => Ok(true),
+        }
+    });
+    // Processes end with their handles, and those with the runtime.
+    drop(runtime);
+    site.clear();
+    interrupted
+}
+
 /// One round after the other, until time is up or a promise is broken; that is in the record then.
-async fn rounds(options: &Options, recorder: &Recorder) -> Result<(), String> {
+async fn rounds(options: &Options, site: &Site, recorder: &Recorder) -> Result<(), String> {
     let begun = Instant::now();
     clock::begun_us();
-    let fields = json!({ "seed": options.seed, "nodes": options.nodes, "minutes": options.minutes });
+    let fields = json!({
+        "seed": options.seed, "nodes": options.nodes, "minutes": options.minutes,
+        "namespaces": site.namespaces.is_some(), "small_disks": site.disks.are_small(),
+    });
     recorder.note("run", fields);
-    let relay = Relay::start(options.seed)?;
-    let out = std::path::absolute(&options.out).map_err(|e| e.to_string())?;
-    let fleet = Fleet::new(options, &out, &relay, recorder)?;
+    let relay = Relay::start(options.seed, site.namespaces.clone())?;
+    let fleet = Fleet::new(options, &site.disks, &relay, recorder)?;
     let mut stage = Stage::new(fleet, options.seed);
     let all = Duration::from_secs_f64(options.minutes.clamp(0.0, 1e6) * 60.0);
     let mut ended = stage.open().await;

@@ -62,6 +62,6 @@ impl Stage {
     }
 
     pub fn act_cut(&self, links: &[Link]) {
-        links.iter().for_each(|link| self.relay.links().cut(*link));
+        self.fleet.obeys(self.relay.cut(links));
     }
 }

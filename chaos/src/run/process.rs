@@ -72,11 +72,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Process {
-    /// Starts a peer, and waits until it listens. Call it on the thread that lives as long as the run: with that
+    /// Starts a peer, behind the words of another command, and waits until it listens. Call it on the thread that lives as long as the run: with that
     /// the process would die.
-    pub async fn start(name: Name, role: Role, recorder: &Recorder) -> Result<Self, String> {
+    pub async fn start(name: Name, role: Role, on: Vec<String>, recorder: &Recorder) -> Result<Self, String> {
         let program = std::env::current_exe().map_err(|e| e.to_string())?;
-        let mut command = Command::new(program);
+        let mut words = on.into_iter().map(Into::into).chain([program.into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         // In a group of its own, so that Ctrl-C reaches the run alone, which then ends it.
         command.arg("peer").process_group(0).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -6,7 +6,7 @@
 //!
 //! | `what` | other fields |
 //! |---|---|
-//! | `run` | `seed`, `nodes`, `minutes`: the first line |
+//! | `run` | `seed`, `nodes`, `minutes`, whether there are `namespaces` and `small_disks`: the first line |
 //! | `round` | `number`, `phase` (`begins`, `heals_a_majority`, `majority_lives`, `heals_everybody`, `all_live`, `kept`), and `took_ms` for what took time |
 //! | `fault_begins` | `id`, `kind`, `nodes` (whom it strikes), `detail` |
 //! | `fault_ends` | `id`, `kind` |
@@ -71,6 +71,10 @@ pub struct Sums {
     /// after the new one listened.
     pub downtimes_ms: Vec<u64>,
     pub restores_ms: Vec<u64>,
+    /// How often an actor began to run at another node than before, with all that it had done.
+    pub moved: u64,
+    /// How often an actor began to run in its home's place, from its last checkpoint.
+    pub taken_over: u64,
     /// How often all was well, and a disk might be lost again.
     pub well_again: u64,
 }
@@ -100,6 +104,8 @@ struct Registry {
     processes: BTreeMap<(NodeId, Incarnation), u32>,
     /// Processes that took the place of another.
     replaced: BTreeSet<u64>,
+    /// Where each actor is at home, and where it ran last.
+    places: BTreeMap<String, (NodeId, NodeId)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -197,14 +203,33 @@ impl Recorder {
         sums.downtimes_ms.push(at_us.saturating_sub(killed_us) / 1000);
     }
 
+    /// An actor was created at its home.
+    pub fn created(&self, key: String, home: &NodeId) {
+        lock(&self.0.registry).places.insert(key, (home.clone(), home.clone()));
+    }
+
+    /// Whether an actor came to a node that is not its home.
+    fn runs_at(&self, key: &str, node: &NodeId) -> bool {
+        let mut registry = lock(&self.0.registry);
+        let Some((home, last)) = registry.places.get_mut(key) else { return false };
+        std::mem::replace(last, node.clone()) != *node && *home != *node
+    }
+
     pub fn event(&self, name: &Name, at_us: u64, event: &Event) {
         let fields = json!({ "node": name.node, "process": name.number, "event": event });
         self.write(at_us, "event", fields);
         match event {
             Event::PeerReplaced { new, .. } => drop(lock(&self.0.registry).replaced.insert(new.0)),
-            // Another epoch is that of an actor that panicked, and was not away.
-            Event::ActorRecovered { epoch, .. } if lock(&self.0.registry).replaced.contains(&epoch.0) => {
-                self.recovered(name, at_us);
+            Event::ActorMoved { actor, .. } => {
+                self.sums().moved += 1;
+                self.runs_at(actor.key(), &name.node);
+            }
+            Event::ActorRecovered { actor, epoch, .. } => {
+                // Another epoch is that of an actor that panicked, or that others run.
+                if lock(&self.0.registry).replaced.contains(&epoch.0) {
+                    self.recovered(name, at_us);
+                }
+                self.sums().taken_over += u64::from(self.runs_at(actor.key(), &name.node));
             }
             Event::ActorLost { actor } => self.violated("no_actor_is_lost", format!("{actor}")),
             _ => {}

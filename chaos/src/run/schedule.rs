@@ -1,6 +1,7 @@
 //! The faults of a round, drawn from a seed.
 
 use standin::limits::CERTIFICATE_BACKDATE;
+use standin::testing::Prng;
 
 use crate::plan::{Back, Draw, Fault, Who, family};
 
@@ -14,6 +15,10 @@ pub struct Round {
     pub pause_ms: u64,
     /// Registers, and as many ledgers.
     pub actors: u32,
+    /// How many of a hundred actors others stand in for while their home is away.
+    pub stand_ins: u64,
+    /// Which those are.
+    draw: u64,
     /// Milliseconds after the round began, and what happens then.
     pub steps: Vec<(u64, Strike)>,
 }
@@ -48,12 +53,13 @@ pub enum Strike {
 const MOST_JUMP_S: u64 = CERTIFICATE_BACKDATE.as_secs() * 9 / 10;
 
 impl Strike {
-    /// Whether a disk is lost by it.
+    /// Whether a disk is lost by it, or as good as lost for a while.
     pub fn takes_a_disk(&self) -> bool {
         let loses = |back: &Back| matches!(back, Back::Empty | Back::EmptySamePort | Back::Backup);
         match self {
             Self::Fault(Fault::Kill { back, .. }) => loses(back),
-            Self::Fault(Fault::Usurp { .. }) => true,
+            // Who has left does not vote: as with a lost disk, fewer others may be lost.
+            Self::Fault(Fault::Usurp { .. } | Fault::Drain { .. }) => true,
             _ => false,
         }
     }
@@ -68,7 +74,7 @@ const SLOW_LINK: u64 = 103;
 const ALWAYS: [(u64, usize); 4] =
     [(family::KILL, 6), (family::FREEZE, 2), (family::ISOLATE, 2), (family::SPLIT, 1)];
 /// In half of the rounds each, so that none of them hides behind another in all of them.
-const SOMETIMES: [(u64, usize); 13] = [
+const SOMETIMES: [(u64, usize); 16] = [
     (family::RING, 1),
     (family::SWIZZLE, 1),
     (family::STORM, 2),
@@ -82,6 +88,9 @@ const SOMETIMES: [(u64, usize); 13] = [
     (NEW_CERTIFICATE, 1),
     (JUMP, 1),
     (SLOW_LINK, 2),
+    (family::STOP, 1),
+    (family::DRAIN, 2),
+    (family::MOVE, 3),
 ];
 
 fn shuffle<T>(draw: &mut Draw, cards: &mut [T]) {
@@ -120,6 +129,8 @@ impl Round {
         let clients = draw.between(4, 8) as u32;
         let pause_ms = *draw.random.pick(&[20, 100, 400]);
         let actors = draw.between(2, 6) as u32;
+        let stand_ins = *draw.random.pick(&[0, 50, 100]);
+        let stands_in = draw.random.any();
         let (mut steps, mut cards) = (vec![], vec![]);
         let mut at_ms = draw.between(0, 1_000);
         while at_ms < seconds * 1000 {
@@ -131,7 +142,13 @@ impl Round {
             steps.push((at_ms, strike(&mut draw, card)));
             at_ms += draw.between(50, most_gap);
         }
-        Self { seconds, clients, pause_ms, actors, steps }
+        Self { seconds, clients, pause_ms, actors, stand_ins, draw: stands_in, steps }
+    }
+
+    /// After how many milliseconds others stand in for the home of an actor, if ever.
+    pub fn stand_in_ms(&self, actor: u32, kind: char) -> Option<u64> {
+        let mut random = Prng::new(self.draw ^ (u64::from(actor) << 8) ^ u64::from(kind));
+        random.chance(self.stand_ins).then(|| *random.pick(&[0, 0, 300, 2500]))
     }
 }
 

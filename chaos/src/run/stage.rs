@@ -5,6 +5,7 @@ use standin::PhaseStatus;
 use standin::testing::Prng;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::fleet::Fleet;
@@ -34,10 +35,24 @@ pub enum Act {
     Stop(Process),
     Fair,
     FairLink(Link),
+    /// A process that was told to end has done so by now, or will not.
+    End(Ending),
     /// A disk that fails is noticed, and its machine restarted.
     Restart(usize),
     /// The next one of a rolling restart, once the one before is back, or should be.
     Roll(usize, Instant),
+}
+
+/// A process that ends in good order, if it does so in time.
+pub struct Ending {
+    pub at: usize,
+    pub process: Process,
+    pub end: JoinHandle<()>,
+    pub until: Instant,
+    /// For how long its machine is away then.
+    pub away_ms: u64,
+    /// Whether it leaves.
+    pub leaves: bool,
 }
 
 /// The machines, and what is wrong with them.
@@ -161,7 +176,10 @@ impl Stage {
     /// Ends a peer's process.
     pub async fn kill(&mut self, at: usize) {
         self.desk.set(at, None);
-        self.fleet.kill(at).await;
+        if self.fleet.runs(at) {
+            self.recorder.count("kill");
+        }
+        self.fleet.end(at).await;
     }
 
     /// Whether a peer says that only an operator can help.

@@ -1,7 +1,6 @@
 //! What each fault does to real processes.
 
 use standin::testing::{Prng, Weather};
-use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,7 +12,7 @@ use crate::plan::{Back, Fault, Way, Who};
 
 /// How long a rolling restart waits for each peer.
 const ROLL_PATIENCE: Duration = Duration::from_secs(10);
-/// How much a file may still grow on a disk that gets full slowly.
+/// How much room is left on a disk that gets full slowly, or by how much a file there may still grow.
 const LAST_ROOM: u64 = 64 << 10;
 
 /// How long two machines of one name go on.
@@ -77,6 +76,14 @@ impl Stage {
             }
             Fault::BadDisk { who, full, away_ms } => self.full_disk(id, who, full, away_ms, detail),
             Fault::Usurp { who, way, for_ms } => self.usurp(id, who, way, for_ms, detail).await,
+            Fault::Stop { who, away_ms } => self.begin_end(id, who, away_ms, false, detail),
+            Fault::Drain { who, away_ms } => self.begin_end(id, who, away_ms, true, detail),
+            Fault::Move { actor, to } => {
+                let Some(at) = self.find(Who::Peer(to)) else { return };
+                self.struck(id, "move", &[at], detail);
+                let actor = self.first_actor + actor % self.round.actors;
+                self.tell(at, Want::Move { actor, to: self.fleet.seats[at].node.clone() });
+            }
             Fault::Noise { who, draw } => self.noise(id, who, draw, detail),
             Fault::Isolate { .. } | Fault::Split { .. } | Fault::Ring { .. } | Fault::Swizzle { .. } => {
                 self.partition(id, fault, detail);
@@ -93,10 +100,7 @@ impl Stage {
             | Fault::Wake { .. }
             | Fault::Lag { .. }
             | Fault::Forget { .. }
-            | Fault::When { .. }
-            | Fault::Drain { .. }
-            | Fault::Move { .. }
-            | Fault::Stop { .. } => {}
+            | Fault::When { .. } => {}
         }
     }
 
@@ -117,9 +121,11 @@ impl Stage {
     fn full_disk(&mut self, id: u64, who: Who, at_once: bool, away_ms: u64, detail: &str) {
         let Some(at) = self.find(who) else { return };
         let Some(process) = self.fleet.seats[at].process.clone() else { return };
-        if process.limit_files(if at_once { 0 } else { LAST_ROOM }).is_ok() {
+        let room = if at_once { 0 } else { LAST_ROOM };
+        let is_full = self.fleet.fill_disk(at, room);
+        if is_full || process.limit_files(room).is_ok() {
             self.fleet.seats[at].sick = true;
-            self.struck(id, "full disk", &[at], detail);
+            self.struck(id, if is_full { "full disk" } else { "files too large" }, &[at], detail);
             self.later(away_ms, id, Act::Restart(at));
         }
     }
@@ -144,17 +150,14 @@ impl Stage {
 
     fn noise(&mut self, id: u64, who: Who, draw: u64, detail: &str) {
         let Some(at) = self.find(who) else { return };
-        let (Some(to), Ok(socket)) = (self.fleet.front_of(at), UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))
-        else {
-            return;
-        };
+        let Some(to) = self.fleet.front_of(at) else { return };
         self.struck(id, "noise", &[at], detail);
         let mut noise = Prng::new(draw);
-        for _ in 0..200 {
+        let mut packet = || {
             let length = 1 + noise.below(1400);
-            let bytes: Vec<u8> = (0..length).map(|_| noise.any() as u8).collect();
-            drop(socket.send_to(&bytes, to));
-        }
+            (0..length).map(|_| noise.any() as u8).collect()
+        };
+        self.relay.send_noise(to, (0..200).map(|_| packet()).collect());
     }
 
     fn weather(&mut self, id: u64, fault: Fault, detail: &str) {

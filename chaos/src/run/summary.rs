@@ -1,5 +1,6 @@
 //! What a run tells on its way, and at its end.
 
+use clap::ValueEnum;
 use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use super::Options;
 use super::clock;
 use super::record::{Recorder, Sums};
+use super::relay::Net;
 use crate::sim::Violation;
 
 /// How often a line tells how it goes.
@@ -100,7 +102,8 @@ impl Summary {
         let sums = recorder.sums().clone();
         let count = |some: &[&str]| some.iter().filter_map(|kind| sums.faults.get(*kind)).sum();
         let violation = recorder.violation();
-        let Options { minutes, seed, nodes, mistake, .. } = options;
+        let Options { minutes, seed, nodes, net, mistake, .. } = options;
+        let net = net.to_possible_value().filter(|_| *net != Net::Auto);
         Self {
             seed: *seed,
             nodes: *nodes,
@@ -122,7 +125,8 @@ impl Summary {
             last: if violation.is_some() { recorder.last() } else { vec![] },
             violation,
             repeat: format!(
-                "cargo run -p chaos -- run --minutes {minutes} --seed {seed} --nodes {nodes}{} --out NEW_DIR",
+                "cargo run -p chaos -- run --minutes {minutes} --seed {seed} --nodes {nodes}{}{} --out NEW_DIR",
+                net.map(|net| format!(" --net {}", net.get_name())).unwrap_or_default(),
                 mistake.as_ref().map(|name| format!(" --mistake {name}")).unwrap_or_default()
             ),
             json: options.json,
@@ -158,6 +162,10 @@ impl Summary {
         println!(
             "{} calls answered, {} not executed, {} unknown",
             calls.done, calls.not_executed, calls.unknown
+        );
+        println!(
+            "{} times an actor ran in its home's place, {} times one moved",
+            self.sums.taken_over, self.sums.moved
         );
         println!("actors ran again after a kill {}", self.downtimes);
         println!("and after the new process listened {}", self.restores);

@@ -1,8 +1,9 @@
 //! What a run and its peers' processes say to each other: one JSON value a line.
 
 use serde::{Deserialize, Serialize};
-use standin::id::{Incarnation, NodeId};
+use standin::id::{Incarnation, NodeId, RaftId};
 use standin::{Event, PhaseStatus, Standing, Status};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -34,14 +35,19 @@ pub struct Role {
 pub enum Want {
     /// What a client asks for.
     Request(Request),
-    /// A register and a ledger of this number, each with its home.
-    Create { actor: u32, register: NodeId, ledger: NodeId },
+    /// A register and a ledger of this number, each with its home, and after how many milliseconds others stand in for
+    /// that, if ever.
+    Create { actor: u32, register: (NodeId, Option<u64>), ledger: (NodeId, Option<u64>) },
     /// Their end.
     Stop { actor: u32 },
     /// Whether a register answers, and writes.
     Probe { actor: u32, deadline_ms: u64 },
     /// All that a ledger has written down.
     Entries { actor: u32, deadline_ms: u64 },
+    /// A register and a ledger of this number go on at another node.
+    Move { actor: u32, to: NodeId },
+    /// The peer stops in good order, after its actors were moved away or as it is.
+    End { drains: bool, deadline_ms: u64 },
     /// What the peer sees.
     Look,
     /// The clock that leases are measured with runs fast or slow from now on, by parts per million.
@@ -78,6 +84,8 @@ pub enum Answer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Sight {
     pub status: Status,
+    /// The disks that hold each actor's newest checkpoint, by its key.
+    pub holders: BTreeMap<String, BTreeSet<RaftId>>,
     /// The wall clock, in seconds since 1970.
     pub wall_clock_s: u64,
 }

@@ -1,7 +1,7 @@
 //! The address that others find one process at, and the sockets that stand for them.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::net::UdpSocket;
 use tokio::task::{AbortHandle, JoinSet};
@@ -40,7 +40,7 @@ impl Front {
         let target = Arc::new(Mutex::new((host, to)));
         let (opener, goal) = (relay.clone(), target.clone());
         let opened = relay.runtime.spawn(async move {
-            let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+            let socket = Arc::new(UdpSocket::bind((opener.stand_in(host), 0)).await?);
             let addr = socket.local_addr()?;
             let inward =
                 Inward { relay: opener, socket, target: goal, ways: HashMap::new(), back: JoinSet::new() };
@@ -99,7 +99,8 @@ impl Inward {
                 way.task.abort();
             }
         }
-        let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+        let stand_in = self.relay.stand_in(self.relay.host_of(from));
+        let socket = Arc::new(UdpSocket::bind((stand_in, 0)).await?);
         let outward = outward(self.relay.clone(), socket.clone(), self.socket.clone(), from);
         let task = self.back.spawn(outward);
         self.ways.insert(from, Way { socket: socket.clone(), used: Instant::now(), task });

@@ -18,6 +18,8 @@ pub struct Links {
     slow: BTreeMap<Link, Slow>,
     /// How many faults cut each.
     cuts: BTreeMap<Link, u32>,
+    /// Whether what is sent on those is dropped elsewhere.
+    cut_elsewhere: bool,
 }
 
 struct Slow {
@@ -29,9 +31,9 @@ struct Slow {
 const CALM: Weather = Weather { delay: Duration::ZERO, jitter: Duration::ZERO, loss: 0, duplicated: 0 };
 
 impl Links {
-    pub fn new(seed: u64) -> Self {
+    pub fn new(seed: u64, cut_elsewhere: bool) -> Self {
         let (own, slow, cuts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { random: Prng::new(seed), weather: CALM, own, slow, cuts }
+        Self { random: Prng::new(seed), weather: CALM, own, slow, cuts, cut_elsewhere }
     }
 
     /// Nothing passes until it is healed as often.
@@ -46,6 +48,11 @@ impl Links {
                 self.cuts.remove(&link);
             }
         }
+    }
+
+    /// Those that are cut.
+    pub fn cuts(&self) -> impl Iterator<Item = Link> {
+        self.cuts.keys().copied()
     }
 
     /// Ends all that is wrong with any of them.
@@ -88,7 +95,7 @@ impl Links {
 
     /// When each copy of a packet arrives; none if it is lost.
     pub fn pass(&mut self, link: Link, bytes: usize, now: Instant) -> [Option<Duration>; 2] {
-        if self.cuts.contains_key(&link) {
+        if !self.cut_elsewhere && self.cuts.contains_key(&link) {
             return [None; 2];
         }
         let weather = *self.own.get(&link).unwrap_or(&self.weather);
@@ -124,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn cuts_are_counted_and_of_one_direction() {
-        let mut links = Links::new(1);
+        let mut links = Links::new(1, false);
         let arrives = |links: &mut Links, link| links.pass(link, 1000, Instant::now())[0].is_some();
         links.cut((1, 2));
         links.cut((1, 2));
@@ -140,7 +147,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_link_delays_and_then_loses() {
-        let mut links = Links::new(1);
+        let mut links = Links::new(1, false);
         links.set_rate((1, 2), Some(10_000));
         let now = Instant::now();
         let arrived: Vec<_> = (0..10).map(|_| links.pass((1, 2), 1000, now)[0]).collect();
