@@ -96,7 +96,10 @@ impl Stage {
             | Fault::When { .. }
             | Fault::Drain { .. }
             | Fault::Move { .. }
-            | Fault::Stop { .. } => {}
+            | Fault::Stop { .. }
+            | Fault::Relapse { .. }
+            | Fault::Disown { .. }
+            | Fault::OtherVersion { .. } => {}
         }
     }
 
