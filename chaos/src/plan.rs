@@ -139,6 +139,9 @@ pub enum Fault {
     /// What the leader says reaches one peer only, and what it hears of the others is old. When another one leads, a
     /// machine takes that one's name.
     Mislead { who: Who, delay_ms: u64, for_ms: u64 },
+    /// A leader writes one entry, of which it hears late from all but one peer, from each a little later than from the one
+    /// before; and says nothing more to them. When another one leads, a machine takes the one peer's name.
+    Echo { who: Who, delay_ms: u64, for_ms: u64 },
     /// A frozen peer goes on at the very moment at which it is decided to let a machine take its name, and is cut off
     /// soon after.
     Wake { who: Who, for_ms: u64 },
@@ -238,6 +241,7 @@ pub mod family {
     pub const RELAPSE: u64 = 27;
     pub const DISOWN: u64 = 28;
     pub const OTHER_VERSION: u64 = 29;
+    pub const ECHO: u64 = 30;
 }
 
 /// Where all that a seed decides is drawn from.
@@ -359,6 +363,10 @@ impl Draw {
             family::OTHER_VERSION => {
                 Fault::OtherVersion { who: self.who(), newer: self.random.chance(50), for_ms }
             }
+            family::ECHO => {
+                let delay_ms = scale * self.between(1100, 2000);
+                Fault::Echo { who: self.who(), delay_ms, for_ms: for_ms / 2 + delay_ms + 1000 * scale }
+            }
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
@@ -379,7 +387,7 @@ impl Draw {
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = family::OTHER_VERSION + 1;
+const FAMILIES: u64 = family::ECHO + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in

@@ -26,7 +26,7 @@ pub enum Profile {
 
 const NETWORK: [u64; 6] =
     [family::ISOLATE, family::SPLIT, family::RING, family::SWIZZLE, family::STORM, family::BAD_LINK];
-const CRASH: [u64; 14] = [
+const CRASH: [u64; 15] = [
     family::KILL,
     family::POWER_CUT,
     family::USURP,
@@ -41,6 +41,7 @@ const CRASH: [u64; 14] = [
     family::RELAPSE,
     family::DISOWN,
     family::OTHER_VERSION,
+    family::ECHO,
 ];
 const DISKS: [u64; 5] = [family::ROT, family::BAD_DISK, family::STALL, family::FLIP_BITS, family::LAG];
 const CLOCKS: [u64; 3] = [family::FREEZE, family::DRIFT, family::WAKE];
@@ -109,7 +110,8 @@ mod tests {
                 "Forget",
                 "Relapse",
                 "Disown",
-                "OtherVersion"
+                "OtherVersion",
+                "Echo"
             ])
         );
         let network = ["Isolate", "Split", "Ring", "Swizzle", "Storm", "BadLink"];

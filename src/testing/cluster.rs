@@ -492,6 +492,13 @@ impl Cluster {
         }
     }
 
+    /// Lets a simulated peer propose an entry that changes nothing. What becomes of it does not matter.
+    pub fn write_nothing(&self, at: usize) {
+        let shared = self.peer(at).shared.clone();
+        let nothing = crate::core::command::Command::DropHolders { items: vec![] };
+        drop(self.process(at).spawn(async move { drop(shared.propose(nothing, PATIENCE).await) }));
+    }
+
     /// The host that a simulated peer runs on.
     pub fn host(&self, at: usize) -> std::net::IpAddr {
         World::host(self.seats[at].host)

@@ -99,7 +99,8 @@ impl Stage {
             | Fault::Stop { .. }
             | Fault::Relapse { .. }
             | Fault::Disown { .. }
-            | Fault::OtherVersion { .. } => {}
+            | Fault::OtherVersion { .. }
+            | Fault::Echo { .. } => {}
         }
     }
 

@@ -1,6 +1,7 @@
 //! One run in simulated time: a cluster, its clients, and the faults of a plan.
 
 mod disown;
+mod echo;
 mod links;
 mod machines;
 mod moments;

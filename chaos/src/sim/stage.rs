@@ -50,6 +50,10 @@ pub(super) enum Act {
     Relapse(Relapse),
     /// A process of another release is restarted, if it is still that life of that peer.
     SameVersion(usize, u64),
+    /// A leader and one peer say nothing more to the others.
+    Silence(usize, usize, u64),
+    /// Clients find peers again.
+    Open,
     /// A handler of a part of a graph panics.
     Trip,
 }
@@ -71,7 +75,7 @@ pub(super) struct Stage {
     pub(super) trace: Trace,
     pub(super) notes: Notes,
     pub(super) random: Prng,
-    desk: Desk<(Peer, Process)>,
+    pub(super) desk: Desk<(Peer, Process)>,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
     acts: BTreeMap<u64, Act>,
     number: u64,
@@ -339,6 +343,7 @@ impl Stage {
     /// Mends the links, and the machines of a majority drawn by chance; these must get going without the others.
     async fn heal_a_majority(&mut self) -> Result<(), Violation> {
         self.agenda.clear();
+        self.desk.close(false);
         self.cluster.end_rightful_ghosts();
         let peers = self.plan.peers;
         let mut order: Vec<usize> = (0..peers).collect();

@@ -41,7 +41,9 @@ impl Stage {
             }
             Act::Relapse(relapse) => self.turn_back(relapse),
             Act::SameVersion(at, life) => self.same_version(at, life).await,
+            Act::Open => self.desk.close(false),
             Act::Trip => self.trip(),
+            Act::Silence(leader, at, for_ms) => self.silence(leader, at, for_ms),
             Act::CutOff(at) => self.cut_off(at, Way::Both),
             Act::CutHost(host) => self.whole_host(host, true),
             Act::Fair => self.world.network().set_weather(Weather::fair()),
@@ -174,6 +176,9 @@ impl Stage {
             Fault::Overthrow { who, to, for_ms } => self.overthrow(who, to, for_ms),
             Fault::Mislead { who, delay_ms, for_ms } => {
                 self.mislead(self.leader()?, self.find(who)?, delay_ms, for_ms)
+            }
+            Fault::Echo { who, delay_ms, for_ms } => {
+                self.echo(self.leader()?, self.find(who)?, delay_ms, for_ms)
             }
             Fault::Wake { who, for_ms } => self.wake(self.find(who)?, for_ms).await,
             Fault::Lag { who, for_ms } => {
