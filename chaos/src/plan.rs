@@ -35,6 +35,9 @@ pub struct Plan {
     /// How many of a hundred actors others stand in for while their home is away.
     #[serde(default)]
     pub stand_ins: u64,
+    /// Into how many parts a graph is dealt out whose nodes are ranked all the while; none: nobody does.
+    #[serde(default)]
+    pub parts: u32,
     /// Clocks may drift by more than leases allow for: the real-time half of "one at a time" is not promised then.
     pub wild_clocks: bool,
     /// In order of time.
@@ -136,6 +139,9 @@ pub enum Fault {
     /// What the leader says reaches one peer only, and what it hears of the others is old. When another one leads, a
     /// machine takes that one's name.
     Mislead { who: Who, delay_ms: u64, for_ms: u64 },
+    /// A leader writes one entry, of which it hears late from all but one peer, from each a little later than from the one
+    /// before; and says nothing more to them. When another one leads, a machine takes the one peer's name.
+    Echo { who: Who, delay_ms: u64, for_ms: u64 },
     /// A frozen peer goes on at the very moment at which it is decided to let a machine take its name, and is cut off
     /// soon after.
     Wake { who: Who, for_ms: u64 },
@@ -144,6 +150,13 @@ pub enum Fault {
     /// The leader lets another one lead, and is cut off; those who elect that one crash, the old leader is heard again,
     /// and the new one is cut off.
     Forget { to: u32, for_ms: u64 },
+    /// A peer's disk goes back to a backup that is older than its newest process, just when what was acknowledged since
+    /// is on it and on disks that are away, and the others were cut off meanwhile.
+    Relapse { who: Who, lag_ms: u64, away_ms: u64 },
+    /// An actor's host is cut off, and goes on asking it; meanwhile the actor is stopped, and made anew elsewhere.
+    Disown { who: Who, to: u32, for_ms: u64 },
+    /// A process of another release, which speaks another version of the protocol, is started in a peer's place.
+    OtherVersion { who: Who, newer: bool, for_ms: u64 },
     /// The next time that the cluster is in a situation, somebody is struck.
     When { situation: Situation, who: Who, blow: Blow },
     /// Bytes that are no packets arrive.
@@ -225,6 +238,10 @@ pub mod family {
     pub const FORGET: u64 = 24;
     pub const DRAIN: u64 = 25;
     pub const MOVE: u64 = 26;
+    pub const RELAPSE: u64 = 27;
+    pub const DISOWN: u64 = 28;
+    pub const OTHER_VERSION: u64 = 29;
+    pub const ECHO: u64 = 30;
 }
 
 /// Where all that a seed decides is drawn from.
@@ -335,6 +352,21 @@ impl Draw {
             family::MOVE => {
                 Fault::Move { actor: self.random.below(1000) as u32, to: self.random.below(1000) as u32 }
             }
+            family::RELAPSE => Fault::Relapse {
+                who: self.who(),
+                lag_ms: scale * self.between(300, 2500),
+                away_ms: for_ms / 2 + 1500 * scale,
+            },
+            family::DISOWN => {
+                Fault::Disown { who: self.who(), to: self.random.below(1000) as u32, for_ms: 2500 * scale }
+            }
+            family::OTHER_VERSION => {
+                Fault::OtherVersion { who: self.who(), newer: self.random.chance(50), for_ms }
+            }
+            family::ECHO => {
+                let delay_ms = scale * self.between(1100, 2000);
+                Fault::Echo { who: self.who(), delay_ms, for_ms: for_ms / 2 + delay_ms + 1000 * scale }
+            }
             _ => Fault::Noise { who: self.who(), draw },
         }
     }
@@ -355,7 +387,7 @@ impl Draw {
 }
 
 /// How many kinds of faults there are.
-const FAMILIES: u64 = family::MOVE + 1;
+const FAMILIES: u64 = family::ECHO + 1;
 
 impl Plan {
     /// The run of a seed. Each draws its own mix of faults, so that none of them hides behind another in
@@ -399,6 +431,7 @@ impl Plan {
             sync_us: *draw.random.pick(&[500, 1500, 1500, 8000, 40_000, 120_000]) * scale,
             snapshot_every: *draw.random.pick(&[40, 150, 600, 20_000]),
             stand_ins: *draw.random.pick(&[0, 50, 50, 100]),
+            parts: *draw.random.pick(&[0, 0, 2, 5]),
             wild_clocks,
             steps,
         }

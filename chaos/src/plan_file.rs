@@ -12,6 +12,7 @@ const MAX_STEPS: usize = 100_000;
 const MAX_PEERS: usize = 64;
 const MAX_CLIENTS: u32 = 256;
 const MAX_ACTORS: u32 = 1000;
+const MAX_PARTS: u32 = 64;
 /// A day.
 const MAX_SECONDS: u64 = 86_400;
 
@@ -82,6 +83,7 @@ fn check(plan: &Plan) -> Result<(), String> {
     within("pause_ms", plan.pause_ms, 1, MAX_SECONDS * 1000)?;
     within("panics", plan.panics, 0, 100)?;
     within("stand_ins", plan.stand_ins, 0, 100)?;
+    within("parts", plan.parts.into(), 0, MAX_PARTS.into())?;
     within("sync_us", plan.sync_us, 1, 10_000_000)?;
     within("snapshot_every", plan.snapshot_every, 4, 1_000_000)?;
     within("actors", plan.actors.into(), 1, MAX_ACTORS.into())?;

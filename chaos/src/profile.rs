@@ -26,7 +26,7 @@ pub enum Profile {
 
 const NETWORK: [u64; 6] =
     [family::ISOLATE, family::SPLIT, family::RING, family::SWIZZLE, family::STORM, family::BAD_LINK];
-const CRASH: [u64; 11] = [
+const CRASH: [u64; 15] = [
     family::KILL,
     family::POWER_CUT,
     family::USURP,
@@ -38,6 +38,10 @@ const CRASH: [u64; 11] = [
     family::WHEN,
     family::MISLEAD,
     family::FORGET,
+    family::RELAPSE,
+    family::DISOWN,
+    family::OTHER_VERSION,
+    family::ECHO,
 ];
 const DISKS: [u64; 5] = [family::ROT, family::BAD_DISK, family::STALL, family::FLIP_BITS, family::LAG];
 const CLOCKS: [u64; 3] = [family::FREEZE, family::DRIFT, family::WAKE];
@@ -103,7 +107,11 @@ mod tests {
                 "Overthrow",
                 "When",
                 "Mislead",
-                "Forget"
+                "Forget",
+                "Relapse",
+                "Disown",
+                "OtherVersion",
+                "Echo"
             ])
         );
         let network = ["Isolate", "Split", "Ring", "Swizzle", "Storm", "BadLink"];

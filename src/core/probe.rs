@@ -80,6 +80,12 @@ impl Probes {
         self.confirmed
     }
 
+    /// Takes somebody else's word for when a quorum followed, instead of answers to its own rounds.
+    #[cfg(feature = "canary")]
+    pub fn trust(&mut self, sent: Option<Mono>) {
+        self.confirmed = sent;
+    }
+
     /// How long ago a quorum certainly still followed this leader: `None` if no round of this term
     /// was answered yet. Zero for a lone voter, without whose vote nobody else is elected.
     pub fn age(&self, own: RaftId, voters: &[BTreeSet<RaftId>], now: Mono) -> Option<Duration> {

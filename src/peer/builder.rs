@@ -76,6 +76,8 @@ pub struct Builder {
     snapshots: Snapshots,
     #[cfg(any(test, feature = "testing"))]
     faults: Option<crate::transport::LinkTable>,
+    #[cfg(any(test, feature = "testing"))]
+    protocol: u16,
 }
 
 impl Builder {
@@ -99,6 +101,8 @@ impl Builder {
             snapshots: Snapshots::default(),
             #[cfg(any(test, feature = "testing"))]
             faults: None,
+            #[cfg(any(test, feature = "testing"))]
+            protocol: crate::transport::PROTOCOL_VERSION,
         }
     }
 
@@ -219,6 +223,15 @@ impl Builder {
     #[must_use]
     pub fn faults(mut self, faults: crate::transport::LinkTable) -> Self {
         self.faults = Some(faults);
+        self
+    }
+
+    /// Lets it speak another version of the wire's protocol, as a program of another release does.
+    #[cfg(any(test, feature = "testing"))]
+    #[doc(hidden)]
+    #[must_use]
+    pub fn protocol(mut self, version: u16) -> Self {
+        self.protocol = version;
         self
     }
 
@@ -352,6 +365,7 @@ impl Builder {
         #[cfg(any(test, feature = "testing"))]
         {
             config.faults = self.faults.clone();
+            config.version = self.protocol;
         }
         config
     }

@@ -124,6 +124,10 @@ impl Shared {
         if let Some((term, n)) = ack {
             granter.step(Input::ProbeAck { from: raft_id, term, n }, now);
         }
+        #[cfg(feature = "canary")]
+        if made(Mistake::AgeOfConsensusTrusted) {
+            granter.trust(self.consensus().and_then(|consensus| consensus.last_quorum_acked()), now);
+        }
         let effects = granter.step(Input::Heartbeat { node, incarnation, seq, applied }, now);
         let lease = effects.into_iter().find_map(|effect| match effect {
             Effect::Grant { grant, .. } => Some(Ok(grant)),

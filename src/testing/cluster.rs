@@ -53,6 +53,8 @@ pub(super) struct Seat {
     machine: Option<Machine>,
     /// In a simulation, the number of the host that it is.
     host: usize,
+    /// The version of the protocol that the next process here speaks, if it is another one.
+    protocol: Option<u16>,
 }
 
 /// What a simulated peer runs on.
@@ -144,7 +146,16 @@ impl Cluster {
         let node = NodeId::new(format!("peer-{}", at + 1))?;
         let dir = self.ground.root().join(node.as_str()).join("1");
         let any = self.ground.any_address(at);
-        self.seats.push(Seat { node, addr: any, dir, peer: None, disks: 1, machine: None, host: at });
+        self.seats.push(Seat {
+            node,
+            addr: any,
+            dir,
+            peer: None,
+            disks: 1,
+            machine: None,
+            host: at,
+            protocol: None,
+        });
         self.launch(at, any).await?;
         self.joined(at).await?;
         Ok(at)
@@ -381,7 +392,14 @@ impl Cluster {
         &self.authority
     }
 
+    /// Lets the next process that is started in a killed peer's place be of another release: it speaks another
+    /// version of the protocol. The one after that does not.
+    pub fn next_speaks(&mut self, at: usize, version: u16) {
+        self.seats[at].protocol = Some(version);
+    }
+
     async fn launch(&mut self, at: usize, listen: SocketAddr) -> Result<(), Failure> {
+        let protocol = self.seats[at].protocol.take();
         let seat = &self.seats[at];
         let fresh = self.peers().next().is_none();
         let mut builder = self.describe(&seat.node, &seat.dir)?.listen(listen).bootstrap(at == 0 && fresh);
@@ -390,6 +408,7 @@ impl Cluster {
             builder = builder.contacts(self.seats.iter().map(|s| s.addr).filter(|a| a.port() != 0));
         }
         let deadline = tokio::time::Instant::now() + PATIENCE;
+        builder = protocol.into_iter().fold(builder, Builder::protocol);
         let peer = loop {
             // A killed peer's threads let go of its disk and its port a moment later.
             match self.start_one(at, builder.clone(), listen).await {
@@ -399,7 +418,7 @@ impl Cluster {
                 started => break started?,
             }
         };
-        self.watch.add(&peer, &self.seats[at].dir);
+        self.watch.add(&peer, &self.seats[at].dir, protocol.is_some());
         let seat = &mut self.seats[at];
         seat.addr = peer.status().addr.unwrap_or(listen);
         seat.peer = Some(peer);
@@ -471,6 +490,13 @@ impl Cluster {
         for Ghost { peer, machine, dir } in std::mem::take(&mut self.ghosts) {
             self.end(&peer, Some(&machine), &dir);
         }
+    }
+
+    /// Lets a simulated peer propose an entry that changes nothing. What becomes of it does not matter.
+    pub fn write_nothing(&self, at: usize) {
+        let shared = self.peer(at).shared.clone();
+        let nothing = crate::core::command::Command::DropHolders { items: vec![] };
+        drop(self.process(at).spawn(async move { drop(shared.propose(nothing, PATIENCE).await) }));
     }
 
     /// The host that a simulated peer runs on.

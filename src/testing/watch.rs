@@ -22,6 +22,8 @@ struct Watched {
     /// Weak: a killed peer's disk must become free.
     peer: Weak<Shared>,
     dir: PathBuf,
+    /// Whether it speaks another version of the protocol than this one.
+    is_odd: bool,
     /// Up to where its directory was looked at.
     seen: (Option<Incarnation>, u64),
     /// Retired processes that it listens to, and how often it had applied more since that was seen first.
@@ -78,11 +80,12 @@ impl Watch {
     }
 
     /// Looks at one more process.
-    pub(super) fn add(&self, peer: &Peer, dir: &Path) {
+    pub(super) fn add(&self, peer: &Peer, dir: &Path, is_odd: bool) {
         let peer = Arc::downgrade(&peer.shared);
         let mut peers = lock(&self.peers);
         peers.retain(|watched| watched.peer.strong_count() > 0);
-        peers.push(Watched { peer, dir: dir.to_owned(), seen: (None, 0), old_visitors: BTreeMap::new() });
+        let (dir, old_visitors) = (dir.to_owned(), BTreeMap::new());
+        peers.push(Watched { peer, dir, is_odd, seen: (None, 0), old_visitors });
     }
 
     /// What was seen that must not be, of one invariant.
@@ -133,6 +136,9 @@ impl Watch {
 
 impl Watched {
     fn look(&mut self, peer: &Shared, record: &mut Record) {
+        if self.is_odd {
+            record.is_shut_out(peer);
+        }
         let Some(consensus) = peer.consensus() else { return };
         let view = consensus.view();
         if let Some(leader) = view.leader {
@@ -204,6 +210,17 @@ impl Record {
     fn note_at_once(&mut self, invariant: &'static str, what: String) {
         if !self.wild_clocks {
             self.note(invariant, what);
+        }
+    }
+
+    /// Peers of different versions refuse each other, both ways, before anything else is said.
+    fn is_shut_out(&mut self, odd: &Shared) {
+        let met = odd.transport().map(|transport| transport.company()).unwrap_or_default();
+        // It may well talk to itself.
+        let others: Vec<_> = met.iter().filter(|node| **node != odd.node).collect();
+        if !others.is_empty() || odd.admission().is_some() {
+            let what = format!("{}, of another version, has come in, and knows {others:?}", odd.node);
+            self.note("other_versions_stay_out", what);
         }
     }
 

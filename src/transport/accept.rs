@@ -60,6 +60,12 @@ impl Accepted {
         lock(&self.0).values().filter_map(who).collect()
     }
 
+    /// Who is at the other ends.
+    #[cfg(feature = "testing")]
+    pub(super) fn nodes(&self) -> Vec<NodeId> {
+        lock(&self.0).values().map(|entry| entry.remote.hello.node_id.clone()).collect()
+    }
+
     /// The connections of one node, with who is at the other end.
     pub(super) fn of(&self, node: &NodeId) -> Vec<(Connection, Arc<Remote>)> {
         let all = lock(&self.0);
@@ -133,28 +139,30 @@ async fn greet(shared: &Shared, incoming: Incoming) -> Result<(Connection, Arc<R
     let connecting = incoming.accept().map_err(|e| stranger(&e))?;
     let connection = connecting.await.map_err(|e| stranger(&e))?;
     let (mut send, recv) = connection.accept_bi().await.map_err(|e| stranger(&e))?;
-    let hello =
-        match read_hello(recv).await.and_then(|hello| admit(shared, &connection, &hello).map(|()| hello)) {
-            Ok(hello) => hello,
-            Err(_) if connection.close_reason().is_some() => return Err(Turned::Left),
-            Err(refusal) => {
-                shared.refuse(&connection, &refusal);
-                return Err(Turned::Refused(refusal));
-            }
-        };
+    let hello = match read_hello(recv, shared.hello().0.version)
+        .await
+        .and_then(|hello| admit(shared, &connection, &hello).map(|()| hello))
+    {
+        Ok(hello) => hello,
+        Err(_) if connection.close_reason().is_some() => return Err(Turned::Left),
+        Err(refusal) => {
+            shared.refuse(&connection, &refusal);
+            return Err(Turned::Refused(refusal));
+        }
+    };
     answer(&mut send, &shared.hello().0).await.map_err(|e| stranger(&e))?;
     let addr = connection.remote_address();
     Ok((connection, Arc::new(Remote { hello, addr })))
 }
 
-async fn read_hello(mut recv: quinn::RecvStream) -> Result<Hello, Refusal> {
+async fn read_hello(mut recv: quinn::RecvStream, own: u16) -> Result<Hello, Refusal> {
     let mut tag = [0; 1];
     recv.read_exact(&mut tag).await.map_err(|_| Refusal::Malformed)?;
     if tag != [TAG_HELLO] {
         return Err(Refusal::Malformed);
     }
     let frame = FrameReader::new(recv, MAX_HELLO_BYTES).next().await;
-    decode_hello(&frame.ok().flatten().ok_or(Refusal::Malformed)?)
+    decode_hello(&frame.ok().flatten().ok_or(Refusal::Malformed)?, own)
 }
 
 fn admit(shared: &Shared, connection: &Connection, hello: &Hello) -> Result<(), Refusal> {

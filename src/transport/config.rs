@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::socket::Network;
+use super::wire::PROTOCOL_VERSION;
 use crate::id::{ClusterId, Incarnation, RaftId};
 use crate::identity::Identity;
 
@@ -39,6 +40,8 @@ pub struct TransportConfig {
     pub stream_window: u32,
     /// The socket and the runtime to use instead of UDP on tokio.
     pub network: Option<Network>,
+    /// The version of the wire that it speaks: [`PROTOCOL_VERSION`], but in tests.
+    pub version: u16,
     /// Links to cut, shared by all transports of a test.
     #[cfg(any(test, feature = "testing"))]
     pub faults: Option<super::LinkTable>,
@@ -62,6 +65,7 @@ impl TransportConfig {
             initial_rtt: Duration::from_millis(20),
             stream_window: 1 << 20,
             network: None,
+            version: PROTOCOL_VERSION,
             #[cfg(any(test, feature = "testing"))]
             faults: None,
         }

@@ -56,7 +56,7 @@ async fn connect(
             .map_or_else(|| at(&reason), RequestError::Refused),
         None => at(&e),
     })?;
-    let remote = decode_hello(&answer).map_err(|e| at(&e));
+    let remote = decode_hello(&answer, hello.version).map_err(|e| at(&e));
     match remote.and_then(|remote| examine(shared, key, &connection, &remote).map(|()| remote)) {
         Ok(remote) => Ok(Session::new(connection, remote)),
         Err(error) => {

@@ -23,9 +23,8 @@ use super::session::Session;
 use super::socket::{ConnectionIds, Network, ResetKey, WatchedSocket};
 use super::stream::FramedStream;
 use super::tls;
-use super::wire::{
-    CLOSE_DONE, CLOSE_REFUSED, Hello, Lane, PROTOCOL_VERSION, Refusal, TAG_BULK, encode_refusal,
-};
+use super::wire::{CLOSE_DONE, CLOSE_REFUSED, Hello, Lane, Refusal, TAG_BULK, encode_refusal};
+use crate::canary::{Mistake, made};
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::identity::CertificateName;
 use crate::limits::{MAX_FRAME_BYTES, MAX_STREAM_HEADER_BYTES, SHUTDOWN_LINGER};
@@ -104,7 +103,7 @@ impl Shared {
     pub(super) fn check_name(&self, name: Option<&CertificateName>, hello: &Hello) -> Result<(), Refusal> {
         let (own, _) = self.hello();
         let name = name.ok_or(Refusal::WrongNode)?;
-        if hello.version != PROTOCOL_VERSION {
+        if hello.version != own.version && !made(Mistake::OtherVersionAccepted) {
             return Err(Refusal::Version);
         }
         if name.cluster() != own.cluster || hello.cluster != own.cluster {
@@ -311,6 +310,14 @@ impl Transport {
         self.shared().accepted.all()
     }
 
+    /// The nodes with which a hello was exchanged, whichever side dialed.
+    #[cfg(feature = "testing")]
+    pub fn company(&self) -> std::collections::BTreeSet<NodeId> {
+        let links = self.shared().links.all();
+        let dialed = links.iter().filter_map(|link| Some(link.session()?.remote.node_id.clone()));
+        self.shared().accepted.nodes().into_iter().chain(dialed).collect()
+    }
+
     /// How often what happened so far.
     pub fn counters(&self) -> CountersSnapshot {
         self.shared().counters.snapshot()
@@ -352,7 +359,7 @@ async fn open(
 
 fn first_hello(config: &TransportConfig, listen: SocketAddr) -> Hello {
     Hello {
-        version: PROTOCOL_VERSION,
+        version: config.version,
         cluster: config.identity.cluster().to_owned(),
         cluster_id: config.cluster_id,
         node_id: config.identity.node_id().clone(),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canary::{Mistake, made};
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::limits::HEAVY_MESSAGE_BYTES;
 
@@ -117,9 +118,9 @@ pub(super) fn encode_hello(hello: &Hello) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode_hello(frame: &[u8]) -> Result<Hello, Refusal> {
+pub(super) fn decode_hello(frame: &[u8], own: u16) -> Result<Hello, Refusal> {
     let (version, body) = frame.split_first_chunk::<2>().ok_or(Refusal::Malformed)?;
-    if u16::from_be_bytes(*version) != PROTOCOL_VERSION {
+    if u16::from_be_bytes(*version) != own && !made(Mistake::OtherVersionAccepted) {
         return Err(Refusal::Version);
     }
     rmp_serde::from_slice(body).map_err(|_| Refusal::Malformed)
@@ -149,11 +150,12 @@ mod tests {
             listen: "[::1]:7001".parse().unwrap(),
         };
         let frame = encode_hello(&hello);
-        assert_eq!(decode_hello(&frame), Ok(hello));
+        assert_eq!(decode_hello(&frame, PROTOCOL_VERSION), Ok(hello));
         for cut in 0..frame.len() {
-            assert_eq!(decode_hello(&frame[..cut]), Err(Refusal::Malformed), "{cut} bytes");
+            assert_eq!(decode_hello(&frame[..cut], PROTOCOL_VERSION), Err(Refusal::Malformed), "{cut} bytes");
         }
-        assert_eq!(decode_hello(&[0xff, 0xff, 99, 99]), Err(Refusal::Version));
+        assert_eq!(decode_hello(&[0xff, 0xff, 99, 99], PROTOCOL_VERSION), Err(Refusal::Version));
+        assert_eq!(decode_hello(&frame, PROTOCOL_VERSION + 1), Err(Refusal::Version));
         let refusal = Refusal::Retired { by: Incarnation(9) };
         assert_eq!(decode_refusal(&encode_refusal(&refusal)), Some(refusal));
         assert_eq!(decode_refusal(b"bye"), None);

@@ -100,7 +100,11 @@ impl Stage {
             | Fault::Wake { .. }
             | Fault::Lag { .. }
             | Fault::Forget { .. }
-            | Fault::When { .. } => {}
+            | Fault::When { .. }
+            | Fault::Relapse { .. }
+            | Fault::Disown { .. }
+            | Fault::OtherVersion { .. }
+            | Fault::Echo { .. } => {}
         }
     }
 

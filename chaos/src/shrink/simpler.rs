@@ -17,6 +17,9 @@ pub fn simpler(plan: &Plan) -> Vec<(String, Plan)> {
     for actors in less(plan.actors, 1) {
         all.push((format!("{actors} actors of each kind"), Plan { actors, ..plan.clone() }));
     }
+    for parts in less(plan.parts, 0) {
+        all.push((format!("a graph in {parts} parts"), Plan { parts, ..plan.clone() }));
+    }
     let last_s = plan.steps.last().map_or(0, |step| step.at_ms / 1000) + 1;
     for seconds in [last_s, last_s.midpoint(plan.seconds)] {
         if seconds < plan.seconds {

@@ -198,9 +198,7 @@ impl Stage {
     fn as_allowed(&mut self, at: usize, back: Back) -> Back {
         // A copy of a disk of which not everybody knows that somebody else has run on it since may be taken for the
         // disk: operators are warned.
-        let others = || (0..self.plan.peers).filter(|other| *other != at);
-        let told = |(_, process): &(_, _)| others().all(|other| self.knows(other)[at] > *process);
-        if back == Back::Backup && !self.backups.get(&at).is_some_and(told) {
+        if back == Back::Backup && !self.is_backup_outdated(at) {
             return Back::Disk;
         }
         let keeps = matches!(back, Back::Disk | Back::DiskMoved);
@@ -213,6 +211,13 @@ impl Stage {
             |at: &usize| self.running[*at] && self.cluster.peer(*at).status().phase == PhaseStatus::Member;
         let others = (0..self.plan.peers).filter(hears).count();
         if back == Back::DiskMoved && others + 1 < self.plan.peers { Back::Disk } else { back }
+    }
+
+    /// Whether there is a backup of a peer's disk, and all others know of a newer process than it does.
+    pub(super) fn is_backup_outdated(&self, at: usize) -> bool {
+        let others = || (0..self.plan.peers).filter(|other| *other != at);
+        let told = |(_, process): &(_, _)| others().all(|other| self.knows(other)[at] > *process);
+        self.backups.get(&at).is_some_and(told)
     }
 
     /// Which process of each peer a peer knows of, or its disk does.

@@ -1,12 +1,16 @@
 //! One run in simulated time: a cluster, its clients, and the faults of a plan.
 
+mod disown;
+mod echo;
 mod links;
 mod machines;
 mod moments;
 mod notes;
 mod promises;
+mod relapse;
 mod stage;
 mod strike;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 

@@ -18,15 +18,23 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// What is waited for, by whom it is followed, and until when.
 #[derive(Clone)]
 pub(super) struct Ambush {
-    situation: Situation,
+    sign: Sign,
     /// Who led when the wait began.
     leader: Option<usize>,
     then: Then,
     until: Instant,
 }
 
+/// A sign that the moment has come.
+#[derive(Clone, Copy)]
+pub(super) enum Sign {
+    Is(Situation),
+    /// Everybody knows of a newer process than the one of which a peer's disk is backed up.
+    Outdated(usize),
+}
+
 #[derive(Clone)]
-enum Then {
+pub(super) enum Then {
     Strike(Fault),
     /// Another machine takes this one's name; it may be cut off before.
     Usurp(usize, Option<Way>, u64),
@@ -34,6 +42,8 @@ enum Then {
     Wake(std::net::IpAddr, Process),
     /// Who elected the new leader crashes; that one is cut off, and the old one heard again.
     Forget(usize, u64),
+    /// What is acknowledged from now on needs a peer's disk, which then goes back to its backup.
+    FallBehind(usize, u64, u64),
 }
 
 impl Stage {
@@ -49,18 +59,22 @@ impl Stage {
 
     /// Strikes when the cluster is in a situation.
     pub(super) fn lie_in_wait(&mut self, situation: Situation, fault: Fault) {
-        self.wait_for(situation, Then::Strike(fault));
+        self.wait_for(Sign::Is(situation), Then::Strike(fault));
     }
 
-    fn wait_for(&mut self, situation: Situation, then: Then) {
+    pub(super) fn wait_for(&mut self, sign: Sign, then: Then) {
         let leader = self.leader();
         let patience = if self.plan.wide { PATIENCE * 5 } else { PATIENCE };
-        let ambush = Ambush { situation, leader, then, until: Instant::now() + patience };
+        let ambush = Ambush { sign, leader, then, until: Instant::now() + patience };
         self.later(GLANCE_MS, Act::Watch(ambush));
     }
 
     pub(super) async fn watch(&mut self, ambush: Ambush) {
-        if !self.is_in(ambush.situation, ambush.leader) {
+        let has_come = match ambush.sign {
+            Sign::Is(situation) => self.is_in(situation, ambush.leader),
+            Sign::Outdated(at) => self.leader().is_some() && self.is_backup_outdated(at),
+        };
+        if !has_come {
             if Instant::now() < ambush.until {
                 self.later(GLANCE_MS, Act::Watch(ambush));
             }
@@ -76,6 +90,7 @@ impl Stage {
                 self.later(soon_ms, Act::CutHost(host));
             }
             Then::Forget(old, for_ms) => self.forgotten(old, for_ms),
+            Then::FallBehind(at, lag_ms, away_ms) => self.fall_behind(at, lag_ms, away_ms),
         }
     }
 
@@ -111,7 +126,7 @@ impl Stage {
         }
         self.later(for_ms + 3000, Act::Hear(self.links_of(at)));
         self.cluster.hand_over(leader, others[to as usize % others.len()]);
-        self.wait_for(Situation::NewLeader, Then::Usurp(at, Some(Way::Both), for_ms));
+        self.wait_for(Sign::Is(Situation::NewLeader), Then::Usurp(at, Some(Way::Both), for_ms));
     }
 
     /// A leader is heard by one peer only, and hears old news of the others, until another one leads; then a machine
@@ -129,7 +144,7 @@ impl Stage {
         }
         let links: Vec<_> = self.links_of(at).into_iter().chain(self.links_of(leader)).collect();
         self.later(for_ms + 3000, Act::Hear(links));
-        self.wait_for(Situation::NewLeader, Then::Usurp(at, None, for_ms));
+        self.wait_for(Sign::Is(Situation::NewLeader), Then::Usurp(at, None, for_ms));
     }
 
     /// A frozen machine goes on when it is decided that another one gets its name.
@@ -140,7 +155,7 @@ impl Stage {
         let (host, process) = (self.cluster.host(at), self.cluster.process(at));
         process.freeze();
         self.take_name(at, for_ms + 3000).await;
-        self.wait_for(Situation::Deciding, Then::Wake(host, process));
+        self.wait_for(Sign::Is(Situation::Deciding), Then::Wake(host, process));
     }
 
     /// The leader lets another one lead, and is cut off; those who elect that one crash before they have anything else
@@ -157,7 +172,7 @@ impl Stage {
         self.cluster.hand_over(leader, new);
         self.one_way(new, leader, true);
         self.later(for_ms, Act::Hear(self.links_of(leader)));
-        self.wait_for(Situation::NewLeader, Then::Forget(leader, for_ms));
+        self.wait_for(Sign::Is(Situation::NewLeader), Then::Forget(leader, for_ms));
     }
 
     fn forgotten(&mut self, old: usize, for_ms: u64) {

@@ -23,13 +23,14 @@ pub(super) const ALL: &str = "all are healed";
 pub(super) const QUESTIONS: &str = "last questions";
 
 /// Its name, what it says, and when it counts as kept.
-const PROMISES: [(&str, &str, Kept); 20] = [
+const PROMISES: [(&str, &str, Kept); 22] = [
     ("a_cluster_starts", "A cluster without faults comes up.", Before(FAULTS)),
     ("create", "Actors are created before the faults begin.", Before(FAULTS)),
     ("raft_is_safe", "One leader a term; the same entries and state everywhere.", Watched),
     ("one_live_incarnation_per_node", "No two processes of one name hold a lease at once.", Watched),
     ("one_executing_host", "An actor runs in one place at a time.", Watched),
     ("no_write_under_an_old_epoch", "Epochs and checkpoints only go forward.", Watched),
+    ("other_versions_stay_out", "Who speaks another version of the protocol is refused.", Watched),
     ("a_healed_majority_goes_on", "A majority that is mended needs nobody else.", Before(GOES_ON)),
     ("a_retired_process_learns_of_it", "Who lost its name to another learns of it.", Before(QUESTIONS)),
     ("everything_lives_again", "When all is mended, every peer and actor is well.", AtTheEnd),
@@ -46,6 +47,7 @@ const PROMISES: [(&str, &str, Kept); 20] = [
     ("money_is_conserved", "What one account gives, another has, once.", AtTheEnd),
     ("reliable_messages_are_exact", "What actors send reliably arrives, once and in order.", AtTheEnd),
     ("linearizable", "One order of all accesses explains every answer.", AtTheEnd),
+    ("checkers_agree", "Two checkers come to the same verdict about what is linearizable.", AtTheEnd),
     ("no_panic", "Nothing panics.", Watched),
     ("a_run_ends", "The run comes to its end.", AtTheEnd),
 ];

@@ -12,12 +12,14 @@ use tokio::time::Instant;
 
 use super::moments::Ambush;
 use super::notes::Notes;
+use super::relapse::Relapse;
 use super::{Violation, promises};
 use crate::plan::{Back, Fault, Plan};
 use crate::report::Happening;
 use crate::trace::Trace;
 use crate::work::bank::{self, Account};
 use crate::work::purse::{self, Purse};
+use crate::work::ranks::{self, Job, Part};
 use crate::work::{
     Clients, Desk, Found, History, Ledger, Register, Ticks, Work, entries, judge, probe, register,
 };
@@ -45,6 +47,15 @@ pub(super) enum Act {
     /// A machine that broke down over its disk is replaced.
     Look(usize),
     Watch(Ambush),
+    Relapse(Relapse),
+    /// A process of another release is restarted, if it is still that life of that peer.
+    SameVersion(usize, u64),
+    /// A leader and one peer say nothing more to the others.
+    Silence(usize, usize, u64),
+    /// Clients find peers again.
+    Open,
+    /// A handler of a part of a graph panics.
+    Trip,
 }
 
 /// Who ended at a chosen moment, as the how-manieth process of that peer, and for how many milliseconds.
@@ -52,6 +63,9 @@ pub(super) type Trapped = (usize, u64, u64);
 
 /// Between two attempts at what failed at once.
 pub(super) const RETRY: Duration = Duration::from_millis(50);
+
+/// Between two panics of a graph's parts.
+const TRIP_MS: u64 = 7000;
 
 /// A cluster, and what is wrong with it at the moment.
 pub(super) struct Stage {
@@ -61,13 +75,15 @@ pub(super) struct Stage {
     pub(super) trace: Trace,
     pub(super) notes: Notes,
     pub(super) random: Prng,
-    desk: Desk<(Peer, Process)>,
+    pub(super) desk: Desk<(Peer, Process)>,
     agenda: BinaryHeap<Reverse<(Instant, u64)>>,
     acts: BTreeMap<u64, Act>,
     number: u64,
     pub(super) running: Vec<bool>,
     /// Disks that fail, noticed or not.
     pub(super) sick: Vec<bool>,
+    /// Who speaks another version of the protocol.
+    pub(super) odd: Vec<bool>,
     /// Disks of which something cannot be read.
     pub(super) spoiled: Vec<bool>,
     /// How many processes each peer has been.
@@ -122,6 +138,7 @@ pub(super) async fn play(
         number: 0,
         running: vec![true; peers],
         sick: vec![false; peers],
+        odd: vec![false; peers],
         spoiled: vec![false; peers],
         lives: vec![0; peers],
         traps,
@@ -196,7 +213,45 @@ impl Stage {
             let opened = peer.create(bank::key(account), Account::default(), home).await;
             opened.map_err(|e| Violation::new("create", e))?;
         }
+        self.create_parts().await
+    }
+
+    /// The graph that is ranked all the while, if there is one.
+    fn job(&self) -> Option<Job> {
+        let Plan { seed, seconds, parts, .. } = self.plan;
+        (parts > 0).then_some(Job { seed, parts, steps: seconds * 2 })
+    }
+
+    async fn create_parts(&mut self) -> Result<(), Violation> {
+        let Some(job) = self.job() else { return Ok(()) };
+        let failed = |e: &dyn std::fmt::Display| Violation::new("create", e);
+        let peer = self.cluster.peer(0).clone();
+        for part in 0..job.parts {
+            let at = (part + 3) as usize % self.plan.peers;
+            let home = Placement::On(self.cluster.node(at)).down(self.plan.down(part, 4));
+            let made = peer.create(ranks::key(part), Part::new(job, part), home).await;
+            made.map_err(|e| failed(&e))?;
+            self.notes.placed(format!("part/{}", ranks::key(part)), at);
+        }
+        for part in 0..job.parts {
+            ranks::begin(&peer, part, self.patience()).await.map_err(|e| failed(&e))?;
+        }
+        if self.plan.panics > 0 {
+            self.later(TRIP_MS, Act::Trip);
+        }
         Ok(())
+    }
+
+    /// Lets a handler of a part of the graph panic, and again after a while.
+    pub(super) fn trip(&mut self) {
+        let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
+        if !running.is_empty() {
+            let at = *self.random.pick(&running);
+            let part = self.random.below(self.plan.parts.into()) as u32;
+            let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
+            drop(process.spawn(async move { ranks::trip(&peer, part, RETRY * 20).await }));
+        }
+        self.later(TRIP_MS, Act::Trip);
     }
 
     /// Lets clients find a peer, and the trace tell what it sees.
@@ -236,6 +291,7 @@ impl Stage {
         }
         self.running[at] = false;
         self.sick[at] = false;
+        self.odd[at] = false;
         self.desk.set(at, None);
     }
 
@@ -287,6 +343,7 @@ impl Stage {
     /// Mends the links, and the machines of a majority drawn by chance; these must get going without the others.
     async fn heal_a_majority(&mut self) -> Result<(), Violation> {
         self.agenda.clear();
+        self.desk.close(false);
         self.cluster.end_rightful_ghosts();
         let peers = self.plan.peers;
         let mut order: Vec<usize> = (0..peers).collect();
@@ -414,7 +471,7 @@ impl Stage {
                 self.cluster.process(at).thaw();
                 self.cluster.clock(at).drift(0);
                 self.world.disk(self.cluster.dir(at)).mend();
-                if self.sick[at] || self.spoiled[at] || self.is_broken(at) {
+                if self.sick[at] || self.odd[at] || self.spoiled[at] || self.is_broken(at) {
                     self.kill(at);
                 }
             }
@@ -438,6 +495,10 @@ impl Stage {
         bank::settle(&mut history.transfers, peer, self.patience()).await.map_err(late)?;
         found.accounts = bank::statements(peer, self.plan.actors + 1, self.patience()).await.map_err(late)?;
         found.purses = purse::settled(peer, self.plan.actors, self.patience()).await.map_err(late)?;
+        if let Some(job) = self.job() {
+            let ranks = ranks::settled(peer, job, self.patience()).await.map_err(late)?;
+            found.ranks = Some((job, ranks));
+        }
         self.trace.say(format_args!("{} calls, {} faults", history.len(), self.struck));
         judge(history, &found).map_err(|(invariant, what)| Violation::new(invariant, what))
     }

@@ -39,6 +39,11 @@ impl Stage {
                     self.world.disk(self.cluster.dir(at)).set_stalled(false);
                 }
             }
+            Act::Relapse(relapse) => self.turn_back(relapse),
+            Act::SameVersion(at, life) => self.same_version(at, life).await,
+            Act::Open => self.desk.close(false),
+            Act::Trip => self.trip(),
+            Act::Silence(leader, at, for_ms) => self.silence(leader, at, for_ms),
             Act::CutOff(at) => self.cut_off(at, Way::Both),
             Act::CutHost(host) => self.whole_host(host, true),
             Act::Fair => self.world.network().set_weather(Weather::fair()),
@@ -172,6 +177,9 @@ impl Stage {
             Fault::Mislead { who, delay_ms, for_ms } => {
                 self.mislead(self.leader()?, self.find(who)?, delay_ms, for_ms)
             }
+            Fault::Echo { who, delay_ms, for_ms } => {
+                self.echo(self.leader()?, self.find(who)?, delay_ms, for_ms)
+            }
             Fault::Wake { who, for_ms } => self.wake(self.find(who)?, for_ms).await,
             Fault::Lag { who, for_ms } => {
                 let at = self.find(who)?;
@@ -180,6 +188,13 @@ impl Stage {
                 self.later(for_ms, Act::Hear(self.links_of(at)));
             }
             Fault::Forget { to, for_ms } => self.forget(self.leader()?, to, for_ms),
+            Fault::Relapse { who, lag_ms, away_ms } => self.relapse(self.find(who)?, lag_ms, away_ms).await,
+            Fault::Disown { who, to, for_ms } => {
+                self.disown(self.find(who)?, self.find(Who::Peer(to))?, for_ms).await
+            }
+            Fault::OtherVersion { who, newer, for_ms } => {
+                self.other_version(self.find(who)?, newer, for_ms).await
+            }
             Fault::When { situation, who, blow } => self.lie_in_wait(situation, blow.against(who)),
             Fault::Noise { who, draw } => {
                 let at = self.find(who)?;

@@ -7,6 +7,7 @@ use super::call::{End, History};
 use super::linear::is_linearizable;
 use super::names;
 use super::purse::{self, Purse};
+use super::ranks::{self, Job};
 
 /// What is there in the end.
 #[derive(Default)]
@@ -15,6 +16,8 @@ pub struct Found {
     pub ledgers: BTreeMap<u32, Vec<u64>>,
     pub accounts: Vec<Account>,
     pub purses: Vec<Purse>,
+    /// A graph's ranks, if it has any.
+    pub ranks: Option<(Job, Vec<u64>)>,
 }
 
 type Verdict = Result<(), (&'static str, String)>;
@@ -28,7 +31,8 @@ pub fn judge(history: &History, found: &Found) -> Verdict {
     accesses(history)?;
     names::judge(&history.names)?;
     bank::judge(&history.transfers, &found.accounts)?;
-    purse::judge(&history.payments, &found.purses)
+    purse::judge(&history.payments, &found.purses)?;
+    found.ranks.iter().try_for_each(|(job, ranks)| ranks::judge(*job, ranks))
 }
 
 fn orders(history: &History, ledgers: &BTreeMap<u32, Vec<u64>>) -> Verdict {
@@ -62,7 +66,8 @@ fn accesses(history: &History) -> Verdict {
         registers.entry(call.actor).or_default().push(*call);
     }
     for (actor, calls) in registers {
-        if !is_linearizable(&calls) {
+        let explained = is_linearizable(&calls).map_err(|e| e.told(&format!("r{actor}")))?;
+        if !explained {
             let what = format!("r{actor}: no order explains its {} calls", calls.len());
             return Err(("linearizable", what));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::bank::{Account, Book, Statement};
 use super::names::{Name, WhoMadeYou};
 use super::purse::{Count, Give, Pay, Purse};
+use super::ranks::{Go, Hurry, Part, Share};
 
 /// Holds one value.
 #[derive(Serialize, Deserialize, Default)]
@@ -128,6 +129,7 @@ pub fn register(builder: Builder) -> Builder {
         .kind(Kind::of::<Account>().handles::<Book>().handles::<Statement>())
         .kind(Kind::of::<Name>().handles::<WhoMadeYou>())
         .kind(Kind::of::<Purse>().handles::<Pay>().handles::<Give>().handles::<Count>().handles::<Panic>())
+        .kind(Kind::of::<Part>().handles::<Go>().handles::<Share>().handles::<Hurry>().handles::<Panic>())
 }
 
 /// Asks a ledger, durably.

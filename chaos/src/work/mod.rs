@@ -7,8 +7,10 @@ mod desk;
 mod judge;
 mod kinds;
 mod linear;
-mod names;
+pub mod names;
+mod opinion;
 pub mod purse;
+pub mod ranks;
 mod request;
 
 pub use call::{Call, End, History};

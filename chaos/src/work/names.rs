@@ -4,11 +4,13 @@ use porcupine_rs::{Model, Operation};
 use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, When};
 use standin::id::NodeId;
-use standin::{Peer, Placement};
+use standin::{CallError, Peer, Placement, Reason};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::Instant;
 
 use super::call::{Call, End};
+use super::opinion::is_explained;
 use super::request::end_of;
 
 /// Remembers who created it.
@@ -58,6 +60,9 @@ pub struct NameCall {
     pub home: usize,
 }
 
+/// Between two attempts.
+const MOMENT: Duration = Duration::from_millis(10);
+
 /// Calls to one generation of all names.
 const GENERATION: usize = 40;
 
@@ -81,6 +86,33 @@ impl NameCall {
             NameAct::Stop => end_of(peer.stop(&name).await, |()| 0),
             NameAct::Find => end_of(peer.ask_durable(&name, WhoMadeYou, deadline).await, |by| by),
         }
+    }
+}
+
+/// Whether a name was created at a node.
+pub async fn create(peer: &Peer, key: &str, home: NodeId) -> bool {
+    peer.create(key, Name { by: 0 }, Placement::On(home)).await.is_ok()
+}
+
+/// Ends the actor of a name, and creates another one elsewhere.
+pub async fn make_anew(peer: &Peer, key: &str, home: NodeId, until: Instant) {
+    let Ok(name) = ActorRef::<Name>::new(key) else { return };
+    // Whether it was this call or an earlier one that ended it.
+    let ended = |e: &CallError| matches!(e.reason, Reason::NoSuchActor);
+    while Instant::now() < until && peer.stop(&name).await.is_err_and(|e| !ended(&e)) {
+        tokio::time::sleep(MOMENT).await;
+    }
+    while Instant::now() < until && !create(peer, key, home.clone()).await {
+        tokio::time::sleep(MOMENT).await;
+    }
+}
+
+/// Asks a name again and again.
+pub async fn ask_until(peer: &Peer, key: &str, until: Instant) {
+    let Ok(name) = ActorRef::<Name>::new(key) else { return };
+    while Instant::now() < until {
+        drop(peer.ask_within(&name, WhoMadeYou, MOMENT * 20).await);
+        tokio::time::sleep(MOMENT).await;
     }
 }
 
@@ -144,7 +176,8 @@ pub fn judge(calls: &[Call<NameCall>]) -> Result<(), (&'static str, String)> {
         }
     }
     for ((actor, generation), calls) in names {
-        if !porcupine_rs::check_operations(&calls) {
+        let explained = is_explained(&calls).map_err(|e| e.told(&format!("n{actor}-{generation}")))?;
+        if !explained {
             let what = format!("n{actor}-{generation}: no order explains its {} calls", calls.len());
             return Err(("directory_is_linearizable", what));
         }

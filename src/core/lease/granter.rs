@@ -287,6 +287,12 @@ impl Granter {
         admission
     }
 
+    /// Goes by what consensus says of its quorum from here on, a mistake.
+    #[cfg(feature = "canary")]
+    pub fn trust(&mut self, ago: Option<Duration>, now: Mono) {
+        self.probes.trust(ago.map(|ago| now - ago));
+    }
+
     /// Whether a quorum certainly followed this leader at `asked` or later, on this peer's clock. It is
     /// what a linearizable read waits for, after [`Input::AppliedTerm`], and what a restarting voter asks.
     pub fn confirmed_since(&self, asked: Mono) -> bool {
