@@ -12,6 +12,7 @@ variants! {
     /// A mistake that somebody could have made here.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     #[allow(missing_docs, reason = "each name says what is done wrong")]
+    #[cfg_attr(not(feature = "canary"), allow(dead_code, reason = "some are made in code that exists for them alone"))]
     pub enum Mistake {
         DiskIdReused,
         NoWaitAfterElection,

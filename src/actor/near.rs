@@ -1,6 +1,6 @@
 //! Where a reference found its actor, for its next message.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwapOption, Guard};
 
@@ -21,23 +21,17 @@ impl Near {
     }
 }
 
-/// What one reference remembers; a hint only.
-#[derive(Default)]
-pub(super) struct Memory(ArcSwapOption<Near>);
+/// What one reference and its clones remember; a hint only. One that was never called has no room for it.
+#[derive(Clone, Default)]
+pub(super) struct Memory(OnceLock<Arc<ArcSwapOption<Near>>>);
 
 impl Memory {
     /// What is remembered; see whether it [is of](Near::is_of) the right peer.
-    pub(super) fn load(&self) -> Guard<Option<Arc<Near>>> {
-        self.0.load()
+    pub(super) fn load(&self) -> Option<Guard<Option<Arc<Near>>>> {
+        self.0.get().map(|memory| memory.load())
     }
 
     pub(super) fn keep(&self, near: Near) {
-        self.0.store(Some(Arc::new(near)));
-    }
-}
-
-impl Clone for Memory {
-    fn clone(&self) -> Self {
-        Self(ArcSwapOption::new(self.0.load_full()))
+        self.0.get_or_init(Arc::default).store(Some(Arc::new(near)));
     }
 }

@@ -144,7 +144,9 @@ impl Host {
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        if let Some(near) = to.memory().load().as_ref().filter(|near| near.is_of(self.gate())) {
+        let remembered = to.memory().load();
+        let near = remembered.as_ref().and_then(|near| near.as_ref());
+        if let Some(near) = near.filter(|near| near.is_of(self.gate())) {
             return put::<A, M>(&*near.door, message, caller, durable);
         }
         let Some(near) = self.near(to.id()) else { return Err((message, Refused::NotHere)) };

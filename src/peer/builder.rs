@@ -403,6 +403,7 @@ fn start_parts(
         runtime: Spawner::on(Handle::current()),
         observer,
     })));
+    let config = TransportConfig { calls: Some(Handle::current()), ..config };
     let _inside = shared.control.runtime().enter();
     let transport = Transport::bind(config, Arc::new(Server(weak)))?;
     drop(shared.transport.set(transport));

@@ -411,7 +411,7 @@ pub(super) fn host_elsewhere(state: &State, actor: &ActorId, me: Option<Incarnat
 type Settled<M> = Result<Result<<M as Message>::Reply, CallError>, (M, CallError)>;
 
 /// No answer means that the deadline has passed.
-fn settled<M: Message>(answer: Option<Result<M::Reply, (CallError, Option<M>)>>) -> Settled<M> {
+fn settled<M: Message>(answer: Option<<Pending<M> as Future>::Output>) -> Settled<M> {
     match answer {
         // It waited in the mailbox of an activation that has ended.
         Some(Err((why, Some(back)))) if retried(&why) => Err((back, why)),

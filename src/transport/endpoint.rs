@@ -74,6 +74,7 @@ pub(super) struct Shared {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) runtime: Spawner,
+    calls: Spawner,
     pub(super) counters: Arc<Counters>,
     pub(super) links: Links,
     pub(super) accepted: Accepted,
@@ -90,6 +91,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Where a lane is read and written.
+    pub(super) fn runtime_of(&self, lane: Lane) -> &Spawner {
+        match lane {
+            Lane::Control => &self.runtime,
+            Lane::Call | Lane::Heavy => &self.calls,
+        }
+    }
+
     /// What this peer says about itself, and which version of it this is.
     pub(super) fn hello(&self) -> (Hello, u64) {
         lock(&self.hello).clone()
@@ -183,6 +192,7 @@ impl Transport {
         let shared = Arc::new(Shared {
             endpoint,
             handler,
+            calls: Spawner::on(config.calls.clone().unwrap_or_else(|| runtime.clone())),
             runtime: Spawner::on(runtime),
             counters,
             links: Links::default(),

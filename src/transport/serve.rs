@@ -38,7 +38,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &
 }
 
 async fn serve_stream(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     remote: &Arc<Remote>,
     lanes: &Arc<Lanes>,
     (send, mut recv): (SendStream, RecvStream),
@@ -60,7 +60,8 @@ async fn serve_stream(
         return Err(FrameError::Malformed);
     }
     let _ = send.set_priority(lane.priority());
-    serve_lane(shared, remote, lane, lanes, (send, recv)).await
+    let served = serve_lane(shared.clone(), remote.clone(), lane, lanes.clone(), (send, recv));
+    shared.runtime_of(lane).spawn(served).await.map_err(|e| gone(&e))?
 }
 
 /// The lanes that one connection has opened.
@@ -83,10 +84,10 @@ impl Lanes {
 }
 
 async fn serve_lane(
-    shared: &Shared,
-    remote: &Arc<Remote>,
+    shared: Arc<Shared>,
+    remote: Arc<Remote>,
     lane: Lane,
-    lanes: &Arc<Lanes>,
+    lanes: Arc<Lanes>,
     (send, recv): (SendStream, RecvStream),
 ) -> Result<(), FrameError> {
     // Long replies of two lanes may wait for one.
@@ -94,7 +95,7 @@ async fn serve_lane(
     if lane == Lane::Heavy {
         let _ = lanes.heavy.set(replies.clone());
     }
-    let lanes = (lane == Lane::Call).then(|| lanes.clone());
+    let lanes = (lane == Lane::Call).then_some(lanes);
     let slots = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
     let outlet = Outlet { replies, lanes, bytes: Arc::default(), counters: shared.counters.clone() };
     let mut reader = FrameReader::new(recv, MAX_FRAME_BYTES);
@@ -104,7 +105,7 @@ async fn serve_lane(
             // A dialer has at most as many requests in flight as there are slots; another one waits here.
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
             let reply = Reply { id, slot: Some(slot), outlet: outlet.clone() };
-            shared.handler.on_request(remote, lane, frame, reply);
+            shared.handler.on_request(&remote, lane, frame, reply);
         }
         Ok(())
     };

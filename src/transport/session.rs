@@ -128,7 +128,7 @@ impl Session {
 pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Session>, queues: LaneQueues) {
     for (lane, queue) in Lane::ALL.into_iter().zip(queues.0) {
         let (shared, session) = (shared.clone(), session.clone());
-        shared.runtime.clone().spawn(run_lane(shared, session, lane, queue));
+        shared.runtime_of(lane).clone().spawn(run_lane(shared, session, lane, queue));
     }
     shared.runtime.spawn(watch(shared.clone(), link.clone(), session.clone()));
 }
