@@ -8,6 +8,7 @@ mod cost;
 mod directory;
 mod facing;
 mod fairness;
+mod hand_backs;
 mod history;
 mod idle;
 mod joint;
