@@ -106,6 +106,8 @@ pub(super) struct Running<A: Actor> {
     saving: Option<oneshot::Receiver<Result<(), SaveError>>>,
     ledger: Ledger,
     timer: Option<(Mono, Pin<Box<Sleep>>)>,
+    /// The last message was one to itself.
+    has_rung: bool,
 }
 
 impl<A: Actor> Running<A> {
@@ -135,6 +137,7 @@ impl<A: Actor> Running<A> {
             saving: None,
             ledger,
             timer: None,
+            has_rung: false,
         }
     }
 
@@ -251,10 +254,11 @@ impl<A: Actor> Running<A> {
         if is_closed {
             return Poll::Pending;
         }
-        if rings_at.is_some()
-            && let Some((name, payload)) = self.ctx.timers().fire(self.life.gate.now())
-        {
-            return Poll::Ready(Next::Timer(name, payload));
+        // After one to itself it is the turn of others, if there are any: a timer that is set anew each time must not
+        // keep them out.
+        let rings_last = std::mem::take(&mut self.has_rung);
+        if !rings_last && let Some(timer) = self.ring_due(rings_at) {
+            return Poll::Ready(timer);
         }
         if self.ctx.watches().poll_rings(task).is_ready() {
             return Poll::Ready(Next::Rung);
@@ -263,7 +267,19 @@ impl<A: Actor> Running<A> {
             return Poll::Ready(Next::Parcel);
         }
         self.brisk = Brisk { until: self.now() + LOOK_AROUND, left: MESSAGES_TAKEN_AT_ONCE };
-        self.queue.poll_next(task).map(|item| item.map_or(Next::Gone, Next::Item))
+        match self.queue.poll_next(task) {
+            Poll::Ready(item) => Poll::Ready(item.map_or(Next::Gone, Next::Item)),
+            Poll::Pending => {
+                self.ring_due(rings_at.filter(|_| rings_last)).map_or(Poll::Pending, Poll::Ready)
+            }
+        }
+    }
+
+    fn ring_due(&mut self, rings_at: Option<Mono>) -> Option<Next<A>> {
+        let now = self.now();
+        let (name, payload) = rings_at.filter(|at| *at <= now).and_then(|_| self.ctx.timers().fire(now))?;
+        self.has_rung = true;
+        Some(Next::Timer(name, payload))
     }
 
     fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>, rings_at: Option<Mono>) -> Poll<()> {
@@ -322,6 +338,9 @@ impl<A: Actor> Running<A> {
 
     /// A message that the actor has sent to itself.
     async fn ring(&mut self, name: &str, payload: &[u8]) -> Result<(), End> {
+        // One that is set anew each time is always due, whoever else waits for the thread.
+        tokio::task::coop::consume_budget().await;
+        self.now = None;
         let read = self.table.get(name).map(|readers| readers.read(payload));
         match read {
             Some(Ok(letter)) => self.open(letter, false).await,

@@ -196,7 +196,7 @@ async fn measure_large_states() {
     for mib in [0, 1, 16, 64] {
         let of = latencies::<false>(&cluster, 7, mib << 20).await;
         println!(
-            "sender of {mib} MiB: held send to its effect {:?}, to a reply that shows it {:?}, one durable checkpoint {:?}",
+            "sender of {mib} MiB: held send to its effect {:?}, to a reply that shows it {:?}, one checkpoint {:?}",
             of.effect, of.shown, of.checkpoint
         );
     }

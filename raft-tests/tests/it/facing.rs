@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, SendError};
-use standin::testing::Cluster;
+use standin::testing::{Cluster, World};
 use standin::{Builder, Placement};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -112,9 +112,20 @@ async fn until_even(cluster: &Cluster, all: &[ActorRef<Duelist>], goal: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_with_full_outboxes_that_face_each_other_go_on() {
-    const GOAL: u64 = 60_000;
     logs();
-    let mut cluster = Cluster::start(3, duelists).await.unwrap();
+    face_each_other(Cluster::start(3, duelists).await.unwrap()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_simulated_ones_with_full_outboxes_that_face_each_other_go_on() {
+    logs();
+    let cluster = Cluster::simulated(World::new(51), 3, duelists).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    face_each_other(cluster).await;
+}
+
+async fn face_each_other(mut cluster: Cluster) {
+    const GOAL: u64 = 60_000;
     let all = [duelist(&cluster, 1, "a", "b").await, duelist(&cluster, 2, "b", "a").await];
     for one in &all {
         cluster.peer(0).tell(one, Fire { goal: GOAL }).await.unwrap();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{
     Actor, ActorRef, Context, Handler, Kind, Message, Policy, SendError, Undelivered, When,
 };
-use standin::testing::{Cluster, Prng};
+use standin::testing::{Cluster, Prng, World};
 use standin::{Builder, Event, Placement};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -27,6 +27,20 @@ impl Actor for Link {
     }
     async fn on_undelivered(&mut self, what: Undelivered, _: &mut Context<Self>) {
         self.undelivered += what.messages;
+    }
+}
+
+impl Link {
+    pub fn passing_on(next: Option<String>) -> Self {
+        Self { next, ..Self::default() }
+    }
+
+    pub fn newest(&self) -> u64 {
+        self.newest
+    }
+
+    pub fn is_exact(&self) -> bool {
+        (self.out_of_order, self.undelivered) == (0, 0)
     }
 }
 
@@ -90,7 +104,7 @@ impl Handler<Show> for Link {
     }
 }
 
-fn links(builder: Builder) -> Builder {
+pub fn links(builder: Builder) -> Builder {
     builder.kind(Kind::of::<Link>().handles::<Pass>().handles::<Emit>().handles::<Show>())
 }
 
@@ -99,7 +113,7 @@ fn name(at: usize) -> String {
 }
 
 async fn link(cluster: &Cluster, at: usize, next: Option<usize>) -> ActorRef<Link> {
-    let state = Link { next: next.map(name), ..Link::default() };
+    let state = Link::passing_on(next.map(name));
     let home = Placement::On(cluster.node(at));
     cluster.peer(0).create(name(at), state, home).await.unwrap()
 }
@@ -124,7 +138,7 @@ async fn show(cluster: &Cluster, link: &ActorRef<Link>) -> Link {
     }
 }
 
-async fn arrived(cluster: &Cluster, link: &ActorRef<Link>, n: u64) -> Link {
+pub async fn arrived(cluster: &Cluster, link: &ActorRef<Link>, n: u64) -> Link {
     let end = Instant::now() + PATIENCE * 4;
     loop {
         let state = show(cluster, link).await;
@@ -136,7 +150,7 @@ async fn arrived(cluster: &Cluster, link: &ActorRef<Link>, n: u64) -> Link {
     }
 }
 
-async fn emit(cluster: &Cluster, link: &ActorRef<Link>, to: u64) {
+pub async fn emit(cluster: &Cluster, link: &ActorRef<Link>, to: u64) {
     let end = Instant::now() + PATIENCE;
     while let Err(e) = cluster.peer(other_than(cluster, &[])).ask(link, Emit { to }).await {
         assert!(Instant::now() < end, "{e}");
@@ -157,24 +171,36 @@ async fn a_chain_passes_everything_on_once_and_in_order() {
     cluster.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_chain_is_exact_while_its_machines_die_and_are_replaced() {
-    logs();
-    let mut cluster = Cluster::start(5, links).await.unwrap();
+async fn exact_while_machines_die(mut cluster: Cluster, messages: u64) {
     cluster.everything_lives_again().await.unwrap();
     let chain = chain(&cluster, 5).await;
-    emit(&cluster, &chain[0], 30_000).await;
+    emit(&cluster, &chain[0], messages).await;
     for victim in [2, 4, 0, 3] {
         cluster.kill(victim);
         cluster.replace(victim).await.unwrap();
         cluster.everything_lives_again().await.unwrap();
     }
     for link in &chain[1..] {
-        let end = arrived(&cluster, link, 30_000).await;
-        assert_eq!((end.newest, end.out_of_order), (30_000, 0), "{link}");
+        let end = arrived(&cluster, link, messages).await;
+        assert_eq!((end.newest, end.out_of_order), (messages, 0), "{link}");
     }
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_exact_while_its_machines_die_and_are_replaced() {
+    logs();
+    exact_while_machines_die(Cluster::start(5, links).await.unwrap(), 30_000).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_chain_is_exact_while_its_machines_die_and_are_replaced() {
+    logs();
+    for seed in 21..24 {
+        let cluster = Cluster::simulated(World::new(seed), 5, links).await.unwrap();
+        exact_while_machines_die(cluster, 3_000).await;
+    }
 }
 
 /// One run: `messages` through five links on five peers that die at random; how often one did, and how long it took.

@@ -1,13 +1,13 @@
 //! Clients outside of any actor that send reliably.
 
 use standin::Outcome;
+use standin::testing::{Cluster, World};
 use std::time::Duration;
 
 use crate::support::*;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_ask_in_a_session_runs_once_whatever_becomes_of_the_receivers_machine() {
-    let mut cluster = cluster(5).await;
+async fn each_ask_runs_once(mut cluster: Cluster) {
+    cluster.everything_lives_again().await.unwrap();
     let counter = counter(&cluster, 1, "c", 0).await;
     let client = cluster.peer(0).clone();
     let to = counter.clone();
@@ -31,8 +31,32 @@ async fn an_ask_in_a_session_runs_once_whatever_becomes_of_the_receivers_machine
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_ask_in_a_session_runs_once_whatever_becomes_of_the_receivers_machine() {
+    each_ask_runs_once(cluster(5).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_ask_in_a_session_runs_once_whatever_becomes_of_the_receivers_machine() {
+    logs();
+    for seed in 31..34 {
+        each_ask_runs_once(Cluster::simulated(World::new(seed), 5, counters).await.unwrap()).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_died_goes_on_with_its_session_on_another_peer() {
-    let mut cluster = cluster(3).await;
+    a_client_dies(cluster(3).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_client_that_died_goes_on_with_its_session_on_another_peer() {
+    logs();
+    let cluster = Cluster::simulated(World::new(34), 3, counters).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    a_client_dies(cluster).await;
+}
+
+async fn a_client_dies(mut cluster: Cluster) {
     let counter = counter(&cluster, 1, "c", 0).await;
     let session = cluster.peer(2).session().await.unwrap();
     for n in 1..=5 {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Cause, Context, Down, Handler, Kind, Message, Policy, Restored, When};
 use standin::id::{ActorId, NodeId};
-use standin::testing::Cluster;
+use standin::testing::{Cluster, World};
 use standin::{Builder, CallError, Change, Event, Outcome, Placement, Reason, Watcher};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -123,6 +123,13 @@ async fn guarded(n: usize) -> Cluster {
     cluster
 }
 
+async fn simulated(seed: u64, n: usize) -> Cluster {
+    logs();
+    let cluster = Cluster::simulated(World::new(seed), n, guards).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    cluster
+}
+
 async fn guard(cluster: &Cluster, at: usize) -> ActorRef<Guard> {
     cluster.peer(at).create("g", Guard::default(), Placement::On(cluster.node(at))).await.unwrap()
 }
@@ -170,7 +177,15 @@ fn is_at(node: &NodeId) -> impl Fn(&Change) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn watchers_inside_and_outside_of_actors_are_told_what_becomes_of_one() {
-    let mut cluster = guarded(4).await;
+    watchers_are_told(guarded(4).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn simulated_watchers_inside_and_outside_of_actors_are_told_what_becomes_of_one() {
+    watchers_are_told(simulated(41, 4).await).await;
+}
+
+async fn watchers_are_told(mut cluster: Cluster) {
     let (home, away) = (cluster.node(1), cluster.node(2));
     let counter = counter(&cluster, 1, "watched", 1).await;
     let guard = guard(&cluster, 0).await;
@@ -212,7 +227,15 @@ async fn watchers_inside_and_outside_of_actors_are_told_what_becomes_of_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watcher_that_was_away_itself_is_told_what_it_missed_and_why_it_began_anew() {
-    let mut cluster = guarded(4).await;
+    a_watcher_was_away(guarded(4).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_watcher_that_was_away_itself_is_told_what_it_missed_and_why_it_began_anew() {
+    a_watcher_was_away(simulated(42, 4).await).await;
+}
+
+async fn a_watcher_was_away(mut cluster: Cluster) {
     let counter = counter(&cluster, 1, "watched", 1).await;
     let guard = guard(&cluster, 0).await;
     cluster.peer(0).ask(&guard, Mind { key: "watched".into() }).await.unwrap();
@@ -238,7 +261,15 @@ async fn a_watcher_that_was_away_itself_is_told_what_it_missed_and_why_it_began_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_cannot_get_over_a_panic_fails_loudly_until_it_is_revived_by_a_program_that_can() {
-    let mut cluster = guarded(3).await;
+    one_fails_loudly(guarded(3).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_one_that_cannot_get_over_a_panic_fails_loudly_until_it_is_revived() {
+    one_fails_loudly(simulated(43, 3).await).await;
+}
+
+async fn one_fails_loudly(mut cluster: Cluster) {
     let options = Placement::On(cluster.node(1)).down(Down::StandIn { after: Duration::ZERO });
     let guard = cluster.peer(1).create("g", Guard::default(), options).await.unwrap();
     let (mut events, mut watcher) = (cluster.peer(2).events(), cluster.peer(2).watch(&guard).await.unwrap());

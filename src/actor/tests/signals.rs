@@ -65,6 +65,21 @@ impl Handler<Arm> for Bell {
     }
 }
 
+/// Says so again at once, for ever.
+#[derive(Serialize, Deserialize)]
+pub struct Again;
+impl Message for Again {
+    const NAME: &'static str = "again";
+    type Reply = ();
+}
+
+impl Handler<Again> for Bell {
+    async fn handle(&mut self, Again: Again, ctx: &mut Context<Self>) {
+        self.rung.push(0);
+        ctx.schedule(Duration::ZERO, Again).unwrap();
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 pub struct Disarm(TimerId);
 impl Message for Disarm {
@@ -121,6 +136,7 @@ pub fn kind() -> Kind {
     Kind::of::<Bell>()
         .handles::<Ring>()
         .handles::<Arm>()
+        .handles::<Again>()
         .handles::<Disarm>()
         .handles::<Show>()
         .handles::<Wrongly>()
@@ -162,6 +178,19 @@ impl Rig {
 
 fn arm(ms: u64, n: u64, durable: bool) -> Arm {
     Arm { ms, n, durable }
+}
+
+#[tokio::test]
+async fn a_message_to_itself_that_is_always_due_keeps_no_other_out() {
+    let rig = rig();
+    rig.start(10, 0, &Bell::default()).unwrap();
+    reply(rig.bell(Again, false)).await.unwrap();
+    let looks = [rig.bell(Show, false), rig.bell(Show, false)];
+    let mut rung = vec![];
+    for look in looks {
+        rung.push(reply(look).await.unwrap().rung.len());
+    }
+    assert!(rung[0] < rung[1], "nor is it kept out: {rung:?}");
 }
 
 #[tokio::test]

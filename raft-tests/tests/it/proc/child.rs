@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::actors::{Keeper, Note, Read, Walk, keep_journal};
+use super::links;
 use super::store::write_until_killed;
 use super::words::{Answer, MARK, MAX_LINE, Order, PeerRole, Role, Said, Sight, Want};
-use crate::support::logs;
+use crate::support::{PATIENCE, logs};
 
 /// Set for a child; without it the "test" below does nothing.
 pub const CHILD: &str = "STANDIN_TEST_CHILD";
@@ -83,6 +84,7 @@ async fn start(role: PeerRole) -> Result<Peer, String> {
         .contacts(role.contacts)
         .bootstrap(role.bootstrap)
         .kind(Kind::of::<Keeper>().handles::<Note>().handles::<Walk>().handles::<Read>())
+        .kind(links::kind())
         .start()
         .await
         .map_err(|e| e.to_string())
@@ -131,6 +133,7 @@ async fn answer(peer: &Peer, want: Want) -> Answer {
             Ok(name) => peer.ask_within(&name, Read, deadline).await,
             Err(e) => Err(e),
         }),
+        Want::Links(want) => links::answer(peer, want, PATIENCE).await,
         Want::Look => Answer::Sight(Box::new(look(peer))),
     }
 }

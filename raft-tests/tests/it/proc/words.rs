@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::links::{Link, LinkWant};
+
 /// Longest line, in bytes.
 pub const MAX_LINE: u64 = 4 << 20;
 /// Begins every line that a child means for its parent; the test runner prints others.
@@ -82,6 +84,7 @@ pub enum Want {
         key: String,
         deadline: Duration,
     },
+    Links(LinkWant),
     Look,
 }
 
@@ -104,6 +107,8 @@ pub enum Said {
 pub enum Answer {
     Done(Result<(), CallError>),
     Kept(Result<Vec<u64>, CallError>),
+    Link(Result<Box<Link>, CallError>),
+    Number(Result<u64, CallError>),
     /// How many of many had a reply, and how long that took for all and for the slowest, in milliseconds.
     Took {
         replies: u32,
