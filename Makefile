@@ -6,13 +6,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bank test chaos check fix
+.PHONY: help setup demo bank test chaos bench bench-quick check fix
 
 WHOLE := --workspace --all-features
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 help: ## lists the commands
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## (.*)/make \1\t\2/'
 
 setup: ## installs what is missing on this machine (Debian, Ubuntu), or says what to install
 	@scripts/setup
@@ -33,9 +33,17 @@ chaos: setup ## 15 minutes of clusters under faults, simulated and with real pro
 	$(TARGET)/release/chaos sim --wall-minutes 9 --seeds $(or $(SEEDS),0..100000)
 	$(TARGET)/release/chaos run --minutes 6 --seed $(or $(SEED),1) --out $(TARGET)/chaos-run-$$(date +%s)
 
+bench: setup ## compares with bare tokio and quinn, and with other libraries; writes benches/RESULTS.md (20 minutes)
+	cd benches && cargo bench --locked --bench shapes -- all --out .
+
+bench-quick: setup ## the same with fewer rounds, shown and not written (5 minutes)
+	cd benches && cargo bench --locked --bench shapes -- all --rounds 2
+
 check: setup ## changes nothing: format, lints, documentation, licences, house rules
 	cargo fmt --all -- --check
+	cd benches && cargo fmt -- --check
 	cargo clippy --locked $(WHOLE) --all-targets -- -D warnings
+	cd benches && cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check; \
 	else echo "cargo-deny is not installed: licences and advisories are not checked"; fi

@@ -1,0 +1,117 @@
+//! The shapes of work that are compared: `cargo bench --bench shapes -- --help`.
+
+mod common;
+mod local;
+mod remote;
+mod sections;
+
+use std::io;
+use std::path::PathBuf;
+
+use benches::{Sample, Section, conditions, plot};
+use clap::{Parser, Subcommand, ValueEnum};
+
+#[derive(Parser)]
+#[command(about = "Does the same work with several libraries, in turn, and compares.")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+    /// Given by `cargo bench`.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Everything.
+    All {
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Writes RESULTS.md and plots into this directory, instead of showing the results.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Messages within one process.
+    Local {
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Only these shapes.
+        #[arg(long)]
+        shape: Vec<local::Shape>,
+        /// Only these contenders.
+        #[arg(long)]
+        contender: Vec<local::Contender>,
+    },
+    /// Messages between two processes.
+    Remote {
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Only these contenders.
+        #[arg(long)]
+        contender: Vec<remote::Carrier>,
+    },
+    /// One run of one contender.
+    #[command(hide = true)]
+    OneLocal { shape: local::Shape, contender: local::Contender },
+    #[command(hide = true)]
+    OneRemote { contender: remote::Carrier },
+    #[command(hide = true)]
+    Serve { contender: remote::Carrier, dir: PathBuf },
+}
+
+fn main() -> io::Result<()> {
+    match Cli::parse().what {
+        What::All { rounds, out } => all(rounds, out),
+        What::Local { rounds, shape, contender } => or_all(shape)
+            .into_iter()
+            .try_for_each(|shape| show(&sections::local(shape, &or_all(contender.clone()), rounds)?)),
+        What::Remote { rounds, contender } => show(&sections::remote(&or_all(contender), rounds)?),
+        What::OneLocal { shape, contender } => say(&local::run(shape, contender)),
+        What::OneRemote { contender } => say(&remote::run(contender)),
+        What::Serve { contender, dir } => {
+            remote::serve(contender, &dir);
+            Ok(())
+        }
+    }
+}
+
+fn or_all<T: ValueEnum>(some: Vec<T>) -> Vec<T> {
+    if some.is_empty() { T::value_variants().to_vec() } else { some }
+}
+
+fn say(sample: &Sample) -> io::Result<()> {
+    println!("{}", serde_json::to_string(sample)?);
+    Ok(())
+}
+
+fn show(section: &Section) -> io::Result<()> {
+    let mut text = String::new();
+    section.write(&mut text).map_err(io::Error::other)?;
+    print!("{text}");
+    Ok(())
+}
+
+fn all(rounds: usize, out: Option<PathBuf>) -> io::Result<()> {
+    let mut sections = Vec::new();
+    for shape in local::Shape::value_variants() {
+        eprintln!("{}: {rounds} rounds", common::name(*shape));
+        sections.push(sections::local(*shape, &or_all(vec![]), rounds)?);
+    }
+    eprintln!("remote: {rounds} rounds");
+    sections.push(sections::remote(&or_all(vec![]), rounds)?);
+    let mut text = format!(
+        "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
+         C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
+         round; only ratios say anything about another machine. One of 1.00 is as good as what it is compared with, \
+         a higher one is better, also where less is better.\n\n{}\n\n![how good, compared with the floor](plots/messages.svg)\n\n",
+        conditions(),
+    );
+    sections.iter().try_for_each(|section| section.write(&mut text)).map_err(io::Error::other)?;
+    let Some(dir) = out else {
+        print!("{text}");
+        return Ok(());
+    };
+    std::fs::create_dir_all(dir.join("plots"))?;
+    std::fs::write(dir.join("plots/messages.svg"), plot(&sections))?;
+    std::fs::write(dir.join("RESULTS.md"), format!("{}\n", text.trim_end()))
+}

@@ -1,0 +1,151 @@
+//! Messages between two processes over loopback, an actor behind them.
+
+mod floor;
+mod kameo;
+mod ractor;
+mod standin;
+
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use benches::{Sample, median};
+use clap::ValueEnum;
+
+use crate::common::{fail, on_tokio};
+
+const WARM_UP: u64 = 2_000;
+const SEQUENTIAL: u64 = 20_000;
+const SERIES: usize = 5;
+/// Callers that ask in a loop, at once.
+const CALLERS: u64 = 256;
+const AT_ONCE: u64 = 200_000;
+const KIB: usize = 1024;
+
+/// Who carries them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Carrier {
+    /// Bare quinn with mutual TLS: one stream, frames, one writer.
+    Floor,
+    Standin,
+    /// TCP without encryption.
+    RactorCluster,
+    /// QUIC by libp2p, 1024 streams.
+    Kameo,
+}
+
+/// An actor in the other process that adds up what it is sent.
+trait Remote: Clone + Send + Sync + 'static {
+    fn ask(&self, n: u64) -> impl Future<Output = u64> + Send;
+    /// A long message; its length comes back.
+    fn ask_long(&self, bytes: Vec<u8>) -> impl Future<Output = u64> + Send;
+}
+
+/// Serves until its standard input ends. What it prints first tells the other process where it is.
+pub fn serve(carrier: Carrier, dir: &Path) {
+    match carrier {
+        Carrier::Floor => on_tokio(floor::serve(dir)),
+        Carrier::Standin => on_tokio(standin::serve(dir)),
+        Carrier::RactorCluster => on_tokio(ractor::serve()),
+        Carrier::Kameo => on_tokio(kameo::serve()),
+    }
+}
+
+/// Measures one carrier, with a second process of this program.
+pub fn run(carrier: Carrier) -> Sample {
+    let dir = tempfile::tempdir().unwrap_or_else(fail);
+    match carrier {
+        Carrier::Floor => on_tokio(async { measure(floor::connect(dir.path()).await).await }),
+        Carrier::Standin => on_tokio(standin::run(dir.path())),
+        Carrier::RactorCluster => on_tokio(async { measure(ractor::connect(dir.path()).await).await }),
+        Carrier::Kameo => on_tokio(async { measure(kameo::connect(dir.path()).await).await }),
+    }
+}
+
+async fn measure<R: Remote>(remote: R) -> Sample {
+    let mut sum = 0;
+    for _ in 0..WARM_UP {
+        sum += 1;
+        assert_eq!(remote.ask(1).await, sum);
+    }
+    let (mut rates, mut micros) = (Vec::new(), Vec::new());
+    for _ in 0..SERIES {
+        let begin = Instant::now();
+        for _ in 0..SEQUENTIAL {
+            sum += 1;
+            let begin = Instant::now();
+            assert_eq!(remote.ask(1).await, sum);
+            micros.push(begin.elapsed().as_secs_f64() * 1e6);
+        }
+        rates.push(SEQUENTIAL as f64 / begin.elapsed().as_secs_f64());
+    }
+    micros.sort_by(f64::total_cmp);
+    let percent = |p: usize| micros[micros.len() * p / 100];
+    let short = at_once(&remote, |remote, _| async move { assert!(remote.ask(1).await > 0) }).await;
+    let long = at_once(&remote, |remote, bytes: Arc<Vec<u8>>| async move {
+        assert_eq!(remote.ask_long(bytes.to_vec()).await, KIB as u64);
+    });
+    let long = long.await;
+    [
+        ("in turn, a second", median(&rates)),
+        ("in turn, p50 us", percent(50)),
+        ("in turn, p99 us", percent(99)),
+        ("256 at once, a second", short),
+        ("256 at once of 1 KiB, a second", long),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+async fn at_once<R: Remote, F: Future<Output = ()> + Send>(
+    remote: &R,
+    one: impl Fn(R, Arc<Vec<u8>>) -> F + Clone + Send + 'static,
+) -> f64 {
+    let bytes = Arc::new(vec![7; KIB]);
+    let mut rates = Vec::new();
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let callers = (0..CALLERS).map(|_| {
+            let (remote, bytes, one) = (remote.clone(), bytes.clone(), one.clone());
+            tokio::spawn(async move {
+                for _ in 0..AT_ONCE / CALLERS {
+                    one(remote.clone(), bytes.clone()).await;
+                }
+            })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            caller.await.unwrap_or_else(fail);
+        }
+        rates.push((AT_ONCE / CALLERS * CALLERS) as f64 / begin.elapsed().as_secs_f64());
+    }
+    median(&rates)
+}
+
+/// The other process. It ends with this one, which holds its standard input.
+struct Server {
+    /// What it said first.
+    greeting: String,
+    _child: Child,
+}
+
+fn server(carrier: Carrier, dir: &Path) -> Server {
+    let myself = std::env::current_exe().unwrap_or_else(fail);
+    let name = crate::common::name(carrier);
+    let mut command = Command::new(myself);
+    command.args(["serve", &name]).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(fail);
+    let mut greeting = String::new();
+    let stdout = child.stdout.take().expect("its output is piped");
+    BufReader::new(stdout).read_line(&mut greeting).unwrap_or_else(fail);
+    Server { greeting: greeting.trim().to_owned(), _child: child }
+}
+
+/// Tells the other process where this one is, and waits until that has gone.
+async fn stand_by(greeting: impl std::fmt::Display) {
+    println!("{greeting}");
+    let end = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    drop(end.await);
+}

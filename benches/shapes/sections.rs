@@ -1,0 +1,110 @@
+//! What is compared, with whom, and what is wanted.
+
+use std::io;
+use std::process::Command;
+
+use benches::{Goal, Measure, Section, turns};
+use clap::ValueEnum;
+
+use crate::common::name;
+use crate::local::{Contender, Shape};
+use crate::remote::Carrier;
+
+const PER_SECOND: Measure = Measure { name: "per second", unit: "messages a second", is_more_better: true };
+const MS: Measure = Measure { name: "ms", unit: "ms", is_more_better: false };
+
+fn goal(measure: &'static str, of: &'static str, ratio: f64) -> Goal {
+    Goal { measure, of, ratio }
+}
+
+/// What a shape is called, what it is, and what is wanted of it.
+fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
+    let wanted = |ratio, others: &[&'static str]| {
+        let ahead = others.iter().map(|of| goal(PER_SECOND.name, of, 1.0));
+        [goal(PER_SECOND.name, "floor", ratio)].into_iter().chain(ahead).collect()
+    };
+    match shape {
+        Shape::Ask1 => (
+            "Local ask, one pair",
+            "One task asks one actor 300,000 times, each time after the reply. With two workers this is mostly one of \
+             them handing the turn to and fro.",
+            wanted(0.8, &["ractor"]),
+        ),
+        Shape::Ask16 => (
+            "Local ask, sixteen pairs",
+            "Sixteen tasks ask an actor each, 50,000 times.",
+            wanted(0.8, &["ractor", "actix"]),
+        ),
+        Shape::Tell1 => (
+            "Local tell, one to one",
+            "One task tells one actor a million times, then asks for the sum. Mailboxes hold 1024; those of ractor \
+             and actix have no bound.",
+            wanted(0.9, &["ractor"]),
+        ),
+        Shape::FanIn => (
+            "Local tell, four to one",
+            "Four tasks tell one actor 250,000 times each.",
+            vec![goal(PER_SECOND.name, "ractor", 1.0)],
+        ),
+        Shape::Skynet => (
+            "Skynet",
+            "An actor makes ten and asks them, five levels deep: 111,111 actors. Those of standin are durable: each is \
+             in the replicated directory and has its first checkpoint on the disk before it is asked. The others' are \
+             tasks in memory.",
+            vec![goal(MS.name, "actix", 1.0)],
+        ),
+    }
+}
+
+fn compare<T: ValueEnum>(contenders: &[T], rounds: usize, how: &[&str]) -> io::Result<Figures> {
+    let who: Vec<String> = contenders.iter().map(|who| name(who.clone())).collect();
+    let who: Vec<&str> = who.iter().map(String::as_str).collect();
+    let myself = std::env::current_exe()?;
+    turns(&who, rounds, |contender| {
+        let mut command = Command::new(&myself);
+        command.args(how).arg(contender);
+        command
+    })
+}
+
+type Figures = std::collections::BTreeMap<(String, String), benches::Figures>;
+
+/// Messages within one process.
+pub fn local(shape: Shape, contenders: &[Contender], rounds: usize) -> io::Result<Section> {
+    let (title, text, goals) = about(shape);
+    let measures = vec![if shape == Shape::Skynet { MS } else { PER_SECOND }];
+    let figures = compare(contenders, rounds, &["one-local", &name(shape)])?;
+    Ok(Section { title: title.into(), text: text.into(), measures, goals, figures })
+}
+
+/// Messages between two processes.
+pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
+    let more = |name, unit| Measure { name, unit, is_more_better: true };
+    let less = |name, unit| Measure { name, unit, is_more_better: false };
+    let measures = vec![
+        more("in turn, a second", "asks a second"),
+        less("in turn, p50 us", "us"),
+        less("in turn, p99 us", "us"),
+        more("256 at once, a second", "asks a second"),
+        more("256 at once of 1 KiB, a second", "asks a second"),
+    ];
+    let goals = vec![
+        goal("in turn, a second", "floor", 0.9),
+        goal("in turn, a second", "ractor-cluster", 1.0),
+        goal("256 at once, a second", "floor", 0.85),
+        goal("256 at once, a second", "ractor-cluster", 4.0),
+        goal("256 at once, a second", "kameo", 15.0),
+        goal("256 at once of 1 KiB, a second", "floor", 0.85),
+    ];
+    Ok(Section {
+        title: "Remote ask".into(),
+        text: "Two processes on loopback, an actor in the second. The floor is bare quinn with mutual TLS, one \
+               stream, frames that one writer gathers, and a task behind a channel. standin and kameo encrypt too \
+               (QUIC); ractor_cluster does not (TCP). In turn: 100,000 asks one after the other. At once: 256 tasks, \
+               200,000 asks, of a u64 or of 1 KiB."
+            .into(),
+        measures,
+        goals,
+        figures: compare(contenders, rounds, &["one-remote"])?,
+    })
+}

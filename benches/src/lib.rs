@@ -1,0 +1,17 @@
+//! Comparing the same work done by several: in turn, over several rounds, as ratios.
+//!
+//! A machine's speed drifts, so figures of different moments do not compare. [`turns`] runs the contenders A, B, C, A, B,
+//! C, …, each time in a process of its own, and [`Figures`] compares them round by round.
+#![forbid(unsafe_code)]
+
+mod conditions;
+mod figures;
+mod plot;
+mod report;
+mod turns;
+
+pub use conditions::conditions;
+pub use figures::{Figures, median};
+pub use plot::plot;
+pub use report::{Goal, Measure, Section};
+pub use turns::{Sample, turns};
