@@ -218,6 +218,7 @@ impl<A: Actor> Running<A> {
         if self.brisk.left > 0
             && self.now() < self.brisk.until
             && !self.life.is_to_end()
+            && !self.rings()
             && let Poll::Ready(item) = self.queue.poll_next(task)
         {
             self.brisk.left -= 1;
@@ -228,6 +229,12 @@ impl<A: Actor> Running<A> {
             self.now = None;
         }
         next
+    }
+
+    /// Whether the time of a message to itself has come.
+    fn rings(&mut self) -> bool {
+        let at = self.ctx.timers().fires_at();
+        at.is_some_and(|at| at <= self.now())
     }
 
     fn look_around(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
