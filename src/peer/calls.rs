@@ -36,7 +36,8 @@ impl Peer {
         self.ask_within(to, message, DEFAULT_CALL_DEADLINE).await
     }
 
-    /// Like [`Peer::ask`], with a deadline.
+    /// Like [`Peer::ask`], with a deadline. One of [`FAR_DEADLINE`] or more may end up to two
+    /// [`PATIENCE_TICK`](crate::limits::PATIENCE_TICK)s late.
     ///
     /// # Errors
     /// [`CallError`] says whether the handler ran.
