@@ -293,8 +293,9 @@ mod tests {
         let mut parts: Vec<Part> = (0..job.parts).map(|number| Part::new(job, number)).collect();
         for step in 0..job.steps {
             let shares: Vec<Vec<Share>> = parts.iter().map(Part::shares).collect();
-            for (from, to) in (0..parts.len()).flat_map(|from| (0..parts.len()).map(move |to| (from, to))) {
-                let number = step as usize * parts.len().pow(2) + from * parts.len() + to;
+            let count = parts.len();
+            for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
+                let number = step as usize * count.pow(2) + from * count + to;
                 let times = if number == odd { times } else { 1 };
                 (0..times).for_each(|_| drop(parts[to].take(&shares[from][to])));
             }
