@@ -297,7 +297,9 @@ mod tests {
             for (from, to) in (0..count).flat_map(|from| (0..count).map(move |to| (from, to))) {
                 let number = step as usize * count.pow(2) + from * count + to;
                 let times = if number == odd { times } else { 1 };
-                (0..times).for_each(|_| drop(parts[to].take(&shares[from][to])));
+                for _ in 0..times {
+                    parts[to].take(&shares[from][to]);
+                }
             }
         }
         let rank = |node: u32| parts[(node % job.parts) as usize].ranks[(node / job.parts) as usize];
@@ -309,7 +311,9 @@ mod tests {
         for parts in [1, 2, 5] {
             let job = Job { seed: 7, parts, steps: 9 };
             assert_eq!(judge(job, &ranks(job, 0, 1)), Ok(()), "{parts} parts");
-            assert!(judge(job, &ranks(job, 0, 0)).is_err() && judge(job, &ranks(job, 3, 2)).is_err());
+            assert!(judge(job, &ranks(job, 0, 0)).is_err());
+            // The last share of a superstep cannot come twice: it comes too late.
+            assert!(parts == 1 || judge(job, &ranks(job, 0, 2)).is_err());
             assert!(judge(job, &[]).is_err());
         }
     }
