@@ -162,8 +162,8 @@ impl Consensus {
         View::of(&self.raft.metrics().borrow_watched())
     }
 
-    /// When openraft believes that a quorum last followed this leader. Only to be wrong with: an answer to an append may
-    /// be taken there for the answer to a later one that ends with the same entry, which nobody has seen yet.
+    /// When openraft believes that a quorum last followed this leader. Only to be wrong with: an answer to an append
+    /// may be taken there for the answer to a later one that ends with the same entry, which nobody has seen yet.
     #[cfg(feature = "canary")]
     pub(crate) fn last_quorum_acked(&self) -> Option<Duration> {
         let acked = self.raft.metrics().borrow_watched().last_quorum_acked?;

@@ -1,5 +1,5 @@
-//! Two checkers on what is linearizable. What is short is told to both, and they must agree: a verdict that hangs on one
-//! program's search is worth as much as that program.
+//! Two checkers on what is linearizable. What is short is told to both, and they must agree: a verdict that hangs on
+//! one program's search is worth as much as that program.
 
 use porcupine_rs::{Model, Operation};
 use std::fmt::Debug;
@@ -78,9 +78,56 @@ where
     M::Op: Clone + Debug,
 {
     let first = porcupine_rs::check_operations(operations);
-    if operations.len() > SHORT {
+    // Of nothing the second one cannot make a history.
+    if operations.is_empty() || operations.len() > SHORT {
         return Ok(first);
     }
     let second = WGLChecker::<Same<M>>::is_linearizable(History::from_actions(actions(operations)));
     if first == second { Ok(first) } else { Err(Disagreement { first, second }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ASKED: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// Says yes to whoever asks first, and no ever after.
+    #[derive(Debug, Clone)]
+    struct Fickle;
+
+    impl Model for Fickle {
+        type State = ();
+        type Op = ();
+        type Metadata = ();
+
+        fn init() {}
+
+        fn step((): &(), (): &()) -> (bool, ()) {
+            (ASKED.replace(1) == 0, ())
+        }
+    }
+
+    fn once() -> Operation<Fickle> {
+        Operation { client_id: Some(1), call_time: 1, return_time: 2, op: (), metadata: None }
+    }
+
+    #[test]
+    fn a_disagreement_is_told() {
+        assert_eq!(is_explained(&[once()]), Err(Disagreement { first: true, second: false }));
+        let (promise, what) = Disagreement { first: true, second: false }.told("r1");
+        assert_eq!(promise, "checkers_agree");
+        assert!(what.starts_with("r1: "));
+        assert_eq!(is_explained(&[once()]), Ok(false), "it has made up its mind");
+    }
+
+    #[test]
+    fn nothing_is_explained_and_what_is_long_is_left_to_the_first() {
+        assert_eq!(is_explained::<Fickle>(&[]), Ok(true));
+        ASKED.set(0);
+        assert_eq!(is_explained(&vec![once(); SHORT + 1]), Ok(false));
+    }
 }
