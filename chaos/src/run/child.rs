@@ -5,7 +5,7 @@ use serde::Serialize;
 use standin::actor::{ActorRef, Down};
 use standin::id::NodeId;
 use standin::identity::Identity;
-use standin::{CallError, Peer, Placement, Reason};
+use standin::{ActorStatus, CallError, Peer, Placement, Reason};
 use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -153,10 +153,12 @@ type Done = Result<(), String>;
 type Home = (NodeId, Option<u64>);
 
 fn look(peer: &Peer) -> Sight {
-    let actors = peer.actors().into_iter();
-    let holders =
-        actors.map(|actor| (actor.id.key().to_owned(), actor.holders.into_iter().collect())).collect();
-    Sight { status: peer.status(), holders, wall_clock_s: wall_clock_s() }
+    let (status, actors) = (peer.status(), peer.actors());
+    let home = |actor: &ActorStatus| status.members.get(&actor.home).map(|home| home.incarnation);
+    let from_home = actors.iter().filter(|actor| actor.host != home(actor)).count();
+    let holders = actors.into_iter();
+    let holders = holders.map(|actor| (actor.id.key().to_owned(), actor.holders.into_iter().collect()));
+    Sight { holders: holders.collect(), from_home, status, wall_clock_s: wall_clock_s() }
 }
 
 async fn create(peer: &Peer, actor: u32, register: Home, ledger: Home) -> Done {

@@ -20,6 +20,8 @@ impl Stage {
         let Some(process) = self.fleet.seats[at].process.clone() else { return };
         self.struck(id, if leaves { "drain" } else { "orderly stop" }, &[at], detail);
         if leaves {
+            // What it moved away stays there, if it cannot leave.
+            self.by_hand = true;
             self.fleet.seats[at].wiped = Some(Instant::now());
         }
         // Whatever comes between, it needs a restart.

@@ -102,8 +102,8 @@ struct Life {
 struct Registry {
     disks: BTreeMap<RaftId, PathBuf>,
     processes: BTreeMap<(NodeId, Incarnation), u32>,
-    /// Processes that took the place of another.
-    replaced: BTreeSet<u64>,
+    /// Processes that took the place of another of their node.
+    replaced: BTreeSet<(NodeId, u64)>,
     /// Where each actor is at home, and where it ran last.
     places: BTreeMap<String, (NodeId, NodeId)>,
 }
@@ -219,14 +219,16 @@ impl Recorder {
         let fields = json!({ "node": name.node, "process": name.number, "event": event });
         self.write(at_us, "event", fields);
         match event {
-            Event::PeerReplaced { new, .. } => drop(lock(&self.0.registry).replaced.insert(new.0)),
+            Event::PeerReplaced { node, new, .. } => {
+                lock(&self.0.registry).replaced.insert((node.clone(), new.0));
+            }
             Event::ActorMoved { actor, .. } => {
                 self.sums().moved += 1;
                 self.runs_at(actor.key(), &name.node);
             }
             Event::ActorRecovered { actor, epoch, .. } => {
-                // Another epoch is that of an actor that panicked, or that others run.
-                if lock(&self.0.registry).replaced.contains(&epoch.0) {
+                // Another epoch is that of an actor that panicked, or that had been elsewhere.
+                if lock(&self.0.registry).replaced.contains(&(name.node.clone(), epoch.0)) {
                     self.recovered(name, at_us);
                 }
                 self.sums().taken_over += u64::from(self.runs_at(actor.key(), &name.node));

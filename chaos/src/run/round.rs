@@ -35,7 +35,7 @@ impl Stage {
 
     /// Plays a round to its end.
     pub async fn play(&mut self, number: u64, round: Round) -> Result<(), Violation> {
-        self.round = round;
+        (self.round, self.by_hand) = (round, false);
         self.first_actor = number as u32 * 100;
         self.phase(number, "begins", None);
         self.create_actors().await?;
@@ -244,6 +244,8 @@ impl Stage {
                     Some("was told to go around the relay".into())
                 } else if first.as_ref().is_some_and(|first| first.status.members != sight.status.members) {
                     Some("sees other members than others do".into())
+                } else if !self.by_hand && sight.from_home > 0 {
+                    Some(format!("{} actors are not at home again", sight.from_home))
                 } else {
                     sight.ailment()
                 };

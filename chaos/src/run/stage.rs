@@ -66,6 +66,8 @@ pub struct Stage {
     pub first_actor: u32,
     pub desk: Desk<Process>,
     pub newest: usize,
+    /// Whether somebody wished in this round that actors run elsewhere than at home.
+    pub by_hand: bool,
     agenda: BTreeMap<(Instant, u64), (u64, Act)>,
     number: u64,
     /// Faults that are not over: their kind, and what is still to be done for each.
@@ -83,6 +85,7 @@ impl Stage {
             first_actor: 0,
             desk: Desk::default(),
             newest: 0,
+            by_hand: false,
             agenda: BTreeMap::new(),
             number: 0,
             open: BTreeMap::new(),

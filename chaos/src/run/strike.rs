@@ -13,7 +13,7 @@ use crate::plan::{Back, Fault, Way, Who};
 /// How long a rolling restart waits for each peer.
 const ROLL_PATIENCE: Duration = Duration::from_secs(10);
 /// How much room is left on a disk that gets full slowly, or by how much a file there may still grow.
-const LAST_ROOM: u64 = 64 << 10;
+const LAST_ROOM: u64 = 16 << 10;
 
 /// How long two machines of one name go on.
 const STOP_AFTER_MS: u64 = 3_000;
@@ -81,6 +81,7 @@ impl Stage {
             Fault::Move { actor, to } => {
                 let Some(at) = self.find(Who::Peer(to)) else { return };
                 self.struck(id, "move", &[at], detail);
+                self.by_hand = true;
                 let actor = self.first_actor + actor % self.round.actors;
                 self.tell(at, Want::Move { actor, to: self.fleet.seats[at].node.clone() });
             }

@@ -86,6 +86,8 @@ pub struct Sight {
     pub status: Status,
     /// The disks that hold each actor's newest checkpoint, by its key.
     pub holders: BTreeMap<String, BTreeSet<RaftId>>,
+    /// How many actors run, or are to run, elsewhere than at home.
+    pub from_home: usize,
     /// The wall clock, in seconds since 1970.
     pub wall_clock_s: u64,
 }
