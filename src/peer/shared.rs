@@ -116,6 +116,16 @@ pub(crate) struct Shared {
     pub(crate) stop: watch::Sender<bool>,
 }
 
+impl Drop for Shared {
+    /// A peer that did not start, or that nobody shut down. A runtime must not wait for its threads where others wait
+    /// for it.
+    fn drop(&mut self) {
+        if let Some(runtime) = lock(&self.runtime).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

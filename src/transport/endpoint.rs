@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{timeout, timeout_at};
 
 use super::accept::{self, Accepted};
@@ -85,7 +85,7 @@ pub(super) struct Shared {
     pub(super) longest_backoff: Duration,
     hello: Mutex<(Hello, u64)>,
     complaints: LogLimit,
-    closed: AtomicBool,
+    closed: watch::Sender<bool>,
     #[cfg(any(test, feature = "testing"))]
     socket: Arc<WatchedSocket>,
 }
@@ -145,7 +145,7 @@ impl Shared {
     }
 
     fn submit(self: &Arc<Self>, to: &Dest, job: Job) {
-        if self.closed.load(Ordering::Acquire) {
+        if *self.closed.borrow() {
             return job.fail(RequestError::NotSent("this transport is shut down".into()));
         }
         match self.links.to(to) {
@@ -154,8 +154,17 @@ impl Shared {
         }
     }
 
+    /// Completes when this transport is closed: lanes on a runtime that lives on end then.
+    pub(super) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // It was dropped otherwise, which closes it, too.
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
+    }
+
     fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.send_replace(true);
         self.endpoint.close(CLOSE_DONE.into(), b"shut down");
     }
 }
@@ -204,7 +213,7 @@ impl Transport {
             longest_backoff: config.longest_backoff,
             hello: Mutex::new((first_hello(&config, advertised), 0)),
             complaints: LogLimit::default(),
-            closed: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
             #[cfg(any(test, feature = "testing"))]
             socket,
         });

@@ -111,6 +111,7 @@ async fn serve_lane(
     };
     tokio::select! {
         read = read => read,
+        () = shared.closed() => Ok(()),
         written = write_replies(send, queue) => written.map_err(|e| FrameError::Io(e.to_string())),
     }
 }

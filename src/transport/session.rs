@@ -134,19 +134,23 @@ pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Sessio
 }
 
 async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane, mut queue: mpsc::Receiver<Item>) {
-    let stream = match session.connection.open_bi().await {
+    let stream = tokio::select! {
+        stream = session.connection.open_bi() => stream.map_err(|e| e.to_string()),
+        () = shared.closed() => Err("this transport is shut down".into()),
+    };
+    let stream = match stream {
         Ok(stream) => stream,
-        Err(e) => {
+        Err(why) => {
             queue.close();
             while let Some(item) = queue.recv().await {
-                item.fail(RequestError::NotSent(e.to_string()));
+                item.fail(RequestError::NotSent(why.clone()));
             }
             return;
         }
     };
     let _ = stream.0.set_priority(lane.priority());
     let flight = session.lane(lane).flight.clone();
-    if lane::run(stream, lane, queue, flight).await {
+    if lane::run(stream, lane, queue, flight, shared.closed()).await {
         bump(&shared.counters.bad_frames);
         shared.complain_of(&session.connection, "an answer that makes no sense");
         shared.refuse(&session.connection, &Refusal::Malformed);

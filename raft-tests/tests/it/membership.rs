@@ -1,7 +1,7 @@
 //! Coming, leaving, and two of one name.
 
 use standin::id::NodeId;
-use standin::identity::DevAuthority;
+use standin::identity::{DevAuthority, Identity};
 use standin::testing::Cluster;
 use standin::{Event, Peer, PhaseStatus};
 use std::net::{SocketAddr, UdpSocket};
@@ -111,4 +111,33 @@ async fn peers_that_listen_on_every_address_are_found_at_the_one_they_advertise(
     for peer in peers {
         peer.shutdown().await;
     }
+}
+
+/// A port that is taken is an error: it once ended in a panic.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_whose_port_is_taken_says_so() {
+    let mut cluster = cluster(1).await;
+    let taken = cluster.peer(0).status().addr.unwrap();
+    let (dir, node) = (tempfile::tempdir().unwrap(), NodeId::new("other").unwrap());
+    let identity = Identity::development("other", &node).unwrap();
+    let builder = Peer::builder(node).identity(identity).data_dir(dir.path()).bootstrap(true).listen(taken);
+    let error = builder.start().await.err().expect("it cannot listen there").to_string();
+    assert!(error.contains(&taken.to_string()), "{error}");
+    cluster.shutdown().await;
+}
+
+/// Whoever called it and was called by it still lives, in the same process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_peer_leaves_its_port() {
+    let mut cluster = cluster(3).await;
+    let name = counter(&cluster, 1, "apples", 0).await;
+    assert_eq!(add(&cluster, 0, &name, 1).await, 1);
+    let pears = counter(&cluster, 0, "pears", 0).await;
+    assert_eq!(add(&cluster, 1, &pears, 1).await, 1);
+    let addr = cluster.peer(1).status().addr.unwrap();
+    cluster.kill(1);
+    until("its port is free", || UdpSocket::bind(addr).is_ok()).await;
+    cluster.replace_at_same_address(1).await.unwrap();
+    assert_eq!(add(&cluster, 0, &name, 1).await, 2);
+    cluster.shutdown().await;
 }
