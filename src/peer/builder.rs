@@ -403,7 +403,6 @@ fn start_parts(
         runtime: Spawner::on(Handle::current()),
         observer,
     })));
-    let config = TransportConfig { calls: Some(Handle::current()), ..config };
     let _inside = shared.control.runtime().enter();
     let transport = Transport::bind(config, Arc::new(Server(weak)))?;
     drop(shared.transport.set(transport));

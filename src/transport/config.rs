@@ -7,7 +7,6 @@ use super::socket::Network;
 use super::wire::PROTOCOL_VERSION;
 use crate::id::{ClusterId, Incarnation, RaftId};
 use crate::identity::Identity;
-use tokio::runtime::Handle;
 
 /// How one peer's transport is to behave. Start from [`TransportConfig::lan`] or [`TransportConfig::wan`].
 #[derive(Debug)]
@@ -41,9 +40,6 @@ pub struct TransportConfig {
     pub stream_window: u32,
     /// The socket and the runtime to use instead of UDP on tokio.
     pub network: Option<Network>,
-    /// Where the lanes of calls are read and written, if not where everything else is: with those who call and are
-    /// called, whom a whole batch of answers then wakes at the price of one.
-    pub calls: Option<Handle>,
     /// The version of the wire that it speaks: [`PROTOCOL_VERSION`], but in tests.
     pub version: u16,
     /// Links to cut, shared by all transports of a test.
@@ -69,7 +65,6 @@ impl TransportConfig {
             initial_rtt: Duration::from_millis(20),
             stream_window: 1 << 20,
             network: None,
-            calls: None,
             version: PROTOCOL_VERSION,
             #[cfg(any(test, feature = "testing"))]
             faults: None,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::{timeout, timeout_at};
 
 use super::accept::{self, Accepted};
@@ -74,7 +74,6 @@ pub(super) struct Shared {
     pub(super) endpoint: quinn::Endpoint,
     pub(super) handler: Arc<dyn Handler>,
     pub(super) runtime: Spawner,
-    calls: Spawner,
     pub(super) counters: Arc<Counters>,
     pub(super) links: Links,
     pub(super) accepted: Accepted,
@@ -85,20 +84,12 @@ pub(super) struct Shared {
     pub(super) longest_backoff: Duration,
     hello: Mutex<(Hello, u64)>,
     complaints: LogLimit,
-    closed: watch::Sender<bool>,
+    closed: AtomicBool,
     #[cfg(any(test, feature = "testing"))]
     socket: Arc<WatchedSocket>,
 }
 
 impl Shared {
-    /// Where a lane is read and written.
-    pub(super) fn runtime_of(&self, lane: Lane) -> &Spawner {
-        match lane {
-            Lane::Control => &self.runtime,
-            Lane::Call | Lane::Heavy => &self.calls,
-        }
-    }
-
     /// What this peer says about itself, and which version of it this is.
     pub(super) fn hello(&self) -> (Hello, u64) {
         lock(&self.hello).clone()
@@ -145,7 +136,7 @@ impl Shared {
     }
 
     fn submit(self: &Arc<Self>, to: &Dest, job: Job) {
-        if *self.closed.borrow() {
+        if self.closed.load(Ordering::Acquire) {
             return job.fail(RequestError::NotSent("this transport is shut down".into()));
         }
         match self.links.to(to) {
@@ -154,17 +145,8 @@ impl Shared {
         }
     }
 
-    /// Completes when this transport is closed: lanes on a runtime that lives on end then.
-    pub(super) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut closed = self.closed.subscribe();
-        async move {
-            // It was dropped otherwise, which closes it, too.
-            let _ = closed.wait_for(|closed| *closed).await;
-        }
-    }
-
     fn close(&self) {
-        self.closed.send_replace(true);
+        self.closed.store(true, Ordering::Release);
         self.endpoint.close(CLOSE_DONE.into(), b"shut down");
     }
 }
@@ -201,7 +183,6 @@ impl Transport {
         let shared = Arc::new(Shared {
             endpoint,
             handler,
-            calls: Spawner::on(config.calls.clone().unwrap_or_else(|| runtime.clone())),
             runtime: Spawner::on(runtime),
             counters,
             links: Links::default(),
@@ -213,7 +194,7 @@ impl Transport {
             longest_backoff: config.longest_backoff,
             hello: Mutex::new((first_hello(&config, advertised), 0)),
             complaints: LogLimit::default(),
-            closed: watch::Sender::new(false),
+            closed: AtomicBool::new(false),
             #[cfg(any(test, feature = "testing"))]
             socket,
         });

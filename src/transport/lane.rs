@@ -94,10 +94,8 @@ pub(super) async fn run(
     lane: Lane,
     mut queue: mpsc::Receiver<Item>,
     flight: Arc<InFlight>,
-    closed: impl Future<Output = ()>,
 ) -> bool {
     let (why, malformed) = tokio::select! {
-        () = closed => ("this transport is shut down".into(), false),
         written = write_requests(send, lane, &mut queue, &flight) => match written {
             Ok(()) => ("the link was closed".into(), false),
             Err(e) => (e.to_string(), false),

@@ -38,7 +38,7 @@ pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &
 }
 
 async fn serve_stream(
-    shared: &Arc<Shared>,
+    shared: &Shared,
     remote: &Arc<Remote>,
     lanes: &Arc<Lanes>,
     (send, mut recv): (SendStream, RecvStream),
@@ -60,8 +60,7 @@ async fn serve_stream(
         return Err(FrameError::Malformed);
     }
     let _ = send.set_priority(lane.priority());
-    let served = serve_lane(shared.clone(), remote.clone(), lane, lanes.clone(), (send, recv));
-    shared.runtime_of(lane).spawn(served).await.map_err(|e| gone(&e))?
+    serve_lane(shared, remote, lane, lanes, (send, recv)).await
 }
 
 /// The lanes that one connection has opened.
@@ -84,10 +83,10 @@ impl Lanes {
 }
 
 async fn serve_lane(
-    shared: Arc<Shared>,
-    remote: Arc<Remote>,
+    shared: &Shared,
+    remote: &Arc<Remote>,
     lane: Lane,
-    lanes: Arc<Lanes>,
+    lanes: &Arc<Lanes>,
     (send, recv): (SendStream, RecvStream),
 ) -> Result<(), FrameError> {
     // Long replies of two lanes may wait for one.
@@ -95,7 +94,7 @@ async fn serve_lane(
     if lane == Lane::Heavy {
         let _ = lanes.heavy.set(replies.clone());
     }
-    let lanes = (lane == Lane::Call).then_some(lanes);
+    let lanes = (lane == Lane::Call).then(|| lanes.clone());
     let slots = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
     let outlet = Outlet { replies, lanes, bytes: Arc::default(), counters: shared.counters.clone() };
     let mut reader = FrameReader::new(recv, MAX_FRAME_BYTES);
@@ -105,13 +104,12 @@ async fn serve_lane(
             // A dialer has at most as many requests in flight as there are slots; another one waits here.
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
             let reply = Reply { id, slot: Some(slot), outlet: outlet.clone() };
-            shared.handler.on_request(&remote, lane, frame, reply);
+            shared.handler.on_request(remote, lane, frame, reply);
         }
         Ok(())
     };
     tokio::select! {
         read = read => read,
-        () = shared.closed() => Ok(()),
         written = write_replies(send, queue) => written.map_err(|e| FrameError::Io(e.to_string())),
     }
 }

@@ -128,29 +128,25 @@ impl Session {
 pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Session>, queues: LaneQueues) {
     for (lane, queue) in Lane::ALL.into_iter().zip(queues.0) {
         let (shared, session) = (shared.clone(), session.clone());
-        shared.runtime_of(lane).clone().spawn(run_lane(shared, session, lane, queue));
+        shared.runtime.clone().spawn(run_lane(shared, session, lane, queue));
     }
     shared.runtime.spawn(watch(shared.clone(), link.clone(), session.clone()));
 }
 
 async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane, mut queue: mpsc::Receiver<Item>) {
-    let stream = tokio::select! {
-        stream = session.connection.open_bi() => stream.map_err(|e| e.to_string()),
-        () = shared.closed() => Err("this transport is shut down".into()),
-    };
-    let stream = match stream {
+    let stream = match session.connection.open_bi().await {
         Ok(stream) => stream,
-        Err(why) => {
+        Err(e) => {
             queue.close();
             while let Some(item) = queue.recv().await {
-                item.fail(RequestError::NotSent(why.clone()));
+                item.fail(RequestError::NotSent(e.to_string()));
             }
             return;
         }
     };
     let _ = stream.0.set_priority(lane.priority());
     let flight = session.lane(lane).flight.clone();
-    if lane::run(stream, lane, queue, flight, shared.closed()).await {
+    if lane::run(stream, lane, queue, flight).await {
         bump(&shared.counters.bad_frames);
         shared.complain_of(&session.connection, "an answer that makes no sense");
         shared.refuse(&session.connection, &Refusal::Malformed);
