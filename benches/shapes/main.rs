@@ -27,6 +27,9 @@ enum What {
     All {
         #[arg(long, default_value_t = 5)]
         rounds: usize,
+        /// Only these between two processes.
+        #[arg(long)]
+        carrier: Vec<remote::Carrier>,
         /// Writes RESULTS.md and plots into this directory, instead of showing the results.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -61,7 +64,7 @@ enum What {
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
-        What::All { rounds, out } => all(rounds, out),
+        What::All { rounds, carrier, out } => all(rounds, &or_all(carrier), out),
         What::Local { rounds, shape, contender } => or_all(shape)
             .into_iter()
             .try_for_each(|shape| show(&sections::local(shape, &or_all(contender.clone()), rounds)?)),
@@ -91,14 +94,19 @@ fn show(section: &Section) -> io::Result<()> {
     Ok(())
 }
 
-fn all(rounds: usize, out: Option<PathBuf>) -> io::Result<()> {
+fn all(rounds: usize, carriers: &[remote::Carrier], out: Option<PathBuf>) -> io::Result<()> {
     let mut sections = Vec::new();
     for shape in local::Shape::value_variants() {
         eprintln!("{}: {rounds} rounds", common::name(*shape));
-        sections.push(sections::local(*shape, &or_all(vec![]), rounds)?);
+        let mut contenders = or_all(vec![]);
+        if *shape == local::Shape::Skynet {
+            // See what is said there.
+            contenders.retain(|who| *who != local::Contender::Standin);
+        }
+        sections.push(sections::local(*shape, &contenders, rounds)?);
     }
     eprintln!("remote: {rounds} rounds");
-    sections.push(sections::remote(&or_all(vec![]), rounds)?);
+    sections.push(sections::remote(carriers, rounds)?);
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \

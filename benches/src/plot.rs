@@ -30,7 +30,10 @@ pub fn plot(sections: &[Section]) -> String {
                 text(&mut rows, 10, y, "", who);
                 let class = if who == "standin" { "ours" } else { "bar" };
                 let top = y - ROW + 6;
-                let _ = writeln!(rows, r#"<rect class="{class}" x="{LABEL}" y="{top}" width="{length:.1}" height="12"/>"#);
+                let _ = writeln!(
+                    rows,
+                    r#"<rect class="{class}" x="{LABEL}" y="{top}" width="{length:.1}" height="12"/>"#
+                );
                 text(&mut rows, LABEL + length as usize + 6, y, "", &format!("{ratio:.2}"));
             }
             y += ROW / 2;
