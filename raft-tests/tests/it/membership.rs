@@ -121,8 +121,8 @@ async fn a_peer_whose_port_is_taken_says_so() {
     let (dir, node) = (tempfile::tempdir().unwrap(), NodeId::new("other").unwrap());
     let identity = Identity::development("other", &node).unwrap();
     let builder = Peer::builder(node).identity(identity).data_dir(dir.path()).bootstrap(true).listen(taken);
-    let error = builder.start().await.err().expect("it cannot listen there").to_string();
-    assert!(error.contains(&taken.to_string()), "{error}");
+    let Err(error) = builder.start().await else { panic!("it cannot listen there") };
+    assert!(error.to_string().contains(&taken.to_string()), "{error}");
     cluster.shutdown().await;
 }
 
