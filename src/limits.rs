@@ -12,8 +12,8 @@ pub const MAX_ACTOR_KEY_BYTES: usize = 256;
 pub const MAX_FRAME_BYTES: usize = 16 << 20;
 /// Largest frame before a peer is known (its hello), in bytes.
 pub const MAX_HELLO_BYTES: usize = 4 << 10;
-/// Largest checkpoint of one actor, in bytes. One beyond it is an error to the actor's callers.
-pub const MAX_CHECKPOINT_BYTES: usize = 256 << 20;
+/// Largest state of one actor in a checkpoint, in bytes. One beyond it is an error to the actor's callers.
+pub const MAX_CHECKPOINT_BYTES: usize = 2 << 30;
 /// Largest part of a checkpoint besides the state, in bytes: a full outbox, the session table and what was put aside.
 pub const MAX_SESSIONS_BYTES: usize = 128 << 20;
 /// Requests of one connection and lane that may be in progress at the receiver.
@@ -170,8 +170,26 @@ pub const SAVE_BATCH_BYTES: usize = 32 << 20;
 pub const SAVE_DEADLINE: Duration = Duration::from_secs(15);
 /// How long an actor's creation may take at its home.
 pub const CREATE_DEADLINE: Duration = Duration::from_secs(10);
-/// Pieces in which a copy travels, in bytes.
-pub const MAX_COPY_CHUNK_BYTES: usize = 1 << 20;
+/// Checkpoints at least this long are cut into chunks, in bytes; of those only new ones are written and sent.
+pub const CHUNKED_BYTES: usize = 256 << 10;
+/// Shortest (but for the last), usual and longest chunk, in bytes.
+pub const CHUNK_BYTES: (usize, usize, usize) = (8 << 10, 16 << 10, 64 << 10);
+/// Longest manifest of a copy, in bytes. It fits in one frame, and names all chunks of the largest checkpoint.
+pub const MAX_MANIFEST_BYTES: usize = 12 << 20;
+/// A chunk is stored and sent compressed where that takes at most so many eighths of it.
+pub const COMPRESSION_PAYS_EIGHTHS: usize = 6;
+/// Chunks that were received are written when they are so many bytes.
+pub const CHUNK_WRITE_BYTES: usize = 4 << 20;
+/// Such writes that may wait for the disk at once, for one copy.
+pub const MAX_CHUNK_WRITES: usize = 4;
+/// How much of a large state is worked on before others get their turn, in bytes.
+pub const CHUNK_TURN_BYTES: usize = 1 << 20;
+/// Values of chunks at least this long lie apart from their names in the store, in bytes.
+pub const CHUNK_APART_BYTES: u64 = 1 << 10;
+/// Large checkpoints of one peer that are written at once.
+pub const PARALLEL_LARGE_SAVES: usize = 2;
+/// A checkpoint may take a second longer for each of so many bytes.
+pub const SLOWEST_COPY_BYTES_PER_SECOND: u64 = 8 << 20;
 /// Copies that one peer is asked at once to make again.
 pub const MAX_REPAIRS_PER_ORDER: usize = 256;
 /// How long it may take with them.

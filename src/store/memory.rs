@@ -9,7 +9,8 @@ mod image;
 mod tests;
 mod trap;
 
-use std::collections::VecDeque;
+use bytes::Bytes;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -19,7 +20,7 @@ use self::image::{Image, Part, Write, shared};
 pub use self::trap::{Moment, WriteKind};
 use self::trap::{Trap, crashed};
 use super::error::{Failure, backlog_full, corrupt};
-use super::{CopyKey, Durable, Slot, Store, lock};
+use super::{ChunkDigest, CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
 use crate::limits::MAX_UNSYNCED_WRITES;
 
@@ -295,5 +296,27 @@ impl Store for MemoryStore {
 
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
         self.submit_unsynced(|_| Ok(Write::DeleteCopies(keys.to_vec())))
+    }
+
+    fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable) {
+        self.submit(done, |_| Ok(Write::Chunks(actor.clone(), chunks)));
+    }
+
+    fn chunk_get(&self, actor: &ActorId, chunk: &ChunkDigest) -> io::Result<Option<Vec<u8>>> {
+        let state = lock(&self.state);
+        Ok(state.visible.chunks.get(actor).and_then(|held| held.get(chunk)).map(|bytes| bytes.to_vec()))
+    }
+
+    fn chunks_of(&self, actor: &ActorId) -> io::Result<BTreeSet<ChunkDigest>> {
+        let state = lock(&self.state);
+        Ok(state.visible.chunks.get(actor).into_iter().flat_map(|held| held.keys().copied()).collect())
+    }
+
+    fn chunked_actors(&self) -> io::Result<Vec<ActorId>> {
+        Ok(lock(&self.state).visible.chunks.keys().cloned().collect())
+    }
+
+    fn chunks_delete(&self, actor: &ActorId, chunks: &[ChunkDigest]) -> io::Result<()> {
+        self.submit_unsynced(|_| Ok(Write::DeleteChunks(actor.clone(), chunks.to_vec())))
     }
 }

@@ -23,10 +23,14 @@ pub use error::StoreError;
 pub use memory::{MemoryStore, Moment, WriteKind};
 pub use rocks::RocksStore;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use crate::id::{ActorId, Epoch};
 
@@ -48,6 +52,9 @@ pub struct CopyKey {
     /// blake3 of the bytes.
     pub digest: [u8; 32],
 }
+
+/// blake3 of a chunk, by which the manifests of copies name it. See [`crate::checkpoint`].
+pub type ChunkDigest = [u8; 32];
 
 /// Small values with a name of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,16 +109,40 @@ pub trait Store: Send + Sync + 'static {
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
+
+    /// Stores chunks of an actor's copies; all of them are durable when `done` is called.
+    fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable);
+    /// Reads a chunk as it was written, or as the disk spoiled it: the caller checks its digest.
+    fn chunk_get(&self, actor: &ActorId, chunk: &ChunkDigest) -> io::Result<Option<Vec<u8>>>;
+    /// The chunks held of one actor. Reads no chunk's bytes.
+    fn chunks_of(&self, actor: &ActorId) -> io::Result<BTreeSet<ChunkDigest>>;
+    /// The actors of which any chunk is held.
+    fn chunked_actors(&self) -> io::Result<Vec<ActorId>>;
+    /// Removes chunks of an actor. Needs no sync, as above.
+    fn chunks_delete(&self, actor: &ActorId, chunks: &[ChunkDigest]) -> io::Result<()>;
 }
 
-/// Starts a write and waits until it is durable.
+/// Starts a write, at once; what it returns waits until it is durable.
 ///
 /// # Errors
 /// What the write failed with, or that the store was closed meanwhile.
-pub async fn durably(write: impl FnOnce(Durable)) -> io::Result<()> {
+pub fn durably(write: impl FnOnce(Durable)) -> Written {
     let (tx, rx) = tokio::sync::oneshot::channel();
     write(Box::new(move |result| drop(tx.send(result))));
-    rx.await.unwrap_or_else(|_| Err(io::Error::other("the store is closed")))
+    Written(rx)
+}
+
+/// A write that was started. Ready when it is durable, or has failed.
+#[derive(Debug)]
+pub struct Written(tokio::sync::oneshot::Receiver<io::Result<()>>);
+
+impl Future for Written {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let closed = |_| Err(io::Error::other("the store is closed"));
+        Pin::new(&mut self.0).poll(task).map(|told| told.unwrap_or_else(closed))
+    }
 }
 
 /// Nothing here is left half done by a panic, so a poisoned lock is as good as any.

@@ -69,6 +69,7 @@ on_both_stores!(
     purge_moves_the_start_and_writes_the_slot,
     slots_and_snapshot_hold_the_last_value,
     copies_are_listed_read_and_deleted_by_name,
+    chunks_are_listed_read_and_deleted_by_actor_and_digest,
     callbacks_come_in_the_order_of_the_writes,
     writes_are_visible_before_they_are_durable,
 );
@@ -159,6 +160,29 @@ async fn copies_are_listed_read_and_deleted_by_name(store: &dyn Store) {
     store.copies_delete(&[a1.clone(), twin, copy("c", 0)]).unwrap();
     assert_eq!(store.copy_get(&a1).unwrap(), None);
     assert_eq!(store.copies_of(None).unwrap(), vec![a2, b1]);
+}
+
+async fn chunks_are_listed_read_and_deleted_by_actor_and_digest(store: &dyn Store) {
+    let [a, ab, b] = ["a", "ab", "b"].map(|key| ActorId::new("kind", key).unwrap());
+    let chunk = |n: u8| ([n; 32], Bytes::from(vec![n; 20_000]));
+    assert_eq!(store.chunked_actors().unwrap(), vec![]);
+    let of_a = vec![chunk(0), chunk(7), chunk(255)];
+    durable(|done| store.chunks_put(&a, of_a, done)).await.unwrap();
+    durable(|done| store.chunks_put(&ab, vec![chunk(7)], done)).await.unwrap();
+    durable(|done| store.chunks_put(&a, vec![chunk(7)], done)).await.unwrap();
+    assert_eq!(store.chunked_actors().unwrap(), vec![a.clone(), ab.clone()]);
+    assert_eq!(store.chunks_of(&a).unwrap(), BTreeSet::from([[0; 32], [7; 32], [255; 32]]));
+    assert_eq!(store.chunks_of(&b).unwrap(), BTreeSet::new());
+    assert_eq!(store.chunk_get(&ab, &[7; 32]).unwrap().unwrap(), chunk(7).1);
+    assert_eq!(store.chunk_get(&ab, &[0; 32]).unwrap(), None);
+    store.chunks_delete(&a, &[[7; 32], [8; 32]]).unwrap();
+    assert_eq!(store.chunks_of(&a).unwrap(), BTreeSet::from([[0; 32], [255; 32]]));
+    assert_eq!(store.chunk_get(&a, &[7; 32]).unwrap(), None);
+    assert_eq!(store.chunk_get(&ab, &[7; 32]).unwrap().unwrap(), chunk(7).1, "each actor has its own");
+    durable(|done| store.reset_raft(vec![1], done)).await.unwrap();
+    assert_eq!(store.chunk_get(&a, &[0; 32]).unwrap().unwrap(), chunk(0).1, "as copies do");
+    store.chunks_delete(&a, &[[0; 32], [255; 32]]).unwrap();
+    assert_eq!(store.chunked_actors().unwrap(), vec![ab]);
 }
 
 async fn callbacks_come_in_the_order_of_the_writes(store: &dyn Store) {

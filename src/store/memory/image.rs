@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
+use crate::id::ActorId;
 use crate::store::bounds::LogBounds;
 use crate::store::error::corrupt;
-use crate::store::{CopyKey, Slot};
+use crate::store::{ChunkDigest, CopyKey, Slot};
 
+type Chunk = bytes::Bytes;
 type Bytes = Arc<[u8]>;
 
 /// A disk's content.
@@ -18,6 +20,7 @@ pub(super) struct Image {
     pub(super) log: BTreeMap<u64, Bytes>,
     pub(super) snapshot: Option<(Bytes, Bytes)>,
     pub(super) copies: BTreeMap<CopyKey, Bytes>,
+    pub(super) chunks: BTreeMap<ActorId, BTreeMap<ChunkDigest, Chunk>>,
     /// What cannot be read any more.
     pub(super) rotten: BTreeSet<Part>,
 }
@@ -41,6 +44,8 @@ pub(super) enum Write {
     Snapshot(Bytes, Bytes),
     Copies(Vec<(CopyKey, Bytes)>),
     DeleteCopies(Vec<CopyKey>),
+    Chunks(ActorId, Vec<(ChunkDigest, Chunk)>),
+    DeleteChunks(ActorId, Vec<ChunkDigest>),
 }
 
 impl Image {
@@ -66,8 +71,9 @@ impl Image {
             }
             Write::Reset(identity) => {
                 let copies = std::mem::take(&mut self.copies);
+                let chunks = std::mem::take(&mut self.chunks);
                 let slots = BTreeMap::from([(Slot::Identity, identity)]);
-                *self = Self { slots, copies, ..Self::default() };
+                *self = Self { slots, copies, chunks, ..Self::default() };
             }
             Write::Snapshot(meta, bytes) => {
                 self.rotten.remove(&Part::Snapshot);
@@ -75,6 +81,14 @@ impl Image {
             }
             Write::Copies(copies) => self.copies.extend(copies),
             Write::DeleteCopies(keys) => keys.iter().for_each(|key| drop(self.copies.remove(key))),
+            Write::Chunks(actor, chunks) => self.chunks.entry(actor).or_default().extend(chunks),
+            Write::DeleteChunks(actor, digests) => {
+                let Some(chunks) = self.chunks.get_mut(&actor) else { return };
+                chunks.retain(|digest, _| !digests.contains(digest));
+                if chunks.is_empty() {
+                    self.chunks.remove(&actor);
+                }
+            }
         }
     }
 

@@ -28,6 +28,10 @@ variants! {
         Copies,
         /// Old copies are removed.
         DeleteCopies,
+        /// Chunks of checkpoints.
+        Chunks,
+        /// Chunks that no copy names any more are removed.
+        DeleteChunks,
         /// Whose disk this is.
         Identity,
     }
@@ -48,6 +52,8 @@ impl WriteKind {
             Write::Snapshot(..) => Self::Snapshot,
             Write::Copies(_) => Self::Copies,
             Write::DeleteCopies(_) => Self::DeleteCopies,
+            Write::Chunks(..) => Self::Chunks,
+            Write::DeleteChunks(..) => Self::DeleteChunks,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::io;
 
 use crate::id::{ActorId, Epoch};
 use crate::limits::MAX_STORED_VALUE_BYTES;
-use crate::store::CopyKey;
 use crate::store::error::{corrupt, refused};
+use crate::store::{ChunkDigest, CopyKey};
 
 pub(super) const SUM_BYTES: usize = 16;
 
@@ -80,14 +80,30 @@ pub(super) fn copy_key(part: CopyPart, key: &CopyKey) -> Vec<u8> {
     out
 }
 
+/// A chunk needs no checksum: its name is one.
+pub(super) fn chunk_key(part: CopyPart, actor: &ActorId, chunk: &ChunkDigest) -> Vec<u8> {
+    let mut out = copy_prefix(part, Some(actor));
+    out.extend(chunk);
+    out
+}
+
+pub(super) fn parse_chunk_owner(bytes: &[u8]) -> Option<ActorId> {
+    let (_, mut rest) = bytes.split_at_checked(1)?;
+    take_actor(&mut rest)
+}
+
 pub(super) fn parse_copy_key(bytes: &[u8]) -> Option<CopyKey> {
     let (_, mut rest) = bytes.split_at_checked(1)?;
-    let kind = take_text(&mut rest)?;
-    let name = take_text(&mut rest)?;
+    let actor = take_actor(&mut rest)?;
     let epoch = Epoch(take_u64(&mut rest)?);
     let seq = take_u64(&mut rest)?;
     let digest = rest.try_into().ok()?;
-    Some(CopyKey { actor: ActorId::new(kind, name).ok()?, epoch, seq, digest })
+    Some(CopyKey { actor, epoch, seq, digest })
+}
+
+fn take_actor(rest: &mut &[u8]) -> Option<ActorId> {
+    let kind = take_text(rest)?;
+    ActorId::new(kind, take_text(rest)?).ok()
 }
 
 fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {

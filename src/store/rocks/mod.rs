@@ -23,19 +23,21 @@ mod options;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
 use rocksdb::{DBRawIterator, ReadOptions, WriteBatch};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use self::codec::{CopyPart, copy_key, copy_prefix, parse_copy_key};
+use self::codec::{CopyPart, chunk_key, copy_key, copy_prefix, parse_chunk_owner, parse_copy_key};
 use self::disk::{Disk, io_error};
 use self::flusher::Flusher;
 use self::options::Column;
 use super::bounds::LogBounds;
 use super::error::{StoreError, corrupt};
-use super::{CopyKey, Durable, Slot, Store, lock};
+use super::{ChunkDigest, CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
 
 const SNAPSHOT: &[u8] = b"newest";
@@ -296,6 +298,59 @@ impl Store for RocksStore {
             for key in keys {
                 batch.delete_cf(copies, copy_key(CopyPart::Name, key));
                 batch.delete_cf(copies, copy_key(CopyPart::Bytes, key));
+            }
+            Ok(())
+        })
+    }
+
+    fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable) {
+        self.submit(done, |batch| {
+            let column = self.disk.column(Column::Chunks)?;
+            for (digest, bytes) in &chunks {
+                batch.put_cf(column, chunk_key(CopyPart::Name, actor, digest), []);
+                batch.put_cf(column, chunk_key(CopyPart::Bytes, actor, digest), bytes);
+            }
+            Ok(())
+        });
+    }
+
+    fn chunk_get(&self, actor: &ActorId, chunk: &ChunkDigest) -> io::Result<Option<Vec<u8>>> {
+        let key = chunk_key(CopyPart::Bytes, actor, chunk);
+        self.disk.db().get_cf(self.disk.column(Column::Chunks)?, key).map_err(io_error)
+    }
+
+    fn chunks_of(&self, actor: &ActorId) -> io::Result<BTreeSet<ChunkDigest>> {
+        let from = copy_prefix(CopyPart::Name, Some(actor));
+        let mut stored = self.iterate(Column::Chunks, &from, copy_prefix(CopyPart::Bytes, None))?;
+        let mut chunks = BTreeSet::new();
+        while let Some(rest) = stored.key().and_then(|key| key.strip_prefix(from.as_slice())) {
+            chunks.insert(rest.try_into().map_err(|_| corrupt("the name of a chunk is malformed"))?);
+            stored.next();
+        }
+        stored.status().map_err(io_error)?;
+        Ok(chunks)
+    }
+
+    fn chunked_actors(&self) -> io::Result<Vec<ActorId>> {
+        let end = copy_prefix(CopyPart::Bytes, None);
+        let mut stored = self.iterate(Column::Chunks, &copy_prefix(CopyPart::Name, None), end)?;
+        let mut actors = Vec::new();
+        while let Some(key) = stored.key() {
+            let actor = parse_chunk_owner(key).ok_or_else(|| corrupt("the name of a chunk is malformed"))?;
+            // On to the next actor: no digest is greater than this.
+            stored.seek([&chunk_key(CopyPart::Name, &actor, &[0xff; 32]), [0].as_slice()].concat());
+            actors.push(actor);
+        }
+        stored.status().map_err(io_error)?;
+        Ok(actors)
+    }
+
+    fn chunks_delete(&self, actor: &ActorId, chunks: &[ChunkDigest]) -> io::Result<()> {
+        self.submit_unsynced(|batch| {
+            let column = self.disk.column(Column::Chunks)?;
+            for digest in chunks {
+                batch.delete_cf(column, chunk_key(CopyPart::Name, actor, digest));
+                batch.delete_cf(column, chunk_key(CopyPart::Bytes, actor, digest));
             }
             Ok(())
         })

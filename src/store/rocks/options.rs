@@ -4,7 +4,9 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, InfoLogger, LogLevel, Options,
 };
 
-use crate::limits::{STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES};
+use crate::limits::{
+    CHUNK_APART_BYTES, STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES,
+};
 
 /// A column family. The tag is part of every checksum in it, so it never changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,10 +15,12 @@ pub(super) enum Column {
     Log,
     Snapshot,
     Copies,
+    Chunks,
 }
 
 impl Column {
-    pub(super) const ALL: [Column; 4] = [Column::Meta, Column::Log, Column::Snapshot, Column::Copies];
+    pub(super) const ALL: [Column; 5] =
+        [Column::Meta, Column::Log, Column::Snapshot, Column::Copies, Column::Chunks];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -24,6 +28,7 @@ impl Column {
             Column::Log => "log",
             Column::Snapshot => "snapshot",
             Column::Copies => "copies",
+            Column::Chunks => "chunks",
         }
     }
 
@@ -33,12 +38,13 @@ impl Column {
             Column::Log => b'l',
             Column::Snapshot => b's',
             Column::Copies => b'c',
+            Column::Chunks => b'k',
         }
     }
 
     fn write_buffer(self) -> usize {
         match self {
-            Column::Log | Column::Copies => STORE_WRITE_BUFFER_BYTES,
+            Column::Log | Column::Copies | Column::Chunks => STORE_WRITE_BUFFER_BYTES,
             Column::Meta | Column::Snapshot => STORE_WRITE_BUFFER_BYTES / 8,
         }
     }
@@ -68,7 +74,15 @@ pub(super) fn database() -> Options {
 pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(STORE_BLOCK_CACHE_BYTES);
     let describe = |column: Column| {
-        ColumnFamilyDescriptor::new(column.name(), column_options(&cache, column.write_buffer()))
+        let mut options = column_options(&cache, column.write_buffer());
+        if column == Column::Chunks {
+            // Written once and dropped once: bytes that lie apart are not copied again when names are merged.
+            options.set_enable_blob_files(true);
+            options.set_min_blob_size(CHUNK_APART_BYTES);
+            options.set_blob_file_size(STORE_WAL_BYTES);
+            options.set_enable_blob_gc(true);
+        }
+        ColumnFamilyDescriptor::new(column.name(), options)
     };
     Column::ALL.into_iter().map(describe).collect()
 }

@@ -35,6 +35,8 @@ pub enum Operation {
     Committed,
     Copies(Vec<(u64, u64)>),
     Forget(Vec<(u64, u64)>),
+    Chunks(u64, Vec<u64>),
+    ForgetChunks(u64),
     Snapshot,
     Reset,
 }
@@ -46,6 +48,8 @@ pub struct Model {
     slots: BTreeMap<Slot, u64>,
     snapshot: Option<u64>,
     copies: BTreeMap<(u64, u64), u64>,
+    /// By actor and part.
+    chunks: BTreeMap<(u64, u64), u64>,
 }
 
 /// The bytes of a value. Some are large, so that tables are written and merged as well.
@@ -66,9 +70,17 @@ fn written_by(bytes: &[u8], part: u64) -> io::Result<u64> {
 }
 
 fn copy_key((actor, seq): (u64, u64), n: u64) -> CopyKey {
+    CopyKey { actor: self::actor(actor), epoch: Epoch(1), seq, digest: digest(n) }
+}
+
+fn actor(number: u64) -> ActorId {
+    ActorId::new("actor", number.to_string()).unwrap()
+}
+
+fn digest(part: u64) -> [u8; 32] {
     let mut digest = [0; 32];
-    digest[..8].copy_from_slice(&n.to_be_bytes());
-    CopyKey { actor: ActorId::new("actor", actor.to_string()).unwrap(), epoch: Epoch(1), seq, digest }
+    digest[..8].copy_from_slice(&part.to_be_bytes());
+    digest
 }
 
 impl Model {
@@ -77,7 +89,7 @@ impl Model {
         let mut dice = Dice::new(seed ^ n.wrapping_mul(0x2545_f491_4f6c_dd1d));
         let (first, last) = (self.log.keys().next().copied(), self.log.keys().next_back().copied());
         let log = first.zip(last);
-        match (dice.below(200), log) {
+        match (dice.below(211), log) {
             (_, Some((first, last))) if self.log.len() > MAX_LOG => {
                 Operation::Purge(first + dice.below(last - first))
             }
@@ -93,6 +105,10 @@ impl Model {
             (186..192, _) => Operation::Forget(self.some_copies(&mut dice)),
             (192..198, _) => Operation::Snapshot,
             (198, _) => Operation::Reset,
+            (199..206, _) => {
+                Operation::Chunks(dice.below(3), (0..=dice.below(4)).map(|i| n * 8 + i).collect())
+            }
+            (206..210, _) => Operation::ForgetChunks(dice.below(3)),
             _ => Operation::Vote,
         }
     }
@@ -113,11 +129,13 @@ impl Model {
             Operation::Committed => self.slots.extend([(Slot::Committed, n)]),
             Operation::Copies(keys) => self.copies.extend(keys.iter().map(|key| (*key, n))),
             Operation::Forget(keys) => self.copies.retain(|key, _| !keys.contains(key)),
+            Operation::Chunks(actor, parts) => self.chunks.extend(parts.iter().map(|p| ((*actor, *p), n))),
+            Operation::ForgetChunks(actor) => self.chunks.retain(|(of, _), _| of != actor),
             Operation::Snapshot => self.snapshot = Some(n),
             Operation::Reset => {
-                let (copies, slots) =
-                    (std::mem::take(&mut self.copies), BTreeMap::from([(Slot::Identity, n)]));
-                *self = Self { copies, slots, ..Self::default() };
+                let (copies, chunks) = (std::mem::take(&mut self.copies), std::mem::take(&mut self.chunks));
+                let slots = BTreeMap::from([(Slot::Identity, n)]);
+                *self = Self { copies, chunks, slots, ..Self::default() };
             }
         }
     }
@@ -140,6 +158,14 @@ impl Model {
             Operation::Copies(keys) => {
                 let copies = keys.iter().map(|key| (copy_key(*key, n), value(n, key.1)));
                 store.copies_put(copies.collect(), done);
+            }
+            Operation::Chunks(of, parts) => {
+                let chunks = parts.iter().map(|part| (digest(*part), value(n, *part).into()));
+                store.chunks_put(&actor(*of), chunks.collect(), done);
+            }
+            Operation::ForgetChunks(of) => {
+                let here: Vec<_> = store.chunks_of(&actor(*of))?.into_iter().collect();
+                return store.chunks_delete(&actor(*of), &here).map(|()| Some(done));
             }
             Operation::Truncate(from) => return store.log_truncate(*from).map(|()| Some(done)),
             Operation::Purge(last) => {
@@ -176,6 +202,15 @@ impl Model {
             let n = written_by(&bytes, key.seq)?;
             let actor = key.actor.key().parse().map_err(io::Error::other)?;
             model.copies.insert((actor, key.seq), n);
+        }
+        for actor in store.chunked_actors()? {
+            for name in store.chunks_of(&actor)? {
+                let bytes = store.chunk_get(&actor, &name)?;
+                let bytes = bytes.ok_or_else(|| io::Error::other("a chunk has no bytes"))?;
+                let part = name.first_chunk().map_or(0, |part| u64::from_be_bytes(*part));
+                let of = actor.key().parse().map_err(io::Error::other)?;
+                model.chunks.insert((of, part), written_by(&bytes, part)?);
+            }
         }
         Ok(model)
     }
