@@ -165,8 +165,9 @@ pub(crate) struct NewActor {
     pub(crate) nonce: u128,
     pub(crate) copies: u8,
     pub(crate) stand_in_ms: Option<u32>,
-    /// The first checkpoint, in its envelope.
-    pub(crate) envelope: ByteBuf,
+    /// The first state, and the version of its kind.
+    pub(crate) state: ByteBuf,
+    pub(crate) kind_version: u32,
 }
 
 /// See [`Request::HandOver`].
@@ -227,17 +228,17 @@ pub(crate) enum CallAnswer<'a> {
 pub(crate) enum StreamHeader {
     /// For the other's consensus, if it still runs on that disk.
     Raft { to: ToDisk, header: ByteBuf },
-    /// Copies follow: per copy a [`CopyHead`] frame and its bytes in chunks; then one [`CopiesStored`] back.
+    /// Copies follow: per copy a [`CopyHead`], its manifest, and, once the other end has said which it lacks, the
+    /// chunks of a large one; then one [`CopiesStored`] back.
     PutCopies,
-    /// One copy, please: a [`CopyHead`] or nothing, then the bytes in chunks.
+    /// One copy, please: a [`CopyHead`] or nothing, then its manifest, and those of its chunks that are asked for.
     GetCopy(CopyKey),
 }
 
-/// Stands in front of a copy's bytes.
+/// Stands in front of a copy's manifest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct CopyHead {
     pub(crate) key: CopyKey,
-    pub(crate) length: u64,
 }
 
 /// All copies of a stream are durable, on this disk.

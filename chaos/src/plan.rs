@@ -38,6 +38,9 @@ pub struct Plan {
     /// Into how many parts a graph is dealt out whose nodes are ranked all the while; none: nobody does.
     #[serde(default)]
     pub parts: u32,
+    /// Whether even small checkpoints are cut into chunks.
+    #[serde(default)]
+    pub chunked: bool,
     /// Clocks may drift by more than leases allow for: the real-time half of "one at a time" is not promised then.
     pub wild_clocks: bool,
     /// In order of time.
@@ -432,6 +435,7 @@ impl Plan {
             snapshot_every: *draw.random.pick(&[40, 150, 600, 20_000]),
             stand_ins: *draw.random.pick(&[0, 50, 50, 100]),
             parts: *draw.random.pick(&[0, 0, 2, 5]),
+            chunked: draw.random.chance(50),
             wild_clocks,
             steps,
         }

@@ -1,13 +1,23 @@
-//! Back from a checkpoint: the nearest valid copy.
+//! Back from a checkpoint: the nearest valid copy, in parts from several holders where none has it all.
 
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::replicate::{other, receive_copy};
+use super::chunk::Chunk;
+use super::content::Content;
+use super::gathered::{Assembly, Keeper, Sink};
+use super::manifest::Manifest;
+use super::other;
+use super::replicate::receive_manifest;
+use super::sealed::Sealed;
+use super::shelf::InUse;
+use super::wanted::{self, Places};
 use crate::core::command::{Checkpoint, Command, Held};
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::SAVE_DEADLINE;
+use crate::limits::{CHUNK_TURN_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::CopyKey;
 use crate::wire::{CopyHead, StreamHeader, decode};
@@ -15,89 +25,254 @@ use crate::wire::{CopyHead, StreamHeader, decode};
 /// No copy could be had now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// Some holder could not be asked: try again.
+    /// Some holder could not be asked, or this disk could not: try again.
     #[error("no holder of a copy can be reached: {0}")]
     Unavailable(String),
     /// Every holder answered that it has no valid copy. The log has been told.
     #[error("no holder has a valid copy")]
     Gone,
+    /// It was written by a program that writes them in another way.
+    #[error("a checkpoint of another format: {0}")]
+    Unreadable(String),
+}
+
+/// A copy on its way: what is known of it, and which chunks are still to come.
+struct Fetch<S> {
+    key: CopyKey,
+    found: Option<Found>,
+    sink: S,
+}
+
+struct Found {
+    bytes: Bytes,
+    manifest: Manifest,
+    chunks: Vec<Chunk>,
+    wanted: Places,
+}
+
+impl<S: Sink> Fetch<S> {
+    fn new(key: CopyKey, sink: S) -> Self {
+        Self { key, found: None, sink }
+    }
+
+    /// A holder has shown its manifest, which is the right one.
+    async fn begin(&mut self, bytes: Bytes) -> io::Result<&mut Found> {
+        if self.found.is_none() {
+            let manifest =
+                Manifest::read(&bytes).map_err(|why| io::Error::new(io::ErrorKind::Unsupported, why))?;
+            let chunks = manifest.distinct();
+            let wanted = self.sink.begin(&manifest, &chunks).await?;
+            self.found = Some(Found { bytes, manifest, chunks, wanted });
+        }
+        self.found.as_mut().ok_or_else(|| other("nothing was found"))
+    }
+
+    async fn put(&mut self, at: usize, stored: Bytes) -> io::Result<()> {
+        let Some(found) = &mut self.found else { return Ok(()) };
+        found.wanted.remove(&at);
+        self.sink.put(at, &found.chunks[at], stored).await
+    }
+
+    fn is_complete(&self) -> bool {
+        self.found.as_ref().is_some_and(|found| found.wanted.is_empty())
+    }
 }
 
 impl Shared {
-    /// Gets a committed checkpoint's bytes, verified: from this disk, else from the others in turn.
+    /// Gets a committed checkpoint, verified: from this disk, else from the others in turn.
     /// Holders that have no valid copy are reported to the log.
     pub(crate) async fn fetch_copy(
         self: &Arc<Self>,
         actor: &ActorId,
         epoch: Epoch,
         checkpoint: &Checkpoint,
-    ) -> Result<Vec<u8>, FetchError> {
-        let key = CopyKey { actor: actor.clone(), epoch, seq: checkpoint.seq, digest: checkpoint.digest };
+    ) -> Result<Content, FetchError> {
+        let mut fetch = Fetch::new(key(actor, epoch, checkpoint), Assembly::default());
+        let without = self.fetch(&mut fetch, checkpoint).await?;
+        let Found { bytes, manifest, .. } = fetch.found.ok_or(FetchError::Gone)?;
+        let content = fetch.sink.finish(&manifest);
+        if !without.is_empty() {
+            let copy = Sealed::again(bytes, &manifest, &content);
+            let (shared, key) = (self.clone(), fetch.key);
+            self.spawn(async move { shared.mend(key, copy, without).await });
+        }
+        Ok(content)
+    }
+
+    /// Gets a committed checkpoint onto this disk, all but its manifest, which is returned. Its chunks are durable,
+    /// and stay as long as the rest of what is returned is held.
+    pub(super) async fn fetch_chunks(
+        self: &Arc<Self>,
+        actor: &ActorId,
+        epoch: Epoch,
+        checkpoint: &Checkpoint,
+    ) -> Result<(CopyKey, Bytes, Option<InUse>), FetchError> {
+        let mut fetch = Fetch::new(key(actor, epoch, checkpoint), Keeper::new(self, actor));
+        let without = self.fetch(&mut fetch, checkpoint).await?;
+        if !without.is_empty() {
+            let (shared, key) = (self.clone(), fetch.key.clone());
+            self.spawn(async move { shared.report_missing(&key, without).await });
+        }
+        let found = fetch.found.ok_or(FetchError::Gone)?;
+        let in_use =
+            fetch.sink.finish().await.map_err(|e| FetchError::Unavailable(format!("this disk: {e}")))?;
+        Ok((fetch.key, found.bytes, in_use))
+    }
+
+    /// Asks one holder after the other, until nothing is missing. Those that lacked something.
+    async fn fetch<S: Sink>(
+        &self,
+        fetch: &mut Fetch<S>,
+        checkpoint: &Checkpoint,
+    ) -> Result<BTreeSet<RaftId>, FetchError> {
         let own = self.admission().map(|a| a.raft_id);
-        let mut holders: Vec<RaftId> = checkpoint.holders.iter().copied().collect();
-        holders.sort_by_key(|disk| Some(*disk) != own);
         let mut unreachable = None;
         let mut without = BTreeSet::new();
-        let mut found = None;
-        for disk in holders {
+        for disk in self.in_turn(checkpoint, own) {
             let copy = match Some(disk) == own {
-                true => self.own_copy(&key),
-                false => self.get_copy(disk, &key).await,
+                true => self.read_own(fetch).await,
+                false => self.read_other(disk, fetch).await,
             };
             match copy {
-                Ok(Some(bytes)) => {
-                    found = Some(bytes);
-                    break;
-                }
-                Ok(None) => {
-                    without.insert(disk);
+                Ok(()) if fetch.is_complete() => break,
+                Ok(()) => drop(without.insert(disk)),
+                Err(e) if e.kind() == io::ErrorKind::Unsupported => {
+                    return Err(FetchError::Unreadable(e.to_string()));
                 }
                 Err(e) => unreachable = Some(e.to_string()),
             }
         }
+        if fetch.is_complete() {
+            return Ok(without);
+        }
         if !without.is_empty() {
-            let shared = self.clone();
-            let report = async move { shared.report_missing(&key, without).await };
-            match found {
-                // A restore need not wait for the log.
-                Some(_) => self.spawn(report),
-                // Before that, another try would ask the same holders, and report the same.
-                None => report.await,
+            // First, for another try would ask the same holders, and report the same.
+            self.report_missing(&fetch.key, without).await;
+        }
+        Err(unreachable.map_or(FetchError::Gone, FetchError::Unavailable))
+    }
+
+    /// This disk first. The others from another one on each time, so that a machine's worth of actors comes from all
+    /// of them at once.
+    fn in_turn(&self, checkpoint: &Checkpoint, own: Option<RaftId>) -> Vec<RaftId> {
+        let (mut disks, mut others): (Vec<_>, Vec<_>) =
+            checkpoint.holders.iter().copied().partition(|disk| Some(*disk) == own);
+        if !others.is_empty() {
+            let first = self.fetches.fetch_add(1, Ordering::Relaxed) % others.len();
+            others.rotate_left(first);
+        }
+        disks.extend(others);
+        disks
+    }
+
+    /// Gives a copy again to those that lacked a part of it, or all. Whoever does not take it is reported.
+    async fn mend(&self, key: CopyKey, copy: Sealed, mut without: BTreeSet<RaftId>) {
+        tracing::warn!(actor = %key.actor, seq = key.seq, disks = ?without, "copies are missing or spoiled");
+        let own = self.admission().map(|a| a.raft_id);
+        for disk in without.clone() {
+            let mended = match Some(disk) == own {
+                true => self.keep([(&key, &copy)].into_iter()).await,
+                false => self.put_copies(disk, &[(&key, &copy)]).await,
+            };
+            if mended.is_ok() {
+                without.remove(&disk);
             }
         }
-        match (found, unreachable) {
-            (Some(bytes), _) => Ok(bytes),
-            (None, Some(why)) => Err(FetchError::Unavailable(why)),
-            (None, None) => Err(FetchError::Gone),
+        if !without.is_empty() {
+            self.report_missing(&key, without).await;
         }
     }
 
-    /// One holder's copy; none if it says that it has no valid one (or sends an invalid one).
-    async fn get_copy(&self, disk: RaftId, key: &CopyKey) -> io::Result<Option<Vec<u8>>> {
-        let header = StreamHeader::GetCopy(key.clone());
+    /// What this disk has of a copy.
+    async fn read_own<S: Sink>(&self, fetch: &mut Fetch<S>) -> io::Result<()> {
+        let Some(manifest) = self.own_copy(&fetch.key)? else { return Ok(()) };
+        let wanted = fetch.begin(manifest).await?.wanted.clone();
+        let mut turn = 0;
+        for at in wanted {
+            let Some(chunk) = fetch.found.as_ref().map(|found| found.chunks[at]) else { continue };
+            if let Some(stored) = self.own_chunk(&fetch.key.actor, &chunk)? {
+                fetch.put(at, stored).await?;
+            }
+            turn += chunk.len();
+            if turn >= CHUNK_TURN_BYTES {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The chunks of a copy on this disk, whose manifest is valid.
+    fn chunks_of_own(&self, key: &CopyKey) -> Option<Vec<Chunk>> {
+        let manifest = self.own_copy(key).ok()??;
+        Some(Manifest::read(&manifest).ok()?.distinct())
+    }
+
+    fn has_chunk(&self, actor: &ActorId, chunk: &Chunk) -> bool {
+        matches!(self.own_chunk(actor, chunk), Ok(Some(_)))
+    }
+
+    /// Whether this disk has a valid copy with all of its chunks.
+    pub(super) async fn is_whole(&self, key: &CopyKey) -> bool {
+        let Some(chunks) = self.chunks_of_own(key) else { return false };
+        for chunk in chunks {
+            if !self.has_chunk(&key.actor, &chunk) {
+                return false;
+            }
+            tokio::task::yield_now().await;
+        }
+        true
+    }
+
+    /// The same at once, for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn is_whole_now(&self, key: &CopyKey) -> bool {
+        let chunks = self.chunks_of_own(key);
+        chunks.is_some_and(|chunks| chunks.iter().all(|chunk| self.has_chunk(&key.actor, chunk)))
+    }
+
+    /// What one holder has of a copy.
+    async fn read_other<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
+        let header = StreamHeader::GetCopy(fetch.key.clone());
         let stream = self.open_on_disk(disk, &header, self.timing.store).await.map_err(other)?;
-        let (_send, mut recv) = stream.split();
+        let (mut send, mut recv) = stream.split();
         let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no answer"))?;
         if frame.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
         let head: CopyHead = decode(&frame).map_err(other)?;
-        if head.key != *key {
+        if head.key != fetch.key {
             return Err(other("an answer to another question"));
         }
-        match receive_copy(&mut recv, &head).await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => Ok(None),
-            Err(e) => Err(e),
+        let manifest = match receive_manifest(&mut recv, &head.key).await {
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Ok(()),
+            manifest => manifest?,
+        };
+        let found = fetch.begin(manifest).await?;
+        if found.wanted.is_empty() {
+            return Ok(());
         }
+        let wanted = found.wanted.clone();
+        wanted::ask(&mut send, &wanted, found.chunks.len()).await?;
+        for at in wanted {
+            let Some(chunk) = fetch.found.as_ref().map(|found| found.chunks[at]) else { continue };
+            if let Some(stored) = wanted::receive(&mut recv, &chunk).await? {
+                fetch.put(at, stored).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn report_missing(&self, key: &CopyKey, without: BTreeSet<RaftId>) {
-        tracing::warn!(actor = %key.actor, seq = key.seq, disks = ?without, "copies are missing or spoiled");
+        tracing::warn!(actor = %key.actor, seq = key.seq, disks = ?without, "disks are struck off that lack a copy");
         let held = |holder| Held { actor: key.actor.clone(), epoch: key.epoch, seq: key.seq, holder };
         let items = without.into_iter().map(held).collect();
         if let Err(e) = self.propose(Command::DropHolders { items }, SAVE_DEADLINE).await {
             tracing::warn!(%e, "could not report a missing copy; the next restore will");
         }
     }
+}
+
+fn key(actor: &ActorId, epoch: Epoch, checkpoint: &Checkpoint) -> CopyKey {
+    CopyKey { actor: actor.clone(), epoch, seq: checkpoint.seq, digest: checkpoint.digest }
 }

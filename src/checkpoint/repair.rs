@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::transfer;
 use crate::core::command::{Command, Held};
 use crate::core::placement::{self, Candidate};
 use crate::core::state::{Actor, State};
@@ -70,7 +71,8 @@ impl Shared {
             if Some(disk) == self.admission().map(|a| a.raft_id) {
                 return self.on_repair(items).await;
             }
-            match self.ask_disk(disk, Request::Repair(items), REPAIR_DEADLINE).await {
+            let bytes = items.iter().map(|order| order.checkpoint.length).sum();
+            match self.ask_disk(disk, Request::Repair(items), REPAIR_DEADLINE + transfer(bytes)).await {
                 Ok(Answer::Repaired(held)) => held,
                 _ => vec![],
             }
@@ -102,13 +104,13 @@ impl Shared {
     pub(crate) async fn on_repair(self: &Arc<Self>, orders: Vec<RepairOrder>) -> Vec<Held> {
         let Some(place) = self.admission() else { return vec![] };
         let mut held = Vec::new();
-        let (mut fetched, mut bytes) = (Vec::new(), 0);
+        let (mut fetched, mut in_use, mut bytes) = (Vec::new(), Vec::new(), 0);
         let mut orders = orders.into_iter().take(MAX_REPAIRS_PER_ORDER).peekable();
         while let Some(RepairOrder { actor, epoch, checkpoint }) = orders.next() {
-            if let Ok(copy) = self.fetch_copy(&actor, epoch, &checkpoint).await {
-                let key = CopyKey { actor, epoch, seq: checkpoint.seq, digest: checkpoint.digest };
-                bytes += copy.len();
-                fetched.push((key, copy));
+            if let Ok((key, manifest, chunks)) = self.fetch_chunks(&actor, epoch, &checkpoint).await {
+                bytes += manifest.len();
+                fetched.push((key, manifest.to_vec()));
+                in_use.extend(chunks);
             }
             if bytes < SAVE_BATCH_BYTES && orders.peek().is_some() {
                 continue;
@@ -122,6 +124,7 @@ impl Shared {
                 let holder = place.raft_id;
                 held.extend(names.into_iter().map(|(actor, epoch, seq)| Held { actor, epoch, seq, holder }));
             }
+            in_use.clear();
         }
         held
     }
@@ -141,7 +144,7 @@ impl Shared {
                 let (epoch, c) = checkpoint;
                 Some((*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest))
             });
-            if newest == Some(true) && matches!(self.own_copy(&key), Ok(Some(_))) {
+            if newest == Some(true) && self.is_whole(&key).await {
                 offered.insert(key);
             }
         }

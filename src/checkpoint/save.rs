@@ -1,10 +1,14 @@
 //! From an actor's state to a committed checkpoint, in batches.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::sync::{Arc, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::envelope::{Envelope, digest};
+use super::content::Content;
+use super::save_deadline;
+use super::sealed::Sealed;
+use super::shelf::Writer;
 use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
 use crate::core::placement::{self, Candidate};
@@ -17,25 +21,22 @@ use crate::wire::RepairOrder;
 
 /// A sealed checkpoint on its way, and who waits for it.
 pub(crate) struct SaveOrder {
-    pub(crate) key: CopyKey,
-    pub(crate) copies: u8,
-    pub(crate) envelope: Arc<Vec<u8>>,
-    pub(crate) done: oneshot::Sender<Result<(), SaveError>>,
+    key: CopyKey,
+    copies: u8,
+    sealed: Sealed,
+    done: Done,
 }
 
+type Done = oneshot::Sender<Result<(), SaveError>>;
+
 impl SaveOrder {
-    pub(crate) fn new(
-        (actor, epoch, seq): (ActorId, Epoch, u64),
-        copies: u8,
-        envelope: Vec<u8>,
-    ) -> (Self, oneshot::Receiver<Result<(), SaveError>>) {
-        let (done, wait) = oneshot::channel();
-        let key = CopyKey { actor, epoch, seq, digest: digest(&envelope) };
-        (Self { key, copies, envelope: Arc::new(envelope), done }, wait)
+    fn new((actor, epoch, seq): (ActorId, Epoch, u64), copies: u8, sealed: Sealed, done: Done) -> Self {
+        let key = CopyKey { actor, epoch, seq, digest: sealed.digest };
+        Self { key, copies, sealed, done }
     }
 
     fn checkpoint(&self, holders: BTreeSet<RaftId>) -> Checkpoint {
-        let (seq, digest, length) = (self.key.seq, self.key.digest, self.envelope.len() as u64);
+        let (seq, digest, length) = (self.key.seq, self.key.digest, self.sealed.length);
         Checkpoint { seq, digest, length, copies: self.copies, holders }
     }
 
@@ -50,12 +51,12 @@ pub(crate) struct Saves(pub(crate) Weak<Shared>);
 
 impl Saver for Saves {
     fn save(&self, c: NewCheckpoint) -> oneshot::Receiver<Result<(), SaveError>> {
-        let envelope = Envelope::seal(c.kind_version, c.bytes, c.sessions);
-        let (order, wait) = SaveOrder::new((c.actor, c.epoch, c.seq), c.copies, envelope);
-        if let Some(shared) = self.0.upgrade() {
-            shared.queue_save(order);
+        let (kind_version, state, sessions) = (c.kind_version, c.bytes.into(), c.sessions.into());
+        let content = Content { kind_version, state, sessions };
+        match self.0.upgrade() {
+            Some(shared) => shared.save((c.actor, c.epoch, c.seq), c.copies, content),
+            None => oneshot::channel().1,
         }
-        wait
     }
 
     fn restart(&self, actor: &ActorId, epoch: Epoch, panic: String) {
@@ -96,8 +97,40 @@ impl Shared {
         self.spawn(async move { shared.propose_until_moot(command).await });
     }
 
+    /// Makes a checkpoint durable: a small one together with others, a large one by itself.
+    pub(crate) fn save(
+        self: &Arc<Self>,
+        place: (ActorId, Epoch, u64),
+        copies: u8,
+        content: Content,
+    ) -> oneshot::Receiver<Result<(), SaveError>> {
+        let (done, wait) = oneshot::channel();
+        if content.len() >= self.cutting.from {
+            self.spawn(self.clone().save_large(place, copies, content, done));
+        } else {
+            self.queue_save(SaveOrder::new(place, copies, Sealed::whole(&content), done));
+        }
+        wait
+    }
+
+    async fn save_large(
+        self: Arc<Self>,
+        place: (ActorId, Epoch, u64),
+        copies: u8,
+        content: Content,
+        done: Done,
+    ) {
+        let Ok(_turn) = self.large_saves.acquire().await else { return };
+        let _in_use = self.hold_chunks(&place.0).await;
+        // A disk that cannot tell will say so when it is written to.
+        let here = self.store.chunks_of(&place.0).unwrap_or_default();
+        let sealed = Sealed::cut(&content, &self.cutting, &here).await;
+        drop(content);
+        self.clone().flush(vec![SaveOrder::new(place, copies, sealed, done)]).await;
+    }
+
     /// Queues a checkpoint; a full queue answers at once.
-    pub(crate) fn queue_save(&self, order: SaveOrder) {
+    fn queue_save(&self, order: SaveOrder) {
         if let Err(e) = self.saves.try_send(order) {
             let order = match e {
                 mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => order,
@@ -122,11 +155,11 @@ impl Shared {
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Some(first) = queue.recv().await else { return };
             gather.company().await;
-            let mut bytes = first.envelope.len();
+            let mut bytes = first.sealed.manifest.len();
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {
                 let Ok(next) = queue.try_recv() else { break };
-                bytes = bytes.saturating_add(next.envelope.len());
+                bytes = bytes.saturating_add(next.sealed.manifest.len());
                 batch.push(next);
             }
             let (shared, under_way) = (self.clone(), gather.leave(batch.len()));
@@ -138,7 +171,8 @@ impl Shared {
     }
 
     async fn flush(self: Arc<Self>, batch: Vec<SaveOrder>) {
-        let outcome = tokio::time::timeout(SAVE_DEADLINE, self.try_flush(&batch)).await;
+        let limit = save_deadline(batch.iter().map(|order| order.sealed.length).sum());
+        let outcome = tokio::time::timeout(limit, self.try_flush(&batch)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(SaveError::Failed("no quorum in time".into())));
         match outcome {
             Ok(answers) => {
@@ -161,10 +195,9 @@ impl Shared {
     ) -> Result<Vec<Result<Epoch, Refused>>, SaveError> {
         let failed = |e: String| SaveError::Failed(e);
         let around = self.surroundings().ok_or_else(|| failed("not a member".into()))?;
-        let own: Vec<_> = batch.iter().map(|o| (o.key.clone(), o.envelope.to_vec())).collect();
-        let stored = durably(|done| self.store.copies_put(own, done));
+        let own = batch.iter().map(|order| (&order.key, &order.sealed));
         let copied = self.replicate(batch, &around.others, &around.zone);
-        let (stored, holders) = tokio::join!(stored, copied);
+        let (stored, holders) = tokio::join!(self.keep(own), copied);
         stored.map_err(|e| failed(format!("this disk: {e}")))?;
         let items = batch
             .iter()
@@ -187,6 +220,24 @@ impl Shared {
             Ok(_) => Err(failed("an answer to another question".into())),
             Err(e) => Err(failed(e.to_string())),
         }
+    }
+
+    /// Stores copies on this disk.
+    pub(super) async fn keep<'a>(
+        &self,
+        copies: impl Iterator<Item = (&'a CopyKey, &'a Sealed)> + Clone,
+    ) -> io::Result<()> {
+        let mut in_use = vec![];
+        for (key, copy) in copies.clone().filter(|(_, copy)| !copy.chunks.is_empty()) {
+            in_use.push(self.hold_chunks(&key.actor).await);
+            let mut writer = Writer::new(&*self.store, &key.actor);
+            for piece in copy.chunks.iter().filter(|piece| !piece.is_here) {
+                writer.put(piece.chunk.digest, piece.stored.clone()).await?;
+            }
+            writer.finish().await?;
+        }
+        let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.to_vec())).collect();
+        durably(|done| self.store.copies_put(own, done)).await
     }
 
     fn surroundings(&self) -> Option<Surroundings> {
@@ -235,8 +286,7 @@ impl Shared {
                 break;
             }
             let sent = orders.into_iter().map(|(disk, items)| async move {
-                let copies: Vec<_> =
-                    items.iter().map(|at| (batch[*at].key.clone(), batch[*at].envelope.clone())).collect();
+                let copies: Vec<_> = items.iter().map(|at| (&batch[*at].key, &batch[*at].sealed)).collect();
                 (disk, items, self.put_copies(disk, &copies).await)
             });
             for (disk, items, stored) in futures_util::future::join_all(sent).await {

@@ -4,7 +4,7 @@ use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
@@ -18,7 +18,7 @@ use super::shared::{Phase, Shared};
 use super::timing::Timing;
 use super::watch::Bells;
 use crate::actor::{Gate, Host, Kind, KindError, Kinds, Observer, OutsideDoor, World};
-use crate::checkpoint::Saves;
+use crate::checkpoint::{Cutting, Saves, Shelves};
 use crate::clock::{BootClock, Clock};
 use crate::core::command::Settings;
 use crate::core::lease::PeerLease;
@@ -27,7 +27,7 @@ use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::{
     DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_CONTROL_THREADS, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS,
-    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES,
+    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES,
 };
 use crate::raft::Snapshots;
 use crate::store::{RocksStore, Store, StoreError};
@@ -74,6 +74,7 @@ pub struct Builder {
     observer: Option<Arc<dyn Observer>>,
     network: Option<Network>,
     snapshots: Snapshots,
+    cutting: Cutting,
     #[cfg(any(test, feature = "testing"))]
     faults: Option<crate::transport::LinkTable>,
     #[cfg(any(test, feature = "testing"))]
@@ -99,6 +100,7 @@ impl Builder {
             observer: None,
             network: None,
             snapshots: Snapshots::default(),
+            cutting: Cutting::default(),
             #[cfg(any(test, feature = "testing"))]
             faults: None,
             #[cfg(any(test, feature = "testing"))]
@@ -217,6 +219,14 @@ impl Builder {
         self
     }
 
+    /// Checkpoints of so many bytes are cut into chunks already, small ones, for tests of chunks.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn cut_from(mut self, bytes: usize) -> Self {
+        self.cutting = Cutting::small(bytes);
+        self
+    }
+
     /// Links that a test may cut.
     #[cfg(any(test, feature = "testing"))]
     #[doc(hidden)]
@@ -318,6 +328,10 @@ impl Builder {
             phase: watch::Sender::new(Phase::Joining),
             is_over: AtomicBool::new(false),
             saves,
+            large_saves: Semaphore::new(PARALLEL_LARGE_SAVES),
+            cutting: self.cutting,
+            shelves: Shelves::default(),
+            fetches: AtomicUsize::new(0),
             lease: Mutex::new(PeerLease::new()),
             granter: Mutex::default(),
             probe: Mutex::default(),

@@ -1,5 +1,6 @@
 //! The directory as users see it: creating, finding and ending actors.
 
+use bytes::Bytes;
 use serde_bytes::ByteBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use super::Peer;
 use super::propose::Undecided;
 use super::shared::Shared;
 use crate::actor::{Actor, ActorRef, Down, SaveError, encode_state};
-use crate::checkpoint::{Envelope, SaveOrder};
+use crate::checkpoint::Content;
 use crate::core::command::{Command, Create, Refused, Response};
 use crate::core::placement;
 use crate::core::state::State;
@@ -78,7 +79,8 @@ impl Peer {
             nonce: fresh_nonce()?,
             copies: policy.copies,
             stand_in_ms: down.unwrap_or(policy.down).stand_in_ms(),
-            envelope: ByteBuf::from(Envelope::seal(A::VERSION, state, vec![])),
+            state: ByteBuf::from(state),
+            kind_version: A::VERSION,
         };
         self.shared.create(order, placement).await?;
         Ok(name)
@@ -238,7 +240,7 @@ impl Shared {
     }
 
     /// Creates an actor that is to live here: its line in the directory, then its first checkpoint.
-    pub(super) async fn create_here(self: &Arc<Self>, order: NewActor) -> Result<(), CallError> {
+    pub(super) async fn create_here(self: &Arc<Self>, mut order: NewActor) -> Result<(), CallError> {
         if self.kinds.get(order.actor.kind()).is_none() {
             return Err(CallError::not_executed(Reason::NotHandled(order.actor.kind().to_owned())));
         }
@@ -256,10 +258,12 @@ impl Shared {
         if self.state(born) == Some(true) {
             return Ok(()); // an earlier attempt got through
         }
-        let (save, wait) =
-            SaveOrder::new((order.actor.clone(), epoch, 0), order.copies, order.envelope.to_vec());
-        self.queue_save(save);
-        match wait.await {
+        let content = Content {
+            kind_version: order.kind_version,
+            state: std::mem::take(&mut order.state).into_vec().into(),
+            sessions: Bytes::new(),
+        };
+        match self.save((order.actor.clone(), epoch, 0), order.copies, content).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(SaveError::Fenced)) => Err(CallError::unknown(self.why_fenced(&order))),
             Ok(Err(e)) => Err(CallError::unknown(Reason::Unavailable(e.to_string()))),

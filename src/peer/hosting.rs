@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Shared, lock, millis};
 use crate::actor::{Cause, Restored, Start, StartError};
-use crate::checkpoint::{Envelope, FetchError};
+use crate::checkpoint::{Content, FetchError};
 use crate::clock::Mono;
 use crate::core::command::{Checkpoint, Command};
 use crate::core::event::Event;
@@ -145,7 +145,10 @@ impl Shared {
     async fn try_restore(self: &Arc<Self>, restore: &Restore) -> bool {
         let Some(a) = self.assigned(&restore.actor).filter(|a| a.epoch == restore.epoch) else { return true };
         match self.fetch_copy(&restore.actor, a.written, &a.checkpoint).await {
-            Ok(bytes) => self.revive(&restore.actor, &a, &bytes, restore.since),
+            Ok(content) => self.revive(&restore.actor, &a, &content, restore.since),
+            Err(why @ FetchError::Unreadable(_)) => {
+                tracing::error!(actor = %restore.actor, %why, "a checkpoint of another format; this actor stays down here");
+            }
             Err(why) => {
                 if !matches!(why, FetchError::Gone) {
                     tracing::warn!(actor = %restore.actor, e = %why, "cannot restore yet; trying again");
@@ -156,11 +159,8 @@ impl Shared {
         true
     }
 
-    fn revive(&self, id: &ActorId, a: &Assigned, bytes: &[u8], since: Mono) {
-        let (Some(host), Ok(envelope)) = (self.host(), Envelope::open(bytes)) else {
-            tracing::error!(actor = %id, "a checkpoint of another format; this actor stays down here");
-            return;
-        };
+    fn revive(&self, id: &ActorId, a: &Assigned, content: &Content, since: Mono) {
+        let Some(host) = self.host() else { return };
         let downtime_ms = a.silent_ms + millis(self.now().since(since));
         let restored = (a.epoch.0 != a.life).then(|| Restored {
             cause: match a.whole {
@@ -175,9 +175,9 @@ impl Shared {
         });
         let start = Start {
             seq: a.checkpoint.seq,
-            kind_version: envelope.kind_version,
-            state: &envelope.state,
-            sessions: &envelope.sessions,
+            kind_version: content.kind_version,
+            state: &content.state,
+            sessions: &content.sessions,
             life: a.life,
             restored,
         };

@@ -3,7 +3,7 @@
 use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -17,7 +17,7 @@ use super::status::WaitError;
 use super::timing::Timing;
 use super::watch::Bells;
 use crate::actor::{Gate, Host, Kinds};
-use crate::checkpoint::SaveOrder;
+use crate::checkpoint::{Cutting, SaveOrder, Shelves};
 use crate::clock::{Clock, Mono};
 use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
@@ -68,6 +68,12 @@ pub(crate) struct Shared {
     /// Whether that is an end: for who looks at every call.
     pub(crate) is_over: AtomicBool,
     pub(crate) saves: mpsc::Sender<SaveOrder>,
+    pub(crate) large_saves: Semaphore,
+    pub(crate) cutting: Cutting,
+    /// Who is at the chunks on this disk.
+    pub(crate) shelves: Shelves,
+    /// How many copies were fetched, to begin with another holder each time.
+    pub(crate) fetches: AtomicUsize,
     pub(crate) lease: Mutex<PeerLease>,
     /// Exists while this peer's Raft leads or may come to lead.
     pub(crate) granter: Mutex<Option<Granter>>,

@@ -95,6 +95,26 @@ impl Cluster {
         Ok(count)
     }
 
+    /// Spoils one of the chunks of an actor's large checkpoints on a running peer's disk.
+    ///
+    /// # Errors
+    /// What the disk says, or that there is none of this number.
+    pub async fn spoil_chunk(&self, at: usize, actor: &ActorId, number: usize) -> Result<(), Failure> {
+        let store = &self.peer(at).shared.store;
+        let mut chunks = store.chunks_of(actor)?.into_iter();
+        let chunk = chunks.nth(number).ok_or_else(|| Failure::from("no such chunk is there"))?;
+        let rotten = vec![(chunk, bytes::Bytes::from_static(b"rotten"))];
+        Ok(durably(|done| store.chunks_put(actor, rotten, done)).await?)
+    }
+
+    /// How many chunks of an actor's checkpoints are on a running peer's disk.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn chunks_held(&self, at: usize, actor: &ActorId) -> Result<usize, Failure> {
+        Ok(self.peer(at).shared.store.chunks_of(actor)?.len())
+    }
+
     /// Whether a peer's disk holds a copy of an actor's newest checkpoint that is not what was written.
     #[doc(hidden)]
     pub fn holds_spoiled(&self, at: usize, actor: &ActorId) -> bool {

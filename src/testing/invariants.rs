@@ -120,10 +120,8 @@ impl Cluster {
         for peer in self.peers() {
             let Some(disk) = peer.status().raft_id else { continue };
             for key in held(peer, disk) {
-                let bytes = peer.shared.store.copy_get(&key).ok().flatten();
-                let whole = bytes.is_some_and(|bytes| *blake3::hash(&bytes).as_bytes() == key.digest);
                 // A newer checkpoint may have taken its place between the two looks.
-                if !whole && held(peer, disk).contains(&key) {
+                if !peer.shared.is_whole_now(&key) && held(peer, disk).contains(&key) {
                     let what = format!("{peer:?} has no whole copy {} of {}", key.seq, key.actor);
                     return broken("checkpoints_are_on_their_holders", what);
                 }

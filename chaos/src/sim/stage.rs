@@ -24,6 +24,9 @@ use crate::work::{
     Clients, Desk, Found, History, Ledger, Register, Ticks, Work, entries, judge, probe, register,
 };
 
+/// From so many bytes on a checkpoint is cut, where the plan says so. Most of a run's are longer.
+const SMALL_CHECKPOINT: usize = 48;
+
 /// What is to be done at some moment: the beginning of a fault, or the end of one.
 #[derive(Clone)]
 pub(super) enum Act {
@@ -112,7 +115,11 @@ pub(super) async fn play(
     let timing = if plan.wide { Timing::wan() } else { Timing::lan() };
     let peers = plan.peers;
     let (every, kept) = (plan.snapshot_every, plan.snapshot_every / 4);
-    let setup = move |peer: standin::Builder| register(peer.timing(timing.clone()).snapshots(every, kept));
+    let is_chunked = plan.chunked;
+    let setup = move |peer: standin::Builder| {
+        let peer = peer.timing(timing.clone()).snapshots(every, kept);
+        register(if is_chunked { peer.cut_from(SMALL_CHECKPOINT) } else { peer })
+    };
     let cluster = match Cluster::simulated(world.clone(), peers, setup).await {
         Ok(cluster) => cluster,
         Err(e) => {

@@ -12,6 +12,7 @@ mod hand_backs;
 mod history;
 mod idle;
 mod joint;
+mod large;
 mod lives;
 mod membership;
 mod midway;

@@ -1,0 +1,129 @@
+//! States that are cut into chunks.
+
+use serde::{Deserialize, Serialize};
+use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, When};
+use standin::testing::{Cluster, Prng, World};
+use standin::{Builder, Placement};
+
+use crate::support::{PATIENCE, logs, until};
+
+/// Numbers that no compression makes smaller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Heap {
+    words: Vec<u64>,
+}
+
+impl Heap {
+    fn new(bytes: usize) -> Self {
+        let mut random = Prng::new(9);
+        Self { words: (0..bytes / 9).map(|_| random.any() | 1 << 63).collect() }
+    }
+
+    fn put(&mut self, Put(at, word): Put) -> u64 {
+        let at = at as usize % self.words.len();
+        self.words[at] = word;
+        self.sum()
+    }
+
+    fn sum(&self) -> u64 {
+        self.words.iter().fold(0, |sum, word| sum.rotate_left(1) ^ word)
+    }
+}
+
+impl Actor for Heap {
+    const KIND: &'static str = "heap";
+    fn policy() -> Policy {
+        Policy { checkpoint: When::OnRequest, copies: 2, ..Policy::default() }
+    }
+}
+
+/// Sets one word; the reply tells all of them.
+#[derive(Serialize, Deserialize)]
+struct Put(u64, u64);
+
+impl Message for Put {
+    const NAME: &'static str = "put";
+    type Reply = u64;
+}
+
+impl Handler<Put> for Heap {
+    async fn handle(&mut self, put: Put, _: &mut Context<Self>) -> u64 {
+        self.put(put)
+    }
+}
+
+fn heaps(peer: Builder) -> Builder {
+    peer.kind(Kind::of::<Heap>().handles::<Put>())
+}
+
+/// One word is changed, durably, here and in the twin that is no actor.
+async fn put(cluster: &Cluster, from: usize, heap: &ActorRef<Heap>, twin: &mut Heap, n: u64) {
+    let place = n.wrapping_mul(0x9e37_79b9);
+    let sum = cluster.peer(from).ask_durable(heap, Put(place, n), PATIENCE).await.unwrap();
+    assert_eq!(sum, twin.put(Put(place, n)), "put {n}");
+}
+
+async fn survives(mut cluster: Cluster, bytes: usize, puts: u64) {
+    cluster.everything_lives_again().await.unwrap();
+    let (host, from) = (2, 0);
+    let mut twin = Heap::new(bytes);
+    let home = Placement::On(cluster.node(host));
+    let heap = cluster.peer(host).create("heap", twin.clone(), home).await.unwrap();
+    put(&cluster, from, &heap, &mut twin, 0).await;
+    let chunks = cluster.chunks_held(host, heap.id()).unwrap();
+    assert!(chunks > 10, "{chunks}");
+    for n in 1..puts {
+        put(&cluster, from, &heap, &mut twin, n).await;
+    }
+    // What no checkpoint names any more goes away.
+    let few = || cluster.chunks_held(host, heap.id()).unwrap() <= chunks + 6;
+    until("old chunks are removed", few).await;
+    for n in puts..puts + 2 {
+        cluster.kill(host);
+        cluster.replace(host).await.unwrap();
+        put(&cluster, from, &heap, &mut twin, n).await;
+    }
+    cluster.check_invariants().await.unwrap();
+    cluster.peer(from).stop(&heap).await.unwrap();
+    let gone = |at: usize| cluster.chunks_held(at, heap.id()).unwrap() == 0;
+    until("the chunks of an ended actor are removed", || (0..3).all(gone)).await;
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_state_outlives_its_machine() {
+    logs();
+    survives(Cluster::start(3, heaps).await.unwrap(), 3 << 20, 10).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_simulated_large_state_outlives_its_machine() {
+    logs();
+    for seed in 31..34 {
+        let cluster = Cluster::simulated(World::new(seed), 3, |peer| heaps(peer.cut_from(64)));
+        survives(cluster.await.unwrap(), 20_000, 30).await;
+    }
+}
+
+/// Each of the two copies lacks a chunk, another one: together they are whole.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_comes_from_two_holders_where_each_lacks_something() {
+    logs();
+    let mut cluster = Cluster::start(3, heaps).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let host = 2;
+    let mut twin = Heap::new(1 << 20);
+    let home = Placement::On(cluster.node(host));
+    let heap = cluster.peer(host).create("heap", twin.clone(), home).await.unwrap();
+    put(&cluster, 0, &heap, &mut twin, 1).await;
+    cluster.spoil_chunk(0, heap.id(), 0).await.unwrap();
+    cluster.spoil_chunk(1, heap.id(), 1).await.unwrap();
+    cluster.kill(host);
+    cluster.replace(host).await.unwrap();
+    let sum = cluster.peer(0).ask_within(&heap, Put(1, 1), PATIENCE).await.unwrap();
+    assert_eq!(sum, twin.put(Put(1, 1)));
+    until("copies are whole again", || cluster.checkpoints_are_on_their_holders().is_ok()).await;
+    put(&cluster, 1, &heap, &mut twin, 2).await;
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}

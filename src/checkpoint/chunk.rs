@@ -1,0 +1,107 @@
+//! A piece of a large state, named by its digest.
+//!
+//! It is stored and sent as it is, or compressed (LZ4, block format) where that pays. Which of both
+//! its length tells: what is compressed is shorter than its name says.
+
+use bytes::Bytes;
+use std::borrow::Cow;
+
+use crate::canary::{Mistake, made};
+use crate::limits::{CHUNK_BYTES, COMPRESSION_PAYS_EIGHTHS};
+use crate::store::ChunkDigest;
+
+/// A chunk's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub(super) digest: ChunkDigest,
+    pub(super) length: u32,
+}
+
+impl Chunk {
+    pub(super) const WRITTEN_BYTES: usize = 36;
+
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Self { digest: *blake3::hash(bytes).as_bytes(), length }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.length as usize
+    }
+
+    pub(super) fn write(&self, to: &mut Vec<u8>) {
+        to.extend(self.digest);
+        to.extend(self.length.to_be_bytes());
+    }
+
+    pub(super) fn read(written: &[u8; Self::WRITTEN_BYTES]) -> Result<Self, String> {
+        let (digest, length) = written.split_at(32);
+        let malformed = || "a chunk's name is malformed".to_owned();
+        let chunk = Self {
+            digest: digest.try_into().map_err(|_| malformed())?,
+            length: u32::from_be_bytes(length.try_into().map_err(|_| malformed())?),
+        };
+        if (1..=CHUNK_BYTES.2).contains(&chunk.len()) {
+            Ok(chunk)
+        } else {
+            Err("a chunk of no length that one has".into())
+        }
+    }
+
+    /// Its bytes from what is stored of it, if they are its own.
+    pub(super) fn unpack<'a>(&self, stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let bytes = match stored.len() == self.len() {
+            true => Cow::Borrowed(stored),
+            // The length is its name's, which is bounded.
+            false => Cow::Owned(lz4_flex::block::decompress(stored, self.len()).ok()?),
+        };
+        let is_own = || blake3::hash(&bytes) == self.digest && bytes.len() == self.len();
+        (made(Mistake::DigestNotVerified) || is_own()).then_some(bytes)
+    }
+}
+
+/// What is stored of a chunk.
+pub(super) fn pack(bytes: Bytes) -> Bytes {
+    let packed = lz4_flex::block::compress(&bytes);
+    match packed.len() * 8 <= bytes.len() * COMPRESSION_PAYS_EIGHTHS {
+        true => packed.into(),
+        false => bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prng::Prng;
+
+    fn noise(length: usize) -> Bytes {
+        let mut random = Prng::new(1);
+        (0..length).map(|_| random.any() as u8).collect()
+    }
+
+    #[test]
+    fn a_chunk_comes_back_from_what_is_stored_of_it() {
+        for bytes in [noise(10_000), Bytes::from(vec![7; 10_000]), Bytes::from_static(b"a")] {
+            let stored = pack(bytes.clone());
+            assert_eq!(Chunk::of(&bytes).unpack(&stored).as_deref(), Some(&bytes[..]));
+        }
+        assert_eq!(pack(noise(10_000)).len(), 10_000, "it does not pay");
+        assert!(pack(vec![7; 10_000].into()).len() < 200, "it does");
+    }
+
+    #[test]
+    fn a_spoiled_one_is_noticed() {
+        for bytes in [noise(300), Bytes::from(vec![7; 300])] {
+            let (chunk, stored) = (Chunk::of(&bytes), pack(bytes));
+            for bit in 0..stored.len() * 8 {
+                let mut flipped = stored.to_vec();
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                // Where LZ4 has two ways to write the same, either will do.
+                assert!(chunk.unpack(&flipped).is_none_or(|b| Chunk::of(&b) == chunk), "bit {bit}");
+            }
+            for cut in 0..stored.len() {
+                assert!(chunk.unpack(&stored[..cut]).is_none(), "{cut}");
+            }
+        }
+    }
+}
