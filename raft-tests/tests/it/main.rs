@@ -5,6 +5,7 @@ mod chance;
 mod checkpoints;
 mod clumsy;
 mod cost;
+mod crowded;
 mod directory;
 mod facing;
 mod fairness;
