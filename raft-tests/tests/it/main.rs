@@ -25,5 +25,6 @@ mod sessions;
 mod signals;
 mod simulated;
 mod stand_ins;
+mod storm;
 mod support;
 mod tidy;
