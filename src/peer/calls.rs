@@ -191,7 +191,7 @@ impl Shared {
         mode: Mode,
     ) -> Result<Pending<M>, M> {
         match self.host_in_charge() {
-            Some(host) => host.ask_running(to, message, mode == Mode::AskDurable).map_err(|(back, _)| back),
+            Some(host) => host.ask_local(to, message, mode == Mode::AskDurable).map_err(|(back, _)| back),
             None => Err(message),
         }
     }
@@ -208,7 +208,7 @@ impl Shared {
         deadline: Duration,
     ) -> Result<(), CallError> {
         if let Some(host) = self.host_in_charge() {
-            match host.tell_running(to, message) {
+            match host.tell_local(to, message) {
                 Ok(()) => return Ok(()),
                 Err((back, _)) => message = back,
             }
