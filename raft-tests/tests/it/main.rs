@@ -1,6 +1,7 @@
 //! Clusters on real parts: QUIC, mutual TLS, Raft, RocksDB.
 
 mod calls;
+mod chain;
 mod chance;
 mod checkpoints;
 mod clumsy;
