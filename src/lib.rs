@@ -10,7 +10,7 @@
 //! [`Peer::ask`] (`peer/calls`) looks the name up in the directory, the part of the replicated state
 //! (`core/state`) that says which process hosts which actor. An actor on this peer gets the message as
 //! the value it is: `actor/send` puts it into the mailbox. Another peer's is encoded (`wire`) and sent
-//! by [`transport`]; there `peer/serve` hands it to `actor/host`. Either way the actor's loop
+//! by [`transport`] (`peer/carry`); there `peer/serve` hands it to `actor/host`. Either way the actor's loop
 //! (`actor/running`) takes it out and polls the handler behind `actor/gate`, which is open only while
 //! the peer holds its lease. The reply leaves if the lease still holds; for [`Peer::ask_durable`] it
 //! first waits in `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in

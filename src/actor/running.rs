@@ -1,36 +1,31 @@
 //! The loop of one activation: messages one at a time, and a checkpoint between two when it is due.
 
+mod look;
+mod parcels;
+mod saving;
+
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
+use self::look::{Brisk, Next};
 use super::api::Actor;
-use super::bundle::{Bundle, Opened};
-use super::codec::encode_state;
+use super::bundle::Bundle;
 use super::context::Context;
-use super::courier::{Follow, Returned};
 use super::gate::Retired;
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
-use super::mail::Admit;
-use super::mailbox::{After, BoxEnvelope, Envelope, Item, Mailbox, Opening, telling};
-use super::policy::Outbox;
-use super::post::Undelivered;
+use super::mailbox::{After, BoxEnvelope, Item};
 use super::queue::Queue;
 use super::restored::Restored;
-use super::saver::{NewCheckpoint, SaveError, Saver};
+use super::saver::{SaveError, Saver};
 use super::table::Table;
 use crate::clock::Mono;
-use crate::core::session::{Parcel, Sender};
-use crate::error::{CallError, Reason};
-use crate::limits::{
-    DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY, FINISH_DEADLINE, LOOK_AROUND,
-    MAX_PANICS_PER_MESSAGE, MESSAGES_TAKEN_AT_ONCE, STOP_DRAIN_DEADLINE,
-};
+use crate::error::CallError;
+use crate::limits::{FINISH_DEADLINE, STOP_DRAIN_DEADLINE};
 
 /// Told the number of the newest durable checkpoint once the activation has ended.
 pub(super) type Finished = oneshot::Sender<u64>;
@@ -49,29 +44,6 @@ impl From<Retired> for End {
     fn from(Retired: Retired) -> Self {
         End::Retired
     }
-}
-
-enum Next<A: Actor> {
-    Item(Item<A>),
-    /// One more message of the bundle at hand.
-    Parcel,
-    /// The time of a message to itself has come.
-    Timer(String, Vec<u8>),
-    /// An actor that is watched may have changed.
-    Rung,
-    Returned(Returned),
-    Saved(Result<(), SaveError>),
-    Finish(Finished),
-    Tick,
-    Gone,
-}
-
-/// Until when, and for how many messages, an actor goes on without a look at what else there is. Whatever it does that
-/// may matter ends this.
-#[derive(Default)]
-struct Brisk {
-    until: Mono,
-    left: usize,
 }
 
 /// What a loop begins with.
@@ -208,102 +180,6 @@ impl<A: Actor> Running<A> {
         Err(End::Finished(finished, self.ledger.durable_seq()))
     }
 
-    fn is_due(&mut self) -> bool {
-        let due = self.ledger.due_at();
-        due.is_some_and(|at| at == Mono(0) || at <= self.now())
-    }
-
-    /// Messages first: what else there is, is looked at when none waits, or when the last look is a while ago.
-    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
-        if self.brisk.left > 0
-            && self.now() < self.brisk.until
-            && !self.life.is_to_end()
-            && !self.rings()
-            && let Poll::Ready(item) = self.queue.poll_next(task)
-        {
-            self.brisk.left -= 1;
-            return Poll::Ready(item.map_or(Next::Gone, Next::Item));
-        }
-        let next = self.look_around(task);
-        if next.is_pending() {
-            self.now = None;
-        }
-        next
-    }
-
-    /// Whether the time of a message to itself has come.
-    fn rings(&mut self) -> bool {
-        let at = self.ctx.timers().fires_at();
-        at.is_some_and(|at| at <= self.now())
-    }
-
-    fn look_around(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
-        self.brisk = Brisk::default();
-        // An error means that the host let go of this activation, and that it is being aborted.
-        if let Some(Ok(finished)) = poll_once(&mut self.finish, task) {
-            return Poll::Ready(Next::Finish(finished));
-        }
-        if let Some(result) = poll_once(&mut self.saving, task) {
-            return Poll::Ready(Next::Saved(result.unwrap_or_else(|_| Err(unanswered()))));
-        }
-        if let Poll::Ready(returned) = self.ctx.mail().poll_returned(task) {
-            return Poll::Ready(Next::Returned(returned));
-        }
-        let stalled = self.ctx.mail().stalls_until(|| self.life.gate.now());
-        // Replies that wait are bounded like the mailbox: past that, messages wait there.
-        let is_full = self.ledger.waiting() >= Mailbox::<A>::capacity();
-        let is_closed = is_full || stalled.is_some() || self.draining.is_some();
-        // One that is to end here finds its durable timers where it goes on.
-        let rings_at = self.ctx.timers().fires_at().filter(|_| !is_closed && self.finishing.is_none());
-        if self.poll_timer(task, stalled, rings_at).is_ready() {
-            return Poll::Ready(Next::Tick);
-        }
-        if is_closed {
-            return Poll::Pending;
-        }
-        // After one to itself it is the turn of others, if there are any: a timer that is set anew each time must not
-        // keep them out.
-        let rings_last = std::mem::take(&mut self.has_rung);
-        if !rings_last && let Some(timer) = self.ring_due(rings_at) {
-            return Poll::Ready(timer);
-        }
-        if self.ctx.watches().poll_rings(task).is_ready() {
-            return Poll::Ready(Next::Rung);
-        }
-        if self.bundle.is_some() {
-            return Poll::Ready(Next::Parcel);
-        }
-        self.brisk = Brisk { until: self.now() + LOOK_AROUND, left: MESSAGES_TAKEN_AT_ONCE };
-        match self.queue.poll_next(task) {
-            Poll::Ready(item) => Poll::Ready(item.map_or(Next::Gone, Next::Item)),
-            Poll::Pending => {
-                self.ring_due(rings_at.filter(|_| rings_last)).map_or(Poll::Pending, Poll::Ready)
-            }
-        }
-    }
-
-    fn ring_due(&mut self, rings_at: Option<Mono>) -> Option<Next<A>> {
-        let now = self.now();
-        let (name, payload) = rings_at.filter(|at| *at <= now).and_then(|_| self.ctx.timers().fire(now))?;
-        self.has_rung = true;
-        Some(Next::Timer(name, payload))
-    }
-
-    fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>, rings_at: Option<Mono>) -> Poll<()> {
-        let finishing = self.finishing.as_ref().map(|(_, until)| *until);
-        let alarms =
-            [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing, rings_at];
-        let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
-        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
-            let wait = at.since(self.now());
-            self.timer = Some((at, Box::pin(tokio::time::sleep(wait))));
-        }
-        match &mut self.timer {
-            Some((_, timer)) => timer.as_mut().poll(task),
-            None => Poll::Pending,
-        }
-    }
-
     async fn open(&mut self, letter: BoxEnvelope<A>, is_parcel: bool) -> Result<(), End> {
         self.play(letter, is_parcel, true).await
     }
@@ -371,206 +247,4 @@ impl<A: Actor> Running<A> {
         }
         Err(End::Stopped)
     }
-
-    /// The last message came, or sent others, reliably: a checkpoint is to hold that soon.
-    fn note_reliable(&mut self) {
-        self.ledger.note_reliable();
-        let by = self.soon();
-        self.ledger.want_by(by);
-    }
-
-    /// The last message sent others reliably. What left at once needs no checkpoint to arrive: after a failure it is
-    /// sent again.
-    fn note_sent(&mut self) {
-        match self.ctx.mail().mode() {
-            Outbox::Held => self.note_reliable(),
-            Outbox::Eager => {
-                self.ledger.note_reliable();
-                self.ledger.want_by(self.life.gate.now() + DEFAULT_CHECKPOINT_INTERVAL);
-            }
-        }
-    }
-
-    fn soon(&mut self) -> Mono {
-        match self.ctx.mail().mode() {
-            Outbox::Held => Mono(0),
-            Outbox::Eager => self.life.gate.now() + EAGER_CHECKPOINT_DELAY,
-        }
-    }
-
-    fn begin(&mut self, bundle: Bundle<A>) {
-        self.ctx.mail().answered(&bundle.from, bundle.answered);
-        // Without checkpoints it can remember nothing, and the sender is not told that it does.
-        self.bundle = self.life.keeps_checkpoints().then_some(bundle);
-        self.brisk = Brisk::default();
-    }
-
-    /// The next message of the bundle at hand; after the last, its sender waits for a checkpoint.
-    async fn parcel(&mut self) -> Result<(), End> {
-        // A bundle is handled at one go otherwise, whoever else waits for the thread.
-        tokio::task::coop::consume_budget().await;
-        self.now = None;
-        let Some(mut bundle) = self.bundle.take() else { return Ok(()) };
-        let Some(opened) = bundle.items.pop_front() else {
-            let by = self.soon();
-            let replies = self.ctx.mail().replies(&bundle.from, bundle.first);
-            self.ledger.withhold(Box::new(bundle.ack.with(replies)), by);
-            return self.release().await;
-        };
-        match self.ctx.mail().admit(&bundle.from, &opened.parcel) {
-            Admit::Refuse => return Ok(()),
-            Admit::Skip => {}
-            Admit::Handle => self.handle_parcel(&bundle.from, opened).await?,
-        }
-        self.bundle = Some(bundle);
-        Ok(())
-    }
-
-    async fn handle_parcel(&mut self, from: &Sender, opened: Opened<A>) -> Result<(), End> {
-        let Opened { parcel, letter, reply } = opened;
-        let seq = parcel.seq;
-        let poison = self.life.restarts().is_poison(from, seq);
-        match letter {
-            Ok(_) if poison => {
-                let why = format!("{MAX_PANICS_PER_MESSAGE} times");
-                self.put_aside(from, parcel, CallError::executed(Reason::Panicked(why)));
-            }
-            Err(why) => self.put_aside(from, parcel, why),
-            Ok(letter) => match self.open(letter, true).await {
-                Err(End::Panicked(text)) => {
-                    self.life.restarts().suspect(from, seq);
-                    return Err(End::Panicked(text));
-                }
-                handled => handled?,
-            },
-        }
-        if let Some(reply) = reply.and_then(|slot| slot.take()) {
-            self.ctx.mail().remember(from, seq, reply);
-        }
-        self.note_reliable();
-        Ok(())
-    }
-
-    fn put_aside(&mut self, from: &Sender, parcel: Parcel, why: CallError) {
-        self.ctx.mail().put_aside(from, parcel, why);
-        self.ledger.changed(|| self.life.gate.now());
-    }
-
-    /// A job of the outbox has ended.
-    async fn returned(&mut self, returned: Returned) -> Result<(), End> {
-        let (now, number) = (self.life.gate.now(), self.ledger.next_number());
-        match self.ctx.mail().returned(returned, now, number) {
-            Follow::Nothing => {}
-            Follow::Arrived(..) => {
-                self.ledger.changed(|| now);
-                self.ledger.want_by(now + DEFAULT_CHECKPOINT_INTERVAL);
-            }
-            Follow::Bound => {
-                self.ledger.changed(|| now);
-                self.note_reliable();
-            }
-            Follow::Over { to, messages, .. } => {
-                self.open(Box::new(Undelivered { to, messages }), false).await?
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a checkpoint. Whoever waits for one that cannot be encoded is told; whether it was.
-    async fn take(&mut self) -> Result<bool, End> {
-        // Without a lease nothing is written, so nothing is serialized either.
-        self.life.clear().await?;
-        self.now = None;
-        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.save()?)));
-        let (bytes, sessions) = match encoded {
-            Ok(encoded) => encoded,
-            Err(error) => {
-                tracing::warn!(actor = %self.life.id, %error, "the state cannot be encoded");
-                self.ledger.failed(self.life.gate.now());
-                let reason = Reason::Codec(format!("checkpoint: {error}"));
-                self.ledger.fail_waiting(&CallError::executed(reason));
-                return Ok(false);
-            }
-        };
-        self.life.clear().await?;
-        self.saving = Some(self.saver.save(NewCheckpoint {
-            actor: self.life.id.clone(),
-            epoch: self.life.epoch,
-            seq: self.ledger.take(),
-            kind_version: A::VERSION,
-            bytes,
-            sessions,
-            copies: self.life.policy.copies,
-        }));
-        Ok(true)
-    }
-
-    async fn saved(&mut self, result: Result<(), SaveError>) -> Result<(), End> {
-        match result {
-            Ok(()) => {
-                self.ledger.saved();
-                self.life.restarts().progressed();
-                self.ctx.mail().stir();
-            }
-            Err(SaveError::Fenced) => return Err(End::Superseded),
-            Err(SaveError::Failed(error)) => {
-                tracing::warn!(actor = %self.life.id, %error, "a checkpoint failed; another follows");
-                self.ledger.failed(self.life.gate.now());
-            }
-        }
-        self.release().await
-    }
-
-    /// Lets out what a durable checkpoint holds.
-    async fn release(&mut self) -> Result<(), End> {
-        while let Some(reply) = self.ledger.pop_durable() {
-            self.life.clear().await?;
-            reply.release();
-        }
-        Ok(())
-    }
-
-    /// Saves until all is durable. It tries for as long as the host lets it: give the wait for it a
-    /// deadline, and stop the activation then.
-    async fn flush(&mut self) -> Result<(), End> {
-        loop {
-            if let Some(saving) = self.saving.take() {
-                let result = saving.await.unwrap_or_else(|_| Err(unanswered()));
-                self.saved(result).await?;
-            }
-            if !self.ledger.is_dirty() {
-                return Ok(());
-            }
-            if let Some(at) = self.ledger.retry_at() {
-                tokio::time::sleep(at.since(self.life.gate.now())).await;
-            }
-            if !self.take().await? {
-                return Ok(());
-            }
-        }
-    }
-}
-
-/// What the actor is told of messages that did not arrive is a message too.
-impl<A: Actor> Envelope<A> for Undelivered {
-    fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a> {
-        let what = self.clone();
-        telling(async move { actor.on_undelivered(what, ctx).await })
-    }
-
-    fn refuse(&mut self, _: CallError) {}
-}
-
-fn unanswered() -> SaveError {
-    SaveError::Failed("no answer".to_owned())
-}
-
-/// The answer, if it is there; the receiver is used up then.
-fn poll_once<T>(
-    receiver: &mut Option<oneshot::Receiver<T>>,
-    task: &mut Task<'_>,
-) -> Option<Result<T, oneshot::error::RecvError>> {
-    let Poll::Ready(answer) = Pin::new(receiver.as_mut()?).poll(task) else { return None };
-    *receiver = None;
-    Some(answer)
 }

@@ -64,7 +64,8 @@ fn put<A: Handler<M>, M: Message>(
 }
 
 impl Host {
-    /// Sends a message to an actor here, as the value it is, if its mailbox has room.
+    /// Sends a message to an actor that runs here, as the value it is, if its mailbox has room. One that panicked does
+    /// not run. The reference remembers where it is.
     ///
     /// # Errors
     /// The message, so that it can be sent again or elsewhere, and why it was not taken.
@@ -82,7 +83,7 @@ impl Host {
         self.send_local(to, message, Some(caller), durable).map(|()| Pending(pending))
     }
 
-    /// Sends a message without a reply to an actor here, if its mailbox has room.
+    /// The same without a reply.
     ///
     /// # Errors
     /// The message, so that it can be sent again or elsewhere, and why it was not taken.
@@ -95,49 +96,6 @@ impl Host {
     }
 
     fn send_local<A: Handler<M>, M: Message>(
-        &self,
-        to: &ActorRef<A>,
-        message: M,
-        caller: Caller<M>,
-        durable: bool,
-    ) -> Result<(), (M, Refused)> {
-        match self.door(to.id().name()) {
-            Some(door) => put::<A, M>(&*door, message, caller, durable),
-            None => Err((message, Refused::NotHere)),
-        }
-    }
-
-    /// [`Host::ask_local`] of an actor that runs: one that panicked is not here. The reference remembers where it is.
-    ///
-    /// # Errors
-    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
-    pub fn ask_running<A, M>(
-        &self,
-        to: &ActorRef<A>,
-        message: M,
-        durable: bool,
-    ) -> Result<Pending<M>, (M, Refused)>
-    where
-        A: Handler<M>,
-        M: Message,
-    {
-        let (caller, pending) = oneshot::channel();
-        self.send_running(to, message, Some(caller), durable).map(|()| Pending(pending))
-    }
-
-    /// [`Host::tell_local`] to an actor that runs; see [`Host::ask_running`].
-    ///
-    /// # Errors
-    /// The message, so that it can be sent again or elsewhere, and why it was not taken.
-    pub fn tell_running<A, M>(&self, to: &ActorRef<A>, message: M) -> Result<(), (M, Refused)>
-    where
-        A: Handler<M>,
-        M: Message,
-    {
-        self.send_running(to, message, None, false)
-    }
-
-    fn send_running<A: Handler<M>, M: Message>(
         &self,
         to: &ActorRef<A>,
         message: M,

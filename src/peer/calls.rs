@@ -1,6 +1,5 @@
 //! Calls: from a message and a name to a typed reply, or an error that tells the outcome.
 
-use bytes::Bytes;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,17 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Peer;
-use super::credit::Credit;
+use super::carry::{Sent, host_elsewhere, retried};
 use super::directory::undecided_read;
 use super::shared::{Phase, Shared};
-use crate::actor::{ActorRef, Handler, Host, Message, Mode, Pending, Refused, decode_reply, encode_message};
-use crate::canary::{Mistake, made};
-use crate::core::state::{Actor, State, Status};
+use crate::actor::{ActorRef, Handler, Host, Message, Mode, Pending, Refused, decode_reply};
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, ActorName, Epoch, Incarnation};
-use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE, PATIENCE_TICK};
-use crate::transport::{Dest, Lane, RequestError};
-use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
+use crate::id::{ActorId, Epoch};
+use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE};
+use crate::transport::Dest;
 
 impl Peer {
     /// Sends a message and waits for its reply, for at most
@@ -98,15 +94,6 @@ enum Route {
     Failed,
 }
 
-/// What one attempt at another peer came to.
-enum Sent {
-    /// The frame that answers.
-    Reply(Bytes),
-    /// Not executed; look again where the actor is, after a while.
-    Again(CallError),
-    Failed(CallError),
-}
-
 impl Shared {
     fn route(&self, actor: &ActorId) -> Route {
         if self.host().is_some_and(|host| host.running(actor).is_some()) {
@@ -162,12 +149,12 @@ impl Shared {
             }
         };
         loop {
-            let wait = match self.next_route(to.id(), end).await? {
+            let (why, took) = match self.next_route(to.id(), end).await? {
                 Route::Here => match self.call_here::<A, M>(to, message, mode, end).await {
                     Ok(result) => return result,
                     Err((back, why)) => {
                         message = back;
-                        why
+                        (why, Duration::ZERO)
                     }
                 },
                 Route::There(dest, epoch) => {
@@ -175,12 +162,12 @@ impl Shared {
                     match self.call_there(&dest, to.id(), epoch, call, end).await {
                         Sent::Reply(payload) => return decode_reply::<M>(&payload),
                         Sent::Failed(e) => return Err(e),
-                        Sent::Again(e) => e,
+                        Sent::Again(e, took) => (e, took),
                     }
                 }
-                _ => CallError::not_executed(Reason::Deadline),
+                _ => (CallError::not_executed(Reason::Deadline), Duration::ZERO),
             };
-            self.wait_or_give_up(wait, end).await?;
+            self.wait_or_give_up(why, took, end).await?;
         }
     }
 
@@ -191,7 +178,7 @@ impl Shared {
         mode: Mode,
     ) -> Result<Pending<M>, M> {
         match self.host_in_charge() {
-            Some(host) => host.ask_running(to, message, mode == Mode::AskDurable).map_err(|(back, _)| back),
+            Some(host) => host.ask_local(to, message, mode == Mode::AskDurable).map_err(|(back, _)| back),
             None => Err(message),
         }
     }
@@ -208,7 +195,7 @@ impl Shared {
         deadline: Duration,
     ) -> Result<(), CallError> {
         if let Some(host) = self.host_in_charge() {
-            match host.tell_running(to, message) {
+            match host.tell_local(to, message) {
                 Ok(()) => return Ok(()),
                 Err((back, _)) => message = back,
             }
@@ -216,14 +203,14 @@ impl Shared {
         let end = Instant::now() + deadline;
         let host = self.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
         loop {
-            let wait = match self.next_route(to.id(), end).await? {
+            let (why, took) = match self.next_route(to.id(), end).await? {
                 Route::Here => {
                     let left = end.saturating_duration_since(Instant::now());
                     match self.within(left, pin!(host.tell_local_waiting(to, message))).await.0 {
                         Some(Ok(())) => return Ok(()),
                         Some(Err((back, why))) => {
                             message = back;
-                            refused(why, to.id(), M::NAME)
+                            (refused(why, to.id(), M::NAME), Duration::ZERO)
                         }
                         None => return Err(CallError::not_executed(Reason::Full)),
                     }
@@ -233,12 +220,12 @@ impl Shared {
                     match self.call_there(&dest, to.id(), epoch, call, end).await {
                         Sent::Reply(_) => return Ok(()),
                         Sent::Failed(e) => return Err(e),
-                        Sent::Again(e) => e,
+                        Sent::Again(e, took) => (e, took),
                     }
                 }
-                _ => CallError::not_executed(Reason::Deadline),
+                _ => (CallError::not_executed(Reason::Deadline), Duration::ZERO),
             };
-            self.wait_or_give_up(wait, end).await?;
+            self.wait_or_give_up(why, took, end).await?;
         }
     }
 
@@ -262,8 +249,8 @@ impl Shared {
         }
     }
 
-    /// Holds a call that was not executed until something changes, or ends it.
-    async fn wait_or_give_up(&self, why: CallError, end: Instant) -> Result<(), CallError> {
+    /// Holds a call that was not executed until something changes, or ends it. The last attempt took so long.
+    async fn wait_or_give_up(&self, why: CallError, took: Duration, end: Instant) -> Result<(), CallError> {
         if matches!(why.reason, Reason::NotHandled(_)) {
             return Err(why);
         }
@@ -274,7 +261,9 @@ impl Shared {
         }
         let pace = if why.reason == Reason::Full { self.timing.heartbeat / 20 } else { left };
         self.wait_for_change(pace.min(left)).await;
-        Ok(())
+        // What is sent just before the deadline is not answered by then: it would only make unknown what is known.
+        let needed = (took * 2).min(self.timing.heartbeat);
+        if end.saturating_duration_since(Instant::now()) <= needed { Err(why) } else { Ok(()) }
     }
 
     /// A call in memory: typed, never serialized. Gives the message back if trying again makes sense.
@@ -305,107 +294,6 @@ impl Shared {
         let done = (&mut patient).await;
         (done, patient.left())
     }
-
-    fn encode_call<M: Message>(
-        &self,
-        actor: &ActorId,
-        message: &M,
-        mode: Mode,
-    ) -> Result<Vec<u8>, CallError> {
-        let payload = &*encode_message(message)?;
-        let ActorName { kind, key } = actor.name();
-        let call = Mail::Call(Call { kind, key, message: M::NAME, mode, payload });
-        Ok(encode_around(&call, payload.len()))
-    }
-
-    async fn call_there(
-        &self,
-        dest: &Dest,
-        actor: &ActorId,
-        epoch: Epoch,
-        call: Vec<u8>,
-        end: Instant,
-    ) -> Sent {
-        let Some(host) = dest.incarnation else {
-            return Sent::Again(CallError::not_executed(Reason::HostGone));
-        };
-        let Some(_credit) = self.credit(host, actor, end).await else {
-            return Sent::Again(CallError::not_executed(Reason::Full));
-        };
-        let left = end.saturating_duration_since(Instant::now());
-        let reply = match self.queue(dest, Lane::of_message(call.len()), call, left) {
-            Ok(mut waiting) => match self.soon(&mut waiting, left).await {
-                Some(reply) => reply,
-                None => tokio::select! {
-                    reply = waiting.in_time() => reply,
-                    // Its host is gone for good: the answer can never come. One that is up answers also after it has
-                    // handed the actor over.
-                    () = self.until_line(actor, |s, a| match a.host {
-                        Some(now) if now == host => a.epoch != epoch,
-                        _ => !s.is_up(host),
-                    }) => Err(RequestError::Unknown("the host was replaced".into())),
-                },
-            },
-            Err(e) => Err(e),
-        };
-        self.heed(&reply);
-        match reply {
-            Ok(frame) => match decode::<CallAnswer>(&frame) {
-                Ok(CallAnswer::Reply(payload)) => Sent::Reply(frame.slice_ref(payload)),
-                Ok(CallAnswer::Error(e)) if retried(&e) => Sent::Again(e),
-                Ok(CallAnswer::Error(e)) => Sent::Failed(e),
-                Err(e) => Sent::Failed(CallError::unknown(Reason::Codec(e.to_string()))),
-            },
-            Err(RequestError::TooLarge) => {
-                Sent::Failed(CallError::not_executed(Reason::Codec("larger than a frame may be".into())))
-            }
-            Err(RequestError::Deadline { sent: true }) => Sent::Failed(CallError::unknown(Reason::Deadline)),
-            Err(RequestError::Unknown(_)) if made(Mistake::RetriedAfterUnknown) => {
-                Sent::Again(CallError::not_executed(Reason::HostGone))
-            }
-            Err(RequestError::Unknown(_)) => Sent::Failed(CallError::unknown(Reason::HostGone)),
-            Err(_) => Sent::Again(CallError::not_executed(Reason::HostGone)),
-        }
-    }
-
-    /// What comes before it is worth setting a timer and listening to the directory.
-    async fn soon<F: Future + Unpin>(&self, what: F, deadline: Duration) -> Option<F::Output> {
-        if deadline < FAR_DEADLINE {
-            return None;
-        }
-        self.patience.limit(what, PATIENCE_TICK).await
-    }
-
-    /// The right to have one more request to an actor under way. If its process goes away meanwhile, all that is under
-    /// way there ends, and so does the wait.
-    pub(super) async fn credit(&self, process: Incarnation, actor: &ActorId, end: Instant) -> Option<Credit> {
-        match self.credits.to(process).take(actor) {
-            Ok(credit) => Some(credit),
-            Err(wait) => {
-                let _held = self.held.try_acquire().ok()?;
-                tokio::time::timeout_at(end, wait).await.ok()?.ok()
-            }
-        }
-    }
-
-    /// Completes when an actor's line in the directory is as it should be, or gone: who runs it, that is. What
-    /// checkpoints change there is not looked at.
-    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&State, &Actor) -> bool) {
-        let Some(consensus) = self.consensus() else { return std::future::pending().await };
-        let mut applied = consensus.applied().watch_places();
-        while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(|a| is_so(s, a))) {
-            if applied.changed().await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-/// Where another process than `me` runs an actor, if that may hold a lease.
-pub(super) fn host_elsewhere(state: &State, actor: &ActorId, me: Option<Incarnation>) -> Option<Dest> {
-    let (node, m) = state.host_of(actor)?;
-    let fits = m.standing == Status::Up && Some(m.incarnation) != me;
-    fits.then(|| Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) })
 }
 
 /// What came of a call, or the message if trying again makes sense.
@@ -419,11 +307,6 @@ fn settled<M: Message>(answer: Option<<Pending<M> as Future>::Output>) -> Settle
         Some(answer) => Ok(answer.map_err(|(why, _)| why)),
         None => Ok(Err(CallError::unknown(Reason::Deadline))),
     }
-}
-
-/// Not executed, and trying again makes sense: the actor moved, restarts, or its mailbox is full.
-fn retried(e: &CallError) -> bool {
-    e.is_retry_safe() && matches!(e.reason, Reason::NotHere | Reason::HostGone | Reason::Full)
 }
 
 fn refused(why: Refused, actor: &ActorId, message: &str) -> CallError {

@@ -11,6 +11,7 @@
 
 mod builder;
 mod calls;
+mod carry;
 mod credit;
 mod detour;
 mod directory;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::calls::host_elsewhere;
+use super::carry::host_elsewhere;
 use super::shared::Shared;
 use crate::actor::{Post, Resolved, WireReceipt};
 use crate::core::event::Event;

@@ -183,17 +183,18 @@ impl Shared {
         }
     }
 
-    /// Opens a stream of its own to a peer.
-    pub(crate) async fn open(
+    /// Opens a stream of its own to a peer, beside a lane.
+    async fn open(
         &self,
         to: &Dest,
         header: &StreamHeader,
+        lane: Lane,
         deadline: Duration,
     ) -> Result<FramedStream, RequestError> {
         let Some(transport) = self.transport() else {
             return Err(RequestError::NotSent("this peer is not started".into()));
         };
-        transport.open_stream(to, encode(header), deadline).await
+        transport.open_stream_beside(lane, to, encode(header), deadline).await
     }
 
     /// Opens a stream of its own to the process that runs a given disk, wherever that may be.
@@ -203,9 +204,19 @@ impl Shared {
         header: &StreamHeader,
         deadline: Duration,
     ) -> Result<FramedStream, RequestError> {
+        self.open_beside(Lane::Heavy, disk, header, deadline).await
+    }
+
+    async fn open_beside(
+        &self,
+        lane: Lane,
+        disk: RaftId,
+        header: &StreamHeader,
+        deadline: Duration,
+    ) -> Result<FramedStream, RequestError> {
         let mut failed = RequestError::NotSent("no member has this disk".into());
         for dest in self.dests_of_disk(disk) {
-            match self.open(&dest, header, deadline).await {
+            match self.open(&dest, header, lane, deadline).await {
                 Ok(stream) => return Ok(stream),
                 Err(e) => failed = e,
             }
@@ -294,13 +305,15 @@ impl RaftLink for Link {
         &self,
         to: RaftId,
         header: Vec<u8>,
+        urgent: bool,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), LinkError>> {
         let shared = self.shared();
         async move {
             let shared = shared?;
             let header = StreamHeader::Raft { to: shared.to_disk(to), header: ByteBuf::from(header) };
-            shared.open_on_disk(to, &header, deadline).await.map(halves).map_err(unreachable)
+            let lane = if urgent { Lane::Control } else { Lane::Heavy };
+            shared.open_beside(lane, to, &header, deadline).await.map(halves).map_err(unreachable)
         }
         .boxed()
     }

@@ -216,7 +216,8 @@ impl Shared {
         match header {
             StreamHeader::Raft { to, header } if member || runs_members_disk(self, from) => {
                 let consensus = self.consensus_on(&to).map_err(std::io::Error::other)?;
-                let (sink, source) = halves(stream);
+                // What is answered there is short.
+                let (sink, source) = halves(stream.beside(Lane::Control));
                 consensus.serve_stream(&header, sink, source).await
             }
             StreamHeader::PutCopies if member => self.serve_put(stream).await,

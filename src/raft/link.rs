@@ -44,12 +44,13 @@ pub(crate) trait RaftLink: Send + Sync + 'static {
     /// Completes once they do.
     fn until_detoured(&self, to: RaftId) -> BoxFuture<'static, ()>;
 
-    /// A stream of its own, opened with a header.
+    /// A stream of its own, opened with a header. What is urgent comes before all that users send.
     #[allow(clippy::type_complexity)]
     fn open(
         &self,
         to: RaftId,
         header: Vec<u8>,
+        urgent: bool,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), LinkError>>;
 }

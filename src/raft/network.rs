@@ -125,7 +125,9 @@ impl Network {
         deadline: Duration,
     ) -> Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), RpcError> {
         let attempt = async {
-            let halves = self.link.open(self.target, encode(kind)?, deadline).await?;
+            // Entries are small. A state may be large, and would hold up heartbeats.
+            let urgent = matches!(kind, StreamKind::Append);
+            let halves = self.link.open(self.target, encode(kind)?, urgent, deadline).await?;
             Ok::<_, RpcErrorFrom>(halves)
         };
         attempt.await.map_err(|e| e.0)

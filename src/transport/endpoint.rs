@@ -263,6 +263,20 @@ impl Transport {
         header: Vec<u8>,
         deadline: Duration,
     ) -> Result<FramedStream, RequestError> {
+        self.open_stream_beside(Lane::Heavy, to, header, deadline).await
+    }
+
+    /// The same for a stream that comes before and behind the same ones as a lane.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn open_stream_beside(
+        &self,
+        lane: Lane,
+        to: &Dest,
+        header: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<FramedStream, RequestError> {
         if header.len() > MAX_STREAM_HEADER_BYTES {
             return Err(RequestError::TooLarge);
         }
@@ -274,6 +288,7 @@ impl Transport {
         let session = session.map_err(|_| RequestError::NotSent("the connection is gone".into()))??;
         let opened = timeout_at(until, session.connection.open_bi()).await.map_err(late(false))?;
         let stream = opened.map_err(|e| RequestError::NotSent(e.to_string()))?;
+        let _ = stream.0.set_priority(lane.priority());
         timeout_at(until, open(&session, stream, header)).await.map_err(late(true))?
     }
 

@@ -23,6 +23,8 @@ use crate::prng::Prng;
 const MAX_WAITING: usize = 4096;
 /// The first port that is given to who asks for any.
 const FIRST_PORT: u16 = 4001;
+/// How long a packet waits at most in front of a link of a limited rate; more are lost.
+const MAX_BACKLOG: Duration = Duration::from_millis(50);
 /// Packets that one send may hold.
 const MAX_SEGMENTS: usize = 8;
 
@@ -73,6 +75,7 @@ struct Inner {
     weather: Weather,
     links: BTreeMap<(IpAddr, IpAddr), Weather>,
     cut: BTreeSet<(IpAddr, IpAddr)>,
+    pipes: BTreeMap<(IpAddr, IpAddr), Pipe>,
     sockets: BTreeMap<SocketAddr, Weak<SimSocket>>,
     next_port: BTreeMap<IpAddr, u16>,
     /// By time of arrival, and by number where that is the same.
@@ -90,6 +93,26 @@ struct Packet {
     bytes: Vec<u8>,
 }
 
+/// The way from one host to another that takes no more than so many bytes in a time.
+struct Pipe {
+    bytes_per_second: u64,
+    /// When all that is before it has left.
+    free_at: Instant,
+}
+
+impl Pipe {
+    /// When a packet has left; none if too many wait.
+    fn take(&mut self, bytes: usize) -> Option<Instant> {
+        let begins = self.free_at.max(Instant::now());
+        if begins.duration_since(Instant::now()) > MAX_BACKLOG {
+            return None;
+        }
+        let nanos = (bytes as u64).saturating_mul(1_000_000_000) / self.bytes_per_second.max(1);
+        self.free_at = begins + Duration::from_nanos(nanos);
+        Some(self.free_at)
+    }
+}
+
 fn chance(random: &mut Prng, of_1000: u32) -> bool {
     of_1000 > 0 && random.below(1000) < u64::from(of_1000)
 }
@@ -102,6 +125,7 @@ impl SimNetwork {
             weather: Weather::fair(),
             links: BTreeMap::new(),
             cut: BTreeSet::new(),
+            pipes: BTreeMap::new(),
             sockets: BTreeMap::new(),
             next_port: BTreeMap::new(),
             under_way: BinaryHeap::new(),
@@ -149,6 +173,21 @@ impl SimNetwork {
         }
     }
 
+    /// How many bytes a second the way from one host to another takes; none is any number. What comes faster waits for
+    /// its turn, and past that is lost.
+    pub fn set_rate(&self, from: IpAddr, to: IpAddr, bytes_per_second: Option<u64>) {
+        let mut inner = lock(&self.0.inner);
+        match bytes_per_second {
+            Some(bytes_per_second) => {
+                let pipe = Pipe { bytes_per_second, free_at: Instant::now() };
+                inner.pipes.insert((from, to), pipe);
+            }
+            None => {
+                inner.pipes.remove(&(from, to));
+            }
+        }
+    }
+
     /// Loses all that goes one way between two hosts.
     pub fn cut(&self, from: IpAddr, to: IpAddr) {
         lock(&self.0.inner).cut.insert((from, to));
@@ -159,11 +198,12 @@ impl SimNetwork {
         lock(&self.0.inner).cut.remove(&(from, to));
     }
 
-    /// Mends all links and makes the weather fair.
+    /// Mends all links, takes their limits away, and makes the weather fair.
     pub fn heal_all(&self) {
         let mut inner = lock(&self.0.inner);
         inner.cut.clear();
         inner.links.clear();
+        inner.pipes.clear();
         inner.weather = Weather::fair();
     }
 
@@ -187,11 +227,16 @@ impl Wires {
             inner.traffic.lost += 1;
             return;
         }
+        let leaves = inner.pipes.get_mut(&way).map_or(Some(Instant::now()), |pipe| pipe.take(bytes.len()));
+        let Some(leaves) = leaves else {
+            inner.traffic.lost += 1;
+            return;
+        };
         let first = inner.under_way.peek().map(|Reverse(packet)| packet.due);
         if chance(&mut inner.random, weather.duplicated) {
-            inner.queue(weather, from, to, bytes.clone());
+            inner.queue(weather, leaves, from, to, bytes.clone());
         }
-        inner.queue(weather, from, to, bytes);
+        inner.queue(weather, leaves, from, to, bytes);
         let earlier = inner.under_way.peek().map(|Reverse(packet)| packet.due) != first;
         drop(inner);
         if earlier {
@@ -219,10 +264,10 @@ impl Wires {
 }
 
 impl Inner {
-    fn queue(&mut self, weather: Weather, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
+    fn queue(&mut self, weather: Weather, leaves: Instant, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
         let most = u64::try_from(weather.jitter.as_nanos()).unwrap_or(u64::MAX);
         let jitter = Duration::from_nanos(self.random.below(most.saturating_add(1)));
-        let due = Instant::now() + weather.delay + jitter;
+        let due = leaves + weather.delay + jitter;
         self.count += 1;
         self.under_way.push(Reverse(Packet { due, number: self.count, from, to, bytes }));
     }

@@ -8,7 +8,7 @@ use quinn::{RecvStream, SendStream};
 use tokio::time::timeout;
 
 use super::frame::{Batch, FrameError, FrameReader};
-use super::wire::RESET_ABANDONED;
+use super::wire::{Lane, RESET_ABANDONED};
 use crate::limits::{MAX_FRAME_BYTES, STREAM_IDLE_DEADLINE};
 
 /// Why a bulk stream ended early. What was received before it is whole; what was sent may have arrived.
@@ -77,6 +77,12 @@ impl FramedStream {
     pub fn with_idle_deadline(mut self, idle: Duration) -> Self {
         self.send.idle = idle;
         self.recv.idle = idle;
+        self
+    }
+
+    /// What is sent on it comes before and behind the same as what is sent on a lane.
+    pub fn beside(self, lane: Lane) -> Self {
+        let _ = self.send.stream.set_priority(lane.priority());
         self
     }
 

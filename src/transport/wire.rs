@@ -101,7 +101,7 @@ impl Lane {
         Self::ALL.into_iter().find(|lane| lane.tag() == tag)
     }
 
-    /// Among the streams of one connection; bulk streams have 0, too.
+    /// Among the streams of one connection; bulk streams have that of a lane, too.
     pub(super) fn priority(self) -> i32 {
         match self {
             Lane::Control => 2,

@@ -6,7 +6,8 @@ use standin::{Outcome, Placement, Standing};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::sends::{Link, arrived, emit, links};
+use crate::chain::Link;
+use crate::sends::{arrived, emit, links};
 use crate::support::*;
 
 /// Whom to freeze.
@@ -96,7 +97,7 @@ async fn exact_although_frozen_in_a_hand_back(seed: u64, victim: Victim) {
         }
     };
     assert!(sums.contains(&sum(&cluster, by, &walker).await));
-    let goal = arrived(&cluster, &links[0], 1).await.newest() + 500;
+    let goal = arrived(&cluster, &links[0], 1).await.newest + 500;
     for link in &links {
         assert!(arrived(&cluster, link, goal).await.is_exact(), "seed {seed}: {link}");
     }

@@ -102,16 +102,22 @@ fn numbers(to: u64) -> Vec<u64> {
     (1..=to).collect()
 }
 
+/// A first life of the source: ten numbers arrive, the sink's machine dies, and when the source ends five more wait for
+/// it. The sink.
+async fn a_life_has_ended(cluster: &mut Cluster) -> ActorRef<Mortal> {
+    let (source, sink) = (born(cluster, "source", 1, 1).await, born(cluster, "sink", 2, 0).await);
+    speak(cluster, &source, 10).await;
+    shown(cluster, &sink, |sink| sink.got.get(&1) == Some(&numbers(10))).await;
+    cluster.kill(2);
+    speak(cluster, &source, 5).await;
+    cluster.peer(0).stop(&source).await.unwrap();
+    sink
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sender_that_begins_anew_under_its_name_is_another_one() {
     let mut cluster = mortals().await;
-    let (source, sink) = (born(&cluster, "source", 1, 1).await, born(&cluster, "sink", 2, 0).await);
-    speak(&cluster, &source, 10).await;
-    shown(&cluster, &sink, |sink| sink.got.get(&1) == Some(&numbers(10))).await;
-    // What its first life sends now waits for the receiver's machine, and ends with that life.
-    cluster.kill(2);
-    speak(&cluster, &source, 5).await;
-    cluster.peer(0).stop(&source).await.unwrap();
+    let sink = a_life_has_ended(&mut cluster).await;
     let source = born(&cluster, "source", 3, 2).await;
     speak(&cluster, &source, 7).await;
     cluster.replace(2).await.unwrap();
@@ -133,13 +139,7 @@ async fn a_sender_that_begins_anew_under_its_name_is_another_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn when_both_ends_begin_anew_neither_hears_of_what_was_before() {
     let mut cluster = mortals().await;
-    let (source, sink) = (born(&cluster, "source", 1, 1).await, born(&cluster, "sink", 2, 0).await);
-    speak(&cluster, &source, 10).await;
-    shown(&cluster, &sink, |sink| sink.got.get(&1) == Some(&numbers(10))).await;
-    cluster.kill(2);
-    speak(&cluster, &source, 5).await;
-    // Both ends, in either order, while messages are on their way.
-    cluster.peer(0).stop(&source).await.unwrap();
+    let sink = a_life_has_ended(&mut cluster).await;
     cluster.peer(0).stop(&sink).await.unwrap();
     let source = born(&cluster, "source", 3, 2).await;
     speak(&cluster, &source, 4).await;

@@ -1,10 +1,12 @@
 //! Clusters on real parts: QUIC, mutual TLS, Raft, RocksDB.
 
 mod calls;
+mod chain;
 mod chance;
 mod checkpoints;
 mod clumsy;
 mod cost;
+mod crowded;
 mod directory;
 mod facing;
 mod fairness;
@@ -25,5 +27,6 @@ mod sessions;
 mod signals;
 mod simulated;
 mod stand_ins;
+mod storm;
 mod support;
 mod tidy;

@@ -1,111 +1,16 @@
 //! Reliable messages between actors: each takes effect once and in order, whoever dies.
 
-use serde::{Deserialize, Serialize};
-use standin::actor::{
-    Actor, ActorRef, Context, Handler, Kind, Message, Policy, SendError, Undelivered, When,
-};
+use standin::actor::ActorRef;
 use standin::testing::{Cluster, Prng, World};
 use standin::{Builder, Event, Placement};
 use std::time::Duration;
 use tokio::time::Instant;
 
+use crate::chain::{self, Emit, Link, Show};
 use crate::support::*;
 
-/// One of a chain: checks that numbers come one after the other, and passes them on.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Link {
-    next: Option<String>,
-    newest: u64,
-    out_of_order: u64,
-    undelivered: u64,
-}
-
-impl Actor for Link {
-    const KIND: &'static str = "link";
-    fn policy() -> Policy {
-        Policy { checkpoint: When::Every(Duration::from_secs(1)), ..Policy::default() }
-    }
-    async fn on_undelivered(&mut self, what: Undelivered, _: &mut Context<Self>) {
-        self.undelivered += what.messages;
-    }
-}
-
-impl Link {
-    pub fn passing_on(next: Option<String>) -> Self {
-        Self { next, ..Self::default() }
-    }
-
-    pub fn newest(&self) -> u64 {
-        self.newest
-    }
-
-    pub fn is_exact(&self) -> bool {
-        (self.out_of_order, self.undelivered) == (0, 0)
-    }
-}
-
-/// The next number.
-#[derive(Serialize, Deserialize)]
-pub struct Pass(u64);
-impl Message for Pass {
-    const NAME: &'static str = "pass";
-    type Reply = ();
-}
-
-impl Handler<Pass> for Link {
-    async fn handle(&mut self, Pass(n): Pass, ctx: &mut Context<Self>) {
-        self.out_of_order += u64::from(n != self.newest + 1);
-        self.newest = n;
-        if let Some(next) = &self.next {
-            ctx.send(&ActorRef::<Link>::new(next).unwrap(), Pass(n)).unwrap();
-        }
-    }
-}
-
-/// Lets a link send the numbers up to `to`, some at a time.
-#[derive(Serialize, Deserialize)]
-pub struct Emit {
-    to: u64,
-}
-impl Message for Emit {
-    const NAME: &'static str = "emit";
-    type Reply = u64;
-}
-
-impl Handler<Emit> for Link {
-    async fn handle(&mut self, Emit { to }: Emit, ctx: &mut Context<Self>) -> u64 {
-        let next = ActorRef::<Link>::new(self.next.as_deref().unwrap()).unwrap();
-        for n in (self.newest + 1..=to).take(100) {
-            match ctx.send(&next, Pass(n)) {
-                Ok(()) => self.newest = n,
-                Err(SendError::Full) => break,
-                Err(e) => panic!("{e}"),
-            }
-        }
-        if self.newest < to {
-            let me = ctx.me().clone();
-            ctx.send(&me, Emit { to }).unwrap();
-        }
-        self.newest
-    }
-}
-
-/// Everything.
-#[derive(Serialize, Deserialize)]
-pub struct Show;
-impl Message for Show {
-    const NAME: &'static str = "show";
-    type Reply = Link;
-}
-
-impl Handler<Show> for Link {
-    async fn handle(&mut self, Show: Show, _: &mut Context<Self>) -> Link {
-        self.clone()
-    }
-}
-
 pub fn links(builder: Builder) -> Builder {
-    builder.kind(Kind::of::<Link>().handles::<Pass>().handles::<Emit>().handles::<Show>())
+    builder.kind(chain::kind())
 }
 
 fn name(at: usize) -> String {

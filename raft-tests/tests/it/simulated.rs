@@ -1,10 +1,11 @@
 //! The harness's simulated clusters: the same peers on a network, disks and clocks of memory.
 
+use standin::Placement;
 use standin::testing::{Cluster, Weather, World};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::support::{add, counter, counters, holders, logs, other_than, sum};
+use crate::support::{Fragile, add, counter, counters, holders, logs, other_than, sum};
 
 #[tokio::test(start_paused = true)]
 async fn a_simulated_machine_is_lost_and_replaced() {
@@ -119,4 +120,34 @@ async fn a_founder_that_comes_back_empty_after_a_power_cut_founds_no_second_clus
         assert_eq!(sum(&cluster, 0, &name).await, 7);
         cluster.check_invariants().await.unwrap();
     }
+}
+
+/// Whoever waits for an actor asks its host again and again. The last time must not be so late that no answer can come
+/// by the deadline: the actor does not run, and its caller would hear that it may have.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_in_vain_is_known_not_to_have_run_whenever_its_deadline_is() {
+    logs();
+    let world = World::new(9);
+    let mut cluster = Cluster::simulated(world.clone(), 5, counters).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let host = other_than(&cluster, &[cluster.leader().await.unwrap()]);
+    let home = Placement::On(cluster.node(host));
+    let name = cluster.peer(host).create("apples", Fragile { n: 3 }, home).await.unwrap();
+    let holder = holders(&cluster, host, &name).await[0];
+    let from = other_than(&cluster, &[host, holder]);
+    cluster.kill(host);
+    cluster.kill(holder);
+    cluster.replace(host).await.unwrap();
+    let far = Weather { delay: Duration::from_millis(10), ..Weather::fair() };
+    for (one, other) in [(from, host), (host, from)] {
+        world.network().set_link(cluster.host(one), cluster.host(other), Some(far));
+    }
+    for ms in (900..1100).step_by(5) {
+        let asking = cluster.peer(from).ask_within(&name, crate::support::Add(1), Duration::from_millis(ms));
+        let error = asking.await.unwrap_err();
+        assert!(error.is_retry_safe(), "after {ms} ms: {error}");
+    }
+    cluster.restart(holder).await.unwrap();
+    assert_eq!(cluster.peer(from).ask(&name, crate::support::Add(1)).await, Ok(4));
+    cluster.check_invariants().await.unwrap();
 }

@@ -26,7 +26,7 @@ async fn a_panic_is_told_and_the_actor_restarts_from_its_checkpoint_under_a_new_
     assert_eq!(reply(panicked).await, Err(CallError::executed(boom(3))));
     assert_eq!(restarted(&mut rig).await, Epoch(10));
     assert_eq!(rig.host.running(&id::<Tally>()), None);
-    let while_away = rig.ask(All);
+    let while_away = rig.ask_later(All).await;
     assert_eq!(rig.start(10, 1, &Tally::default()), Err(StartError::Stale(Epoch(10))));
     assert_eq!(rig.restore(20).seen, [1]);
     assert_eq!(reply(queued).await, Ok(2), "the mailbox outlives the panic");
@@ -76,7 +76,7 @@ async fn the_back_off_outlives_the_activations_and_a_stop_ends_it() {
         rig.restore(epoch);
     }
     assert!(rig.call(Boom).await.is_err());
-    let waits = rig.ask(Push(1));
+    let waits = rig.ask_later(Push(1)).await;
     rig.host.stop(&id::<Tally>(), Epoch(41));
     assert_eq!(reply(waits).await, Err(CallError::not_executed(Reason::HostGone)));
     // Whoever could still ask holds the other end.

@@ -338,6 +338,15 @@ impl Rig {
         self.host.ask_local::<Tally, M>(&at::<Tally>(), message, true).map_err(|(_, r)| r).unwrap()
     }
 
+    /// Also while it does not run: it waits in the mailbox.
+    pub async fn ask_later<M: Message>(&self, message: M) -> Pending<M>
+    where
+        Tally: Handler<M>,
+    {
+        let asked = self.host.ask_local_waiting::<Tally, M>(&at::<Tally>(), message, false).await;
+        asked.map_err(|(_, r)| r).unwrap()
+    }
+
     pub async fn call<M: Message>(&self, message: M) -> Result<M::Reply, CallError>
     where
         Tally: Handler<M>,

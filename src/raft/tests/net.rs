@@ -145,6 +145,7 @@ impl RaftLink for Port {
         &self,
         to: RaftId,
         header: Vec<u8>,
+        _urgent: bool,
         _: Duration,
     ) -> BoxFuture<'static, Result<(Box<dyn FrameSink>, Box<dyn FrameSource>), LinkError>> {
         *self.net.lock().opens.entry(self.me).or_insert(0) += 1;

@@ -84,7 +84,7 @@ async fn start(role: PeerRole) -> Result<Peer, String> {
         .contacts(role.contacts)
         .bootstrap(role.bootstrap)
         .kind(Kind::of::<Keeper>().handles::<Note>().handles::<Walk>().handles::<Read>())
-        .kind(links::kind())
+        .kind(crate::chain::kind())
         .start()
         .await
         .map_err(|e| e.to_string())

@@ -7,9 +7,10 @@ use tokio::time::Instant;
 
 use super::evidence::Told;
 use super::fleet::{Fleet, Port, until};
-use super::links::{Link, LinkWant};
+use super::links::LinkWant;
 use super::process::{LOOK_EVERY, Process};
 use super::words::{Answer, Sight, Want};
+use crate::chain::Link;
 use crate::support::PATIENCE;
 
 async fn done(by: &Process, want: LinkWant) {

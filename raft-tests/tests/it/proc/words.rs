@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::links::{Link, LinkWant};
+use super::links::LinkWant;
+use crate::chain::Link;
 
 /// Longest line, in bytes.
 pub const MAX_LINE: u64 = 4 << 20;

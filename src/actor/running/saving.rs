@@ -1,0 +1,121 @@
+//! An actor's checkpoints: when one is due, what it holds, and what leaves once it is durable.
+
+use super::{End, Running};
+use crate::actor::api::Actor;
+use crate::actor::codec::encode_state;
+use crate::actor::policy::Outbox;
+use crate::actor::saver::{NewCheckpoint, SaveError};
+use crate::clock::Mono;
+use crate::error::{CallError, Reason};
+use crate::limits::{DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY};
+
+impl<A: Actor> Running<A> {
+    pub(super) fn is_due(&mut self) -> bool {
+        let due = self.ledger.due_at();
+        due.is_some_and(|at| at == Mono(0) || at <= self.now())
+    }
+
+    /// The last message came, or sent others, reliably: a checkpoint is to hold that soon.
+    pub(super) fn note_reliable(&mut self) {
+        self.ledger.note_reliable();
+        let by = self.soon();
+        self.ledger.want_by(by);
+    }
+
+    /// The last message sent others reliably. What left at once needs no checkpoint to arrive: after a failure it is
+    /// sent again.
+    pub(super) fn note_sent(&mut self) {
+        match self.ctx.mail().mode() {
+            Outbox::Held => self.note_reliable(),
+            Outbox::Eager => {
+                self.ledger.note_reliable();
+                self.ledger.want_by(self.life.gate.now() + DEFAULT_CHECKPOINT_INTERVAL);
+            }
+        }
+    }
+
+    pub(super) fn soon(&mut self) -> Mono {
+        match self.ctx.mail().mode() {
+            Outbox::Held => Mono(0),
+            Outbox::Eager => self.life.gate.now() + EAGER_CHECKPOINT_DELAY,
+        }
+    }
+
+    /// Takes a checkpoint. Whoever waits for one that cannot be encoded is told; whether it was.
+    pub(super) async fn take(&mut self) -> Result<bool, End> {
+        // Without a lease nothing is written, so nothing is serialized either.
+        self.life.clear().await?;
+        self.now = None;
+        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.save()?)));
+        let (bytes, sessions) = match encoded {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::warn!(actor = %self.life.id, %error, "the state cannot be encoded");
+                self.ledger.failed(self.life.gate.now());
+                let reason = Reason::Codec(format!("checkpoint: {error}"));
+                self.ledger.fail_waiting(&CallError::executed(reason));
+                return Ok(false);
+            }
+        };
+        self.life.clear().await?;
+        self.saving = Some(self.saver.save(NewCheckpoint {
+            actor: self.life.id.clone(),
+            epoch: self.life.epoch,
+            seq: self.ledger.take(),
+            kind_version: A::VERSION,
+            bytes,
+            sessions,
+            copies: self.life.policy.copies,
+        }));
+        Ok(true)
+    }
+
+    pub(super) async fn saved(&mut self, result: Result<(), SaveError>) -> Result<(), End> {
+        match result {
+            Ok(()) => {
+                self.ledger.saved();
+                self.life.restarts().progressed();
+                self.ctx.mail().stir();
+            }
+            Err(SaveError::Fenced) => return Err(End::Superseded),
+            Err(SaveError::Failed(error)) => {
+                tracing::warn!(actor = %self.life.id, %error, "a checkpoint failed; another follows");
+                self.ledger.failed(self.life.gate.now());
+            }
+        }
+        self.release().await
+    }
+
+    /// Lets out what a durable checkpoint holds.
+    pub(super) async fn release(&mut self) -> Result<(), End> {
+        while let Some(reply) = self.ledger.pop_durable() {
+            self.life.clear().await?;
+            reply.release();
+        }
+        Ok(())
+    }
+
+    /// Saves until all is durable. It tries for as long as the host lets it: give the wait for it a
+    /// deadline, and stop the activation then.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        loop {
+            if let Some(saving) = self.saving.take() {
+                let result = saving.await.unwrap_or_else(|_| Err(unanswered()));
+                self.saved(result).await?;
+            }
+            if !self.ledger.is_dirty() {
+                return Ok(());
+            }
+            if let Some(at) = self.ledger.retry_at() {
+                tokio::time::sleep(at.since(self.life.gate.now())).await;
+            }
+            if !self.take().await? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+pub(super) fn unanswered() -> SaveError {
+    SaveError::Failed("no answer".to_owned())
+}
