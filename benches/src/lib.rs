@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod conditions;
+pub mod counter;
 mod figures;
 mod plot;
 mod report;
