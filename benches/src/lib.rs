@@ -10,9 +10,11 @@ mod figures;
 mod plot;
 mod report;
 mod turns;
+mod whole;
 
 pub use conditions::conditions;
 pub use figures::{Figures, median};
 pub use plot::plot;
 pub use report::{Goal, Measure, Section};
 pub use turns::{Sample, turns};
+pub use whole::all_pieces;
