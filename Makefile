@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo bank test chaos bench bench-quick check fix
+.PHONY: help setup demo bank test chaos bench bench-quick bench-guard check fix
 
 WHOLE := --workspace --all-features
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -38,6 +38,10 @@ bench: setup ## compares with bare tokio and quinn, and with other libraries; wr
 
 bench-quick: setup ## the same with fewer rounds, shown and not written (5 minutes)
 	cd benches && cargo bench --locked --bench shapes -- all --rounds 2
+
+bench-guard: ## counts the instructions of hot paths; 5% more than benches/instructions.json fail (ARGS=--renew to agree)
+	@scripts/setup valgrind
+	cd benches && cargo run --locked --release --quiet --bin guard -- $(ARGS)
 
 check: setup ## changes nothing: format, lints, documentation, licences, house rules
 	cargo fmt --all -- --check

@@ -14,17 +14,22 @@ impl Mono {
     }
 }
 
+/// All that fit.
+fn nanos(d: Duration) -> u64 {
+    d.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(d.subsec_nanos()))
+}
+
 impl Add<Duration> for Mono {
     type Output = Mono;
     fn add(self, d: Duration) -> Mono {
-        Mono(self.0.saturating_add(d.as_nanos().min(u128::from(u64::MAX)) as u64))
+        Mono(self.0.saturating_add(nanos(d)))
     }
 }
 
 impl Sub<Duration> for Mono {
     type Output = Mono;
     fn sub(self, d: Duration) -> Mono {
-        Mono(self.0.saturating_sub(d.as_nanos().min(u128::from(u64::MAX)) as u64))
+        Mono(self.0.saturating_sub(nanos(d)))
     }
 }
 

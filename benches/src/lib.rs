@@ -5,13 +5,16 @@
 #![forbid(unsafe_code)]
 
 mod conditions;
+pub mod counter;
 mod figures;
 mod plot;
 mod report;
 mod turns;
+mod whole;
 
 pub use conditions::conditions;
 pub use figures::{Figures, median};
 pub use plot::plot;
 pub use report::{Goal, Measure, Section};
 pub use turns::{Sample, turns};
+pub use whole::all_pieces;

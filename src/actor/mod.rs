@@ -13,6 +13,7 @@
 //!
 //! Nothing here knows of Raft, disks or connections.
 
+mod alarm;
 mod api;
 mod bundle;
 mod codec;

@@ -23,15 +23,30 @@ impl Near {
 
 /// What one reference and its clones remember; a hint only. One that was never called has no room for it.
 #[derive(Clone, Default)]
-pub(super) struct Memory(OnceLock<Arc<ArcSwapOption<Near>>>);
+pub(super) struct Memory(OnceLock<Arc<Places>>);
+
+/// Most references find their actor at one place only: that is read without a word to other threads.
+#[derive(Default)]
+struct Places {
+    first: OnceLock<Near>,
+    newest: ArcSwapOption<Near>,
+}
 
 impl Memory {
-    /// What is remembered; see whether it [is of](Near::is_of) the right peer.
-    pub(super) fn load(&self) -> Option<Guard<Option<Arc<Near>>>> {
-        self.0.get().map(|memory| memory.load())
+    /// Where it was found first, if it still runs there, on the peer whose gate that is.
+    pub(super) fn first(&self, gate: &Arc<Gate>) -> Option<&Near> {
+        self.0.get()?.first.get().filter(|near| near.is_of(gate))
+    }
+
+    /// Where it was found last; see whether it [is of](Near::is_of) the right peer.
+    pub(super) fn newest(&self) -> Option<Guard<Option<Arc<Near>>>> {
+        self.0.get().map(|places| places.newest.load())
     }
 
     pub(super) fn keep(&self, near: Near) {
-        self.0.get_or_init(Arc::default).store(Some(Arc::new(near)));
+        let places = self.0.get_or_init(Arc::default);
+        if let Err(near) = places.first.set(near) {
+            places.newest.store(Some(Arc::new(near)));
+        }
     }
 }

@@ -94,6 +94,9 @@ impl<R: Serialize + Send + 'static> Reply<R> {
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
+        if matches!(self.port, Port::Nobody) {
+            return;
+        }
         let port = std::mem::replace(&mut self.port, Port::Nobody);
         let error = match self.started {
             true => CallError::unknown(Reason::HostGone),

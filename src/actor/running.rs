@@ -9,9 +9,9 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use tokio::time::Sleep;
 
 use self::look::{Brisk, Next};
+use super::alarm::Alarm;
 use super::api::Actor;
 use super::bundle::Bundle;
 use super::context::Context;
@@ -77,7 +77,7 @@ pub(super) struct Running<A: Actor> {
     saver: Arc<dyn Saver>,
     saving: Option<oneshot::Receiver<Result<(), SaveError>>>,
     ledger: Ledger,
-    timer: Option<(Mono, Pin<Box<Sleep>>)>,
+    alarm: Alarm,
     /// The last message was one to itself.
     has_rung: bool,
 }
@@ -108,7 +108,7 @@ impl<A: Actor> Running<A> {
             saver,
             saving: None,
             ledger,
-            timer: None,
+            alarm: Alarm::default(),
             has_rung: false,
         }
     }
@@ -160,7 +160,7 @@ impl<A: Actor> Running<A> {
                 Next::Returned(returned) => self.returned(returned).await?,
                 Next::Saved(result) => self.saved(result).await?,
                 Next::Tick => {
-                    self.timer = None;
+                    self.alarm.clear();
                     self.ctx.mail().wake(self.life.gate.now());
                 }
                 Next::Gone => self.finish().await?,

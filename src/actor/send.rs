@@ -102,8 +102,11 @@ impl Host {
         caller: Caller<M>,
         durable: bool,
     ) -> Result<(), (M, Refused)> {
-        let remembered = to.memory().load();
-        let near = remembered.as_ref().and_then(|near| near.as_ref());
+        if let Some(near) = to.memory().first(self.gate()) {
+            return put::<A, M>(&*near.door, message, caller, durable);
+        }
+        let newest = to.memory().newest();
+        let near = newest.as_ref().and_then(|near| near.as_ref());
         if let Some(near) = near.filter(|near| near.is_of(self.gate())) {
             return put::<A, M>(&*near.door, message, caller, durable);
         }

@@ -5,7 +5,7 @@ use slab::Slab;
 use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -13,9 +13,13 @@ use tokio::sync::Notify;
 use super::shared::{Shared, lock};
 use crate::limits::{PATIENCE_SHARDS, PATIENCE_TICK};
 
+const TICK_NANOS: u64 = PATIENCE_TICK.as_nanos() as u64;
+/// `until` of a place where nobody waits.
+const NEVER: u64 = u64::MAX;
+
 /// Who waits, in parts that threads do not share.
 pub(crate) struct Patience {
-    shards: Box<[Shard]>,
+    shards: Arc<[Shard]>,
     /// How many ticks there have been.
     now: AtomicU64,
     /// Whether the clock stands still, because nobody waits.
@@ -26,11 +30,12 @@ pub(crate) struct Patience {
 /// Alone in its lines of the cache.
 #[repr(align(128))]
 #[derive(Default)]
-struct Shard(Mutex<Slab<Waiting>>);
+struct Shard(Mutex<Slab<Arc<Place>>>);
 
-struct Waiting {
-    until: u64,
-    waker: Waker,
+struct Place {
+    /// The tick at which the wait is over.
+    until: AtomicU64,
+    waker: Mutex<Waker>,
 }
 
 impl Default for Patience {
@@ -43,48 +48,49 @@ impl Default for Patience {
 impl Patience {
     /// Lets something take so long, rounded up to the next tick but one.
     pub(super) fn limit<F: Future + Unpin>(&self, what: F, deadline: Duration) -> Patient<'_, F> {
-        let ticks = deadline.as_nanos().div_ceil(PATIENCE_TICK.as_nanos());
-        let ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
-        let until = self.now.load(Ordering::Relaxed).saturating_add(ticks).saturating_add(1);
-        Patient { patience: self, what, until, place: None }
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        let ticks = nanos.div_ceil(TICK_NANOS);
+        let until = self.now.load(Ordering::Relaxed).saturating_add(ticks).saturating_add(1).min(NEVER - 1);
+        Patient { patience: self, what, until, seat: None }
     }
 
-    fn enter(&self, until: u64, task: &Context<'_>) -> Place {
-        let at = own_number() % self.shards.len();
-        let waiting = Waiting { until, waker: task.waker().clone() };
-        let key = lock(&self.shards[at].0).insert(waiting);
+    fn enter(&self, until: u64, waker: &Waker) -> Seat {
+        let seat = match LEFT.take().filter(|seat| seat.is_of(self)) {
+            Some(mut seat) => {
+                seat.wake(waker);
+                // In one order with what the clock does before it stands still, as below.
+                seat.place.until.swap(until, Ordering::SeqCst);
+                seat
+            }
+            None => Seat::new(self, until, waker),
+        };
         // After the entry, so that a clock that is about to stand still sees either this or that.
         if self.is_idle.load(Ordering::SeqCst) {
             self.wound.notify_one();
         }
-        Place { at, key }
-    }
-
-    fn update(&self, place: &Place, task: &Context<'_>) {
-        if let Some(waiting) = lock(&self.shards[place.at].0).get_mut(place.key) {
-            waiting.waker.clone_from(task.waker());
-        }
-    }
-
-    fn leave(&self, place: &Place) {
-        drop(lock(&self.shards[place.at].0).try_remove(place.key));
+        seat
     }
 
     /// One tick; whether anybody waits.
     fn tick(&self) -> bool {
         let now = self.now.fetch_add(1, Ordering::Relaxed) + 1;
         let (mut over, mut waits) = (Vec::new(), false);
-        for shard in &self.shards {
-            let shard = lock(&shard.0);
-            waits |= !shard.is_empty();
-            over.extend(shard.iter().filter(|(_, w)| w.until <= now).map(|(_, w)| w.waker.clone()));
+        for shard in &*self.shards {
+            for (_, place) in &*lock(&shard.0) {
+                let until = place.until.load(Ordering::SeqCst);
+                waits |= until != NEVER;
+                if until <= now {
+                    over.push(lock(&place.waker).clone());
+                }
+            }
         }
         over.into_iter().for_each(Waker::wake);
         waits
     }
 
     fn nobody_waits(&self) -> bool {
-        self.shards.iter().all(|shard| lock(&shard.0).is_empty())
+        let is_free = |(_, place): (usize, &Arc<Place>)| place.until.load(Ordering::SeqCst) == NEVER;
+        self.shards.iter().all(|shard| lock(&shard.0).iter().all(is_free))
     }
 }
 
@@ -104,6 +110,12 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
     }
 }
 
+thread_local! {
+    /// The place that somebody on this thread left last. Most often the same task waits there next, and nothing has
+    /// to be told to others but until when.
+    static LEFT: Cell<Option<Seat>> = const { Cell::new(None) };
+}
+
 /// A number of this thread's own.
 fn own_number() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -117,9 +129,58 @@ fn own_number() -> usize {
     })
 }
 
-struct Place {
+/// The right to a place. Dropped, it ends that.
+struct Seat {
+    list: Weak<[Shard]>,
     at: usize,
     key: usize,
+    place: Arc<Place>,
+    /// Whom it wakes. The place holds that waker, so nobody else comes to have the same address meanwhile.
+    wakes: [usize; 2],
+}
+
+impl Seat {
+    fn new(patience: &Patience, until: u64, waker: &Waker) -> Self {
+        let at = own_number() % patience.shards.len();
+        let place = Place { until: AtomicU64::new(until), waker: Mutex::new(waker.clone()) };
+        let place = Arc::new(place);
+        let key = lock(&patience.shards[at].0).insert(place.clone());
+        Self { list: Arc::downgrade(&patience.shards), at, key, place, wakes: address(waker) }
+    }
+
+    fn is_of(&self, patience: &Patience) -> bool {
+        std::ptr::addr_eq(self.list.as_ptr(), Arc::as_ptr(&patience.shards))
+    }
+
+    fn wake(&mut self, waker: &Waker) {
+        let address = address(waker);
+        if self.wakes != address {
+            self.wakes = address;
+            // What ends with the old one ends when nothing is locked any more.
+            let old = std::mem::replace(&mut *lock(&self.place.waker), waker.clone());
+            drop(old);
+        }
+    }
+
+    /// Nobody waits here any more.
+    fn leave(self) {
+        self.place.until.store(NEVER, Ordering::Release);
+        // A thread that ends keeps none.
+        drop(LEFT.try_with(|left| left.replace(Some(self))));
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if let Some(list) = self.list.upgrade() {
+            drop(lock(&list[self.at].0).try_remove(self.key));
+        }
+    }
+}
+
+/// Two wakers with the same wake the same task.
+fn address(waker: &Waker) -> [usize; 2] {
+    [waker.data().addr(), std::ptr::from_ref(waker.vtable()).addr()]
 }
 
 /// What somebody waits for, for a limited time.
@@ -127,7 +188,7 @@ pub(super) struct Patient<'a, F> {
     patience: &'a Patience,
     what: F,
     until: u64,
-    place: Option<Place>,
+    seat: Option<Seat>,
 }
 
 impl<F> Patient<'_, F> {
@@ -147,10 +208,10 @@ impl<F: Future + Unpin> Future for Patient<'_, F> {
         if let Poll::Ready(done) = Pin::new(&mut this.what).poll(task) {
             return Poll::Ready(Some(done));
         }
-        match &this.place {
+        match &mut this.seat {
             Some(_) if this.patience.now.load(Ordering::Relaxed) >= this.until => return Poll::Ready(None),
-            Some(place) => this.patience.update(place, task),
-            None => this.place = Some(this.patience.enter(this.until, task)),
+            Some(seat) => seat.wake(task.waker()),
+            None => this.seat = Some(this.patience.enter(this.until, task.waker())),
         }
         Poll::Pending
     }
@@ -158,8 +219,8 @@ impl<F: Future + Unpin> Future for Patient<'_, F> {
 
 impl<F> Drop for Patient<'_, F> {
     fn drop(&mut self) {
-        if let Some(place) = &self.place {
-            self.patience.leave(place);
+        if let Some(seat) = self.seat.take() {
+            seat.leave();
         }
     }
 }
@@ -167,8 +228,10 @@ impl<F> Drop for Patient<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
     use futures_util::task::noop_waker;
     use std::future::{pending, ready};
+    use std::task::Wake;
 
     fn poll<F: Future + Unpin>(patient: &mut Patient<'_, F>) -> Poll<Option<F::Output>> {
         Pin::new(patient).poll(&mut Context::from_waker(&noop_waker()))
@@ -197,6 +260,86 @@ mod tests {
         }
         patience.tick();
         assert_eq!((poll(&mut waits), waits.left()), (Poll::Ready(None), Duration::ZERO));
+    }
+
+    #[derive(Default)]
+    struct Task(AtomicUsize);
+
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Task {
+        fn polls<F: Future + Unpin>(self: &Arc<Self>, patient: &mut Patient<'_, F>) -> bool {
+            let waker = Waker::from(Arc::clone(self));
+            Pin::new(patient).poll(&mut Context::from_waker(&waker)).is_ready()
+        }
+
+        fn woken(&self) -> usize {
+            self.0.swap(0, Ordering::Relaxed)
+        }
+    }
+
+    fn places(patience: &Patience) -> usize {
+        patience.shards.iter().map(|shard| lock(&shard.0).len()).sum()
+    }
+
+    #[test]
+    fn a_place_that_was_left_wakes_the_task_that_waits_there_now() {
+        let patience = Patience::default();
+        let (one, other) = (Arc::new(Task::default()), Arc::new(Task::default()));
+        for _ in 0..3 {
+            assert!(!one.polls(&mut patience.limit(pending::<()>(), PATIENCE_TICK)));
+        }
+        patience.tick();
+        patience.tick();
+        assert_eq!((places(&patience), one.woken()), (1, 0), "nobody waits any more");
+        let mut waits = patience.limit(pending::<()>(), PATIENCE_TICK);
+        assert!(!other.polls(&mut waits));
+        patience.tick();
+        patience.tick();
+        assert_eq!((places(&patience), one.woken(), other.woken()), (1, 0, 1));
+        drop(waits);
+        // A wait may go to another task, too.
+        let mut waits = patience.limit(pending::<()>(), PATIENCE_TICK);
+        assert!(!one.polls(&mut waits) && !other.polls(&mut waits));
+        patience.tick();
+        patience.tick();
+        assert_eq!((one.woken(), other.woken()), (0, 1));
+    }
+
+    #[test]
+    fn who_takes_a_place_that_was_left_winds_a_clock_that_stands_still() {
+        let patience = Patience::default();
+        for _ in 0..2 {
+            assert!(patience.nobody_waits());
+            let mut waits = patience.limit(pending::<()>(), PATIENCE_TICK);
+            assert!(poll(&mut waits).is_pending() && !patience.nobody_waits());
+            assert!(patience.wound.notified().now_or_never().is_some());
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_one_place_at_most_and_none_when_it_ends_or_calls_elsewhere() {
+        let (patience, elsewhere) = (Patience::default(), Patience::default());
+        let waits = || {
+            let mut waits = [(); 9].map(|()| patience.limit(pending::<()>(), PATIENCE_TICK));
+            assert!(waits.iter_mut().all(|waits| poll(waits).is_pending()));
+        };
+        let calls = || {
+            waits();
+            let mut kept = vec![places(&patience)];
+            assert!(poll(&mut elsewhere.limit(pending::<()>(), PATIENCE_TICK)).is_pending());
+            kept.push(places(&patience));
+            waits();
+            kept
+        };
+        // Joined: a scope does not wait for what a thread drops in the end.
+        let kept = std::thread::scope(|scope| scope.spawn(calls).join());
+        assert_eq!(kept.unwrap(), [1, 0]);
+        assert_eq!((places(&patience), places(&elsewhere)), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

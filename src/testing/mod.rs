@@ -35,6 +35,7 @@
 mod cluster;
 mod faults;
 mod invariants;
+pub mod pieces;
 mod watch;
 mod world;
 

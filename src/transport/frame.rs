@@ -11,7 +11,7 @@ const READ_BYTES: usize = 16 << 10;
 
 /// Why no further frame can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FrameError {
+pub(crate) enum FrameError {
     #[error("a frame of {0} bytes is over the limit")]
     TooLarge(usize),
     #[error("the stream ended inside a frame")]
@@ -24,30 +24,30 @@ pub(super) enum FrameError {
 
 impl FrameError {
     /// Whether the other end broke the rules, as opposed to having gone away.
-    pub(super) fn is_malformed(&self) -> bool {
+    pub(crate) fn is_malformed(&self) -> bool {
         !matches!(self, FrameError::Io(_))
     }
 }
 
 /// Reads frames of at most `limit` bytes.
 #[derive(Debug)]
-pub(super) struct FrameReader<R> {
+pub(crate) struct FrameReader<R> {
     inner: R,
     buffer: BytesMut,
     limit: usize,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    pub(super) fn new(inner: R, limit: usize) -> Self {
+    pub(crate) fn new(inner: R, limit: usize) -> Self {
         Self { inner, buffer: BytesMut::new(), limit }
     }
 
-    pub(super) fn set_limit(&mut self, limit: usize) {
+    pub(crate) fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
     /// The next frame, or none if the stream ended between two. Cancelling loses nothing.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
         loop {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
@@ -78,7 +78,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
 /// Frames that leave in one write. Small ones are copied together, large ones are passed on as they are.
 #[derive(Debug, Default)]
-pub(super) struct Batch {
+pub(crate) struct Batch {
     done: Vec<Bytes>,
     tail: BytesMut,
     size: usize,
@@ -86,7 +86,7 @@ pub(super) struct Batch {
 
 impl Batch {
     /// Adds one frame that consists of `head` and `body`. The caller has checked its size.
-    pub(super) fn push(&mut self, head: &[u8], body: Bytes) {
+    pub(crate) fn push(&mut self, head: &[u8], body: Bytes) {
         let length = head.len() + body.len();
         self.tail.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
         self.tail.put_slice(head);
@@ -99,12 +99,12 @@ impl Batch {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.size >= WRITE_COALESCE_BYTES
     }
 
     /// Everything pushed so far, in order.
-    pub(super) fn take(&mut self) -> Vec<Bytes> {
+    pub(crate) fn take(&mut self) -> Vec<Bytes> {
         if !self.tail.is_empty() {
             self.done.push(self.tail.split().freeze());
         }

@@ -44,6 +44,8 @@ pub use counters::CountersSnapshot;
 pub use endpoint::{Transport, TransportError};
 #[cfg(any(test, feature = "testing"))]
 pub use faults::LinkTable;
+#[cfg(feature = "testing")]
+pub(crate) use frame::{Batch, FrameReader};
 pub use request::{Dest, Handler, Remote, RequestError, Waiting};
 pub use serve::Reply;
 #[cfg(feature = "testing")]

@@ -2,33 +2,13 @@
 
 use std::time::Duration;
 
-use ::standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message};
+use ::standin::actor::{ActorRef, Kind};
 use ::standin::id::NodeId;
 use ::standin::identity::Identity;
 use ::standin::{Peer, Placement};
-use serde::{Deserialize, Serialize};
+use benches::counter::{Add, Sum};
 
 use super::{Shape, fail, one, skynet};
-
-#[derive(Serialize, Deserialize)]
-pub struct Sum(u64);
-impl Actor for Sum {
-    const KIND: &'static str = "sum";
-}
-
-#[derive(Serialize, Deserialize)]
-pub struct Add(u64);
-impl Message for Add {
-    const NAME: &'static str = "add";
-    type Reply = u64;
-}
-
-impl Handler<Add> for Sum {
-    async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> u64 {
-        self.0 += n;
-        self.0
-    }
-}
 
 #[derive(Clone)]
 pub struct Counter(Peer, ActorRef<Sum>);
@@ -48,9 +28,7 @@ pub async fn run(shape: Shape) -> (&'static str, f64) {
     let node = NodeId::new("bench").unwrap_or_else(fail);
     let identity = Identity::development("bench", &node).unwrap_or_else(fail);
     let builder = Peer::builder(node).identity(identity).data_dir(dir.path()).bootstrap(true);
-    let builder = builder
-        .kind(Kind::of::<Sum>().handles::<Add>())
-        .kind(Kind::of::<skynet::Node>().handles::<skynet::Sum>());
+    let builder = builder.kind(Sum::kind()).kind(Kind::of::<skynet::Node>().handles::<skynet::Sum>());
     let peer = builder.start().await.unwrap_or_else(fail);
     peer.joined(Duration::from_secs(30)).await.unwrap_or_else(fail);
     let made = std::sync::atomic::AtomicU64::new(0);

@@ -5,49 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message};
+use ::standin::actor::ActorRef;
 use ::standin::id::NodeId;
 use ::standin::identity::DevAuthority;
 use ::standin::{Peer, Placement};
 use benches::Sample;
-use serde::{Deserialize, Serialize};
+use benches::counter::{Add, Long, Sum};
 
 use super::{Carrier, Server, fail, measure, server, stand_by};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-#[derive(Serialize, Deserialize)]
-pub struct Sum(u64);
-impl Actor for Sum {
-    const KIND: &'static str = "sum";
-}
-
-#[derive(Serialize, Deserialize)]
-pub struct Add(u64);
-impl Message for Add {
-    const NAME: &'static str = "add";
-    type Reply = u64;
-}
-
-#[derive(Serialize, Deserialize)]
-pub struct Long(#[serde(with = "serde_bytes")] Vec<u8>);
-impl Message for Long {
-    const NAME: &'static str = "long";
-    type Reply = u64;
-}
-
-impl Handler<Add> for Sum {
-    async fn handle(&mut self, Add(n): Add, _: &mut Context<Self>) -> u64 {
-        self.0 += n;
-        self.0
-    }
-}
-
-impl Handler<Long> for Sum {
-    async fn handle(&mut self, Long(bytes): Long, _: &mut Context<Self>) -> u64 {
-        bytes.len() as u64
-    }
-}
 
 async fn peer(dir: &Path, name: &str, contact: Option<SocketAddr>) -> Peer {
     let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_else(fail);
@@ -59,7 +26,7 @@ async fn peer(dir: &Path, name: &str, contact: Option<SocketAddr>) -> Peer {
         .data_dir(dir.join(name))
         .bootstrap(contact.is_none())
         .contacts(contact)
-        .kind(Kind::of::<Sum>().handles::<Add>().handles::<Long>())
+        .kind(Sum::kind())
         .start()
         .await
         .unwrap_or_else(fail);

@@ -39,16 +39,14 @@ pub(super) struct Brisk {
 impl<A: Actor> Running<A> {
     /// Messages first: what else there is, is looked at when none waits, or when the last look is a while ago.
     pub(super) fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
-        if self.brisk.left > 0
-            && self.now() < self.brisk.until
-            && !self.life.is_to_end()
-            && !self.rings()
-            && let Poll::Ready(item) = self.queue.poll_next(task)
-        {
+        let is_brisk =
+            self.brisk.left > 0 && self.now() < self.brisk.until && !self.life.is_to_end() && !self.rings();
+        if is_brisk && let Poll::Ready(item) = self.queue.poll_next(task) {
             self.brisk.left -= 1;
             return Poll::Ready(item.map_or(Next::Gone, Next::Item));
         }
-        let next = self.look_around(task);
+        // A queue that was found empty wakes this task by itself.
+        let next = self.look_around(task, is_brisk);
         if next.is_pending() {
             self.now = None;
         }
@@ -61,7 +59,7 @@ impl<A: Actor> Running<A> {
         at.is_some_and(|at| at <= self.now())
     }
 
-    fn look_around(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
+    fn look_around(&mut self, task: &mut Task<'_>, is_empty: bool) -> Poll<Next<A>> {
         self.brisk = Brisk::default();
         // An error means that the host let go of this activation, and that it is being aborted.
         if let Some(Ok(finished)) = poll_once(&mut self.finish, task) {
@@ -98,7 +96,8 @@ impl<A: Actor> Running<A> {
             return Poll::Ready(Next::Parcel);
         }
         self.brisk = Brisk { until: self.now() + LOOK_AROUND, left: MESSAGES_TAKEN_AT_ONCE };
-        match self.queue.poll_next(task) {
+        let item = if is_empty { Poll::Pending } else { self.queue.poll_next(task) };
+        match item {
             Poll::Ready(item) => Poll::Ready(item.map_or(Next::Gone, Next::Item)),
             Poll::Pending => {
                 self.ring_due(rings_at.filter(|_| rings_last)).map_or(Poll::Pending, Poll::Ready)
@@ -118,14 +117,8 @@ impl<A: Actor> Running<A> {
         let alarms =
             [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing, rings_at];
         let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
-        if self.timer.as_ref().is_none_or(|(set, _)| *set != at) {
-            let wait = at.since(self.now());
-            self.timer = Some((at, Box::pin(tokio::time::sleep(wait))));
-        }
-        match &mut self.timer {
-            Some((_, timer)) => timer.as_mut().poll(task),
-            None => Poll::Pending,
-        }
+        let now = self.now();
+        self.alarm.poll(at, now, task)
     }
 }
 

@@ -1,0 +1,104 @@
+//! What becomes bytes, and is read again.
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use serde::{Deserialize, Serialize};
+use std::hint::black_box;
+
+use super::{Failure, Piece, Round};
+use crate::actor::{Message, Mode, decode_message, decode_reply, encode_message, encode_reply};
+use crate::checkpoint::Envelope;
+use crate::limits::MAX_FRAME_BYTES;
+use crate::transport::{Batch, FrameReader};
+use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
+
+/// Calls that one write carries.
+const CALLS: u64 = 64;
+/// The number of a request, and that with the status of an answer.
+const HEAD: usize = 8;
+const ANSWER_HEAD: usize = 9;
+const SMALL_STATE: usize = 200;
+const LONG_STATE: usize = 64 << 10;
+
+pub(super) const CALL: Piece = Piece { name: "remote call and answer, encoded", times: CALLS, begin: call };
+pub(super) const ENVELOPE: Piece =
+    Piece { name: "envelope of 200 bytes, sealed", times: 1, begin: || Ok(envelope(SMALL_STATE)) };
+pub(super) const LONG_ENVELOPE: Piece =
+    Piece { name: "envelope of 64 KiB, sealed", times: 1, begin: || Ok(envelope(LONG_STATE)) };
+
+#[derive(Serialize, Deserialize)]
+struct Add(u64);
+
+impl Message for Add {
+    const NAME: &'static str = "add";
+    type Reply = u64;
+}
+
+/// Calls are written in frames, read, answered, and their answers are read.
+fn call() -> Result<Round, Failure> {
+    Ok(Box::new(|measure| {
+        measure(&mut || {
+            let answered = requests().and_then(|wire| answers(&wire)).and_then(|wire| sum(&wire));
+            assert_eq!(answered.ok(), Some((1..=CALLS).sum()), "an answer is missing");
+        });
+    }))
+}
+
+fn requests() -> Result<Vec<u8>, Failure> {
+    let mut batch = Batch::default();
+    for n in 1..=CALLS {
+        let payload = &*encode_message(&Add(n))?;
+        let call = Mail::Call(Call { kind: "sum", key: "1", message: Add::NAME, mode: Mode::Ask, payload });
+        batch.push(&n.to_be_bytes(), Bytes::from(encode_around(&call, payload.len())));
+    }
+    Ok(batch.take().concat())
+}
+
+fn answers(wire: &[u8]) -> Result<Vec<u8>, Failure> {
+    let mut batch = Batch::default();
+    each_frame(wire, |frame| {
+        if let Mail::Call(call) = decode(&frame[HEAD..])? {
+            let Add(n) = decode_message(call.payload)?;
+            let reply = encode_reply(&n)?;
+            let answer = encode_around(&CallAnswer::Reply(&reply), reply.len());
+            let mut head = [0; ANSWER_HEAD];
+            head[..HEAD].copy_from_slice(&frame[..HEAD]);
+            batch.push(&head, Bytes::from(answer));
+        }
+        Ok(())
+    })?;
+    Ok(batch.take().concat())
+}
+
+fn sum(wire: &[u8]) -> Result<u64, Failure> {
+    let mut sum = 0;
+    each_frame(wire, |frame| {
+        if let Some(answer) = frame.get(ANSWER_HEAD..)
+            && let CallAnswer::Reply(payload) = decode(answer)?
+        {
+            sum += decode_reply::<Add>(payload)?;
+        }
+        Ok(())
+    })?;
+    Ok(sum)
+}
+
+fn each_frame(wire: &[u8], mut see: impl FnMut(Bytes) -> Result<(), Failure>) -> Result<(), Failure> {
+    let mut reader = FrameReader::new(wire, MAX_FRAME_BYTES);
+    while let Some(frame) = reader.next().now_or_never().transpose()?.flatten() {
+        see(frame)?;
+    }
+    Ok(())
+}
+
+/// The state is sealed, and known by its digest.
+fn envelope(bytes: usize) -> Round {
+    let state: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
+    Box::new(move |measure| {
+        let mut state = Some(state.clone());
+        measure(&mut || {
+            let envelope = Envelope::seal(1, state.take().unwrap_or_default(), Vec::new());
+            black_box(blake3::hash(&envelope));
+        });
+    })
+}
