@@ -139,6 +139,15 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
     }
 }
 
+/// Wherever it was dropped unopened, its caller gets the message back, and can try again: here, or where the actor is then.
+impl<M: Message> Drop for Letter<M> {
+    fn drop(&mut self) {
+        if let Some((message, reply)) = self.content.take() {
+            reply.refuse(CallError::not_executed(Reason::HostGone), message);
+        }
+    }
+}
+
 fn answer<A: Actor, R>(reply: Reply<R>, value: R, durable: bool, ctx: &Context<A>) -> After
 where
     R: Serialize + Send + 'static,

@@ -78,7 +78,8 @@ async fn the_back_off_outlives_the_activations_and_a_stop_ends_it() {
     assert!(rig.call(Boom).await.is_err());
     let waits = rig.ask_later(Push(1)).await;
     rig.host.stop(&id::<Tally>(), Epoch(41));
-    assert_eq!(reply(waits).await, Err(CallError::not_executed(Reason::HostGone)));
+    let back = soon(waits).await;
+    assert_eq!(back, Err((CallError::not_executed(Reason::HostGone), Some(Push(1)))));
     // Whoever could still ask holds the other end.
     let Rig { host, mut asked, .. } = rig;
     drop(host);
