@@ -6,7 +6,7 @@ mod saving;
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

@@ -30,6 +30,8 @@ pub(crate) use content::Content;
 pub(crate) use fetch::FetchError;
 pub(crate) use save::{SaveOrder, Saves};
 pub(crate) use sealed::Cutting;
+#[cfg(feature = "testing")]
+pub(crate) use sealed::Sealed;
 pub(crate) use shelf::Shelves;
 
 use crate::limits::{SAVE_DEADLINE, SLOWEST_COPY_BYTES_PER_SECOND};

@@ -33,7 +33,7 @@ impl Default for Cutting {
 
 /// A checkpoint, sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Sealed {
+pub(crate) struct Sealed {
     pub(super) manifest: Bytes,
     pub(super) digest: [u8; 32],
     /// Each once, in the order of the manifest.
@@ -53,7 +53,7 @@ pub(super) struct Piece {
 
 impl Sealed {
     /// Seals a small checkpoint.
-    pub(super) fn whole(content: &Content) -> Self {
+    pub(crate) fn whole(content: &Content) -> Self {
         Self::new(manifest::of_whole(content), vec![], content)
     }
 

@@ -27,7 +27,7 @@ pub struct Piece {
 
 /// The pieces of a message's and a checkpoint's way that no public function does alone.
 pub const PIECES: [Piece; 6] =
-    [codec::CALL, codec::ENVELOPE, codec::LONG_ENVELOPE, rules::SESSION, rules::COMMIT, rules::LEASE];
+    [codec::CALL, codec::CHECKPOINT, codec::LONG_CHECKPOINT, rules::SESSION, rules::COMMIT, rules::LEASE];
 
 #[cfg(test)]
 mod tests {

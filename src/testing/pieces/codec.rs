@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use super::{Failure, Piece, Round};
 use crate::actor::{Message, Mode, decode_message, decode_reply, encode_message, encode_reply};
-use crate::checkpoint::Envelope;
+use crate::checkpoint::{Content, Sealed};
 use crate::limits::MAX_FRAME_BYTES;
 use crate::transport::{Batch, FrameReader};
 use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
@@ -21,10 +21,10 @@ const SMALL_STATE: usize = 200;
 const LONG_STATE: usize = 64 << 10;
 
 pub(super) const CALL: Piece = Piece { name: "remote call and answer, encoded", times: CALLS, begin: call };
-pub(super) const ENVELOPE: Piece =
-    Piece { name: "envelope of 200 bytes, sealed", times: 1, begin: || Ok(envelope(SMALL_STATE)) };
-pub(super) const LONG_ENVELOPE: Piece =
-    Piece { name: "envelope of 64 KiB, sealed", times: 1, begin: || Ok(envelope(LONG_STATE)) };
+pub(super) const CHECKPOINT: Piece =
+    Piece { name: "checkpoint of 200 bytes, sealed", times: 1, begin: || Ok(checkpoint(SMALL_STATE)) };
+pub(super) const LONG_CHECKPOINT: Piece =
+    Piece { name: "checkpoint of 64 KiB, sealed", times: 1, begin: || Ok(checkpoint(LONG_STATE)) };
 
 #[derive(Serialize, Deserialize)]
 struct Add(u64);
@@ -92,13 +92,13 @@ fn each_frame(wire: &[u8], mut see: impl FnMut(Bytes) -> Result<(), Failure>) ->
 }
 
 /// The state is sealed, and known by its digest.
-fn envelope(bytes: usize) -> Round {
+fn checkpoint(bytes: usize) -> Round {
     let state: Vec<u8> = (0..bytes).map(|n| n as u8).collect();
     Box::new(move |measure| {
         let mut state = Some(state.clone());
         measure(&mut || {
-            let envelope = Envelope::seal(1, state.take().unwrap_or_default(), Vec::new());
-            black_box(blake3::hash(&envelope));
+            let state = state.take().unwrap_or_default().into();
+            black_box(Sealed::whole(&Content { kind_version: 1, state, sessions: Bytes::new() }));
         });
     })
 }
