@@ -37,7 +37,7 @@ bench: setup ## compares with bare tokio and quinn, and with other libraries; wr
 	cd benches && cargo bench --locked --bench shapes -- all --out .
 
 bench-quick: setup ## the same with fewer rounds, shown and not written (5 minutes)
-	cd benches && cargo bench --locked --bench shapes -- all --rounds 2
+	cd benches && cargo bench --locked --bench shapes -- all --rounds 2 --mib 128
 
 bench-guard: ## counts the instructions of hot paths; 5% more than benches/instructions.json fail (ARGS=--renew to agree)
 	@scripts/setup valgrind

@@ -1,5 +1,6 @@
 //! The shapes of work that are compared: `cargo bench --bench shapes -- --help`.
 
+mod checkpoints;
 mod common;
 mod local;
 mod remote;
@@ -30,6 +31,9 @@ enum What {
         /// Only these between two processes.
         #[arg(long)]
         carrier: Vec<remote::Carrier>,
+        /// How large a large state is, in MiB.
+        #[arg(long, default_value_t = 1024)]
+        mib: usize,
         /// Writes RESULTS.md and plots into this directory, instead of showing the results.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -53,24 +57,36 @@ enum What {
         #[arg(long)]
         contender: Vec<remote::Carrier>,
     },
+    /// A large state: stored, changed a little, and restored.
+    Checkpoints {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// So large, in MiB.
+        #[arg(long, default_value_t = 1024)]
+        mib: usize,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
     #[command(hide = true)]
     OneRemote { contender: remote::Carrier },
     #[command(hide = true)]
+    OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
+    #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
-        What::All { rounds, carrier, out } => all(rounds, &or_all(carrier), out),
+        What::All { rounds, carrier, mib, out } => all(rounds, &or_all(carrier), mib, out),
         What::Local { rounds, shape, contender } => or_all(shape)
             .into_iter()
             .try_for_each(|shape| show(&sections::local(shape, &or_all(contender.clone()), rounds)?)),
         What::Remote { rounds, contender } => show(&sections::remote(&or_all(contender), rounds)?),
         What::OneLocal { shape, contender } => say(&local::run(shape, contender)),
         What::OneRemote { contender } => say(&remote::run(contender)),
+        What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
+        What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -94,7 +110,7 @@ fn show(section: &Section) -> io::Result<()> {
     Ok(())
 }
 
-fn all(rounds: usize, carriers: &[remote::Carrier], out: Option<PathBuf>) -> io::Result<()> {
+fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<PathBuf>) -> io::Result<()> {
     let mut sections = Vec::new();
     for shape in local::Shape::value_variants() {
         eprintln!("{}: {rounds} rounds", common::name(*shape));
@@ -107,6 +123,8 @@ fn all(rounds: usize, carriers: &[remote::Carrier], out: Option<PathBuf>) -> io:
     }
     eprintln!("remote: {rounds} rounds");
     sections.push(sections::remote(carriers, rounds)?);
+    eprintln!("checkpoints: {rounds} rounds");
+    sections.push(sections::checkpoints(mib, rounds)?);
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \

@@ -6,6 +6,7 @@ use std::process::Command;
 use benches::{Goal, Measure, Section, turns};
 use clap::ValueEnum;
 
+use crate::checkpoints::{self, Keeper};
 use crate::common::name;
 use crate::local::{Contender, Shape};
 use crate::remote::Carrier;
@@ -107,5 +108,35 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
         measures,
         goals,
         figures: compare(contenders, rounds, &["one-remote"])?,
+    })
+}
+
+/// One large state.
+pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
+    let more = |name| Measure { name, unit: "MB a second", is_more_better: true };
+    let less = |name, unit| Measure { name, unit, is_more_better: false };
+    let mib = mib.to_string();
+    Ok(Section {
+        title: "Checkpoints of a large state".into(),
+        text: format!(
+            "One actor of {mib} MiB that nothing compresses, three peers in one process, on one disk: its first \
+             checkpoint, from the request until it is durable on all three and committed; one after a hundredth of it \
+             changed, in 64 places, and what went over the network for each copy of that; and from the admission of a \
+             replacement with an empty disk until the actor answers there. The floor is the slower of bare quinn, to \
+             two receivers at once, and of three files that are written at once and synced; for the way back, bare \
+             quinn to one. Memory is the most that the process took beyond what it began with, the state itself, \
+             its encoded form and what all three stores buffer included."
+        ),
+        measures: vec![
+            more(checkpoints::FULL),
+            more(checkpoints::QUINN),
+            more(checkpoints::DISK),
+            more(checkpoints::BACK),
+            less(checkpoints::CHANGED, "s"),
+            less(checkpoints::MOVED, "%"),
+            less(checkpoints::MEMORY, "times"),
+        ],
+        goals: vec![goal(checkpoints::FULL, "floor", 0.8), goal(checkpoints::BACK, "floor", 0.8)],
+        figures: compare(Keeper::value_variants(), rounds, &["one-checkpoint", &mib])?,
     })
 }

@@ -1,0 +1,52 @@
+//! One actor with much state: its checkpoint on two other peers, once in full and once with little changed, and back
+//! from there.
+
+mod floor;
+mod standin;
+
+use std::time::Duration;
+
+use benches::Sample;
+use clap::ValueEnum;
+
+use crate::common::on_tokio;
+
+/// Who keeps the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Keeper {
+    /// The slower of bare quinn, to two receivers at once, and of the bare disk, three files.
+    Floor,
+    /// Three peers in one process.
+    Standin,
+}
+
+pub const FULL: &str = "in full, MB a second";
+pub const BACK: &str = "restored, MB a second";
+pub const MOVED: &str = "sent of it when 1% changed, %";
+pub const CHANGED: &str = "when 1% changed, s";
+pub const QUINN: &str = "over bare quinn, MB a second";
+pub const DISK: &str = "onto the bare disk, MB a second";
+pub const MEMORY: &str = "most memory, of the state";
+
+/// Measures one of them with so many MiB.
+pub fn run(keeper: Keeper, mib: usize) -> Sample {
+    match keeper {
+        Keeper::Floor => on_tokio(floor::run(mib << 20)),
+        Keeper::Standin => on_tokio(standin::run(mib << 20)),
+    }
+}
+
+fn rate(bytes: usize, took: Duration) -> f64 {
+    bytes as f64 / 1e6 / took.as_secs_f64()
+}
+
+/// Bytes that are as good as random: splitmix64.
+fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    let word = |n: u64| {
+        let z = (seed ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    (0..bytes as u64 / 8).flat_map(|n| word(n).to_ne_bytes()).collect()
+}
