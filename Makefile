@@ -35,6 +35,7 @@ chaos: setup ## 15 minutes of clusters under faults, simulated and with real pro
 
 bench: setup ## compares with bare tokio and quinn, and with other libraries; writes benches/RESULTS.md (20 minutes)
 	cd benches && cargo bench --locked --bench shapes -- all --out .
+	cd benches && cargo bench --locked --bench functions
 
 bench-quick: setup ## the same with fewer rounds, shown and not written (5 minutes)
 	cd benches && cargo bench --locked --bench shapes -- all --rounds 2 --mib 128
