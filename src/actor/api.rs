@@ -95,6 +95,35 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
         rmp_serde::to_vec_named(self).map_err(CodecError::new)
     }
 
+    /// A cheap snapshot of a state that takes long to write (more than about 10 ms): a clone of what it shares by
+    /// `Arc`, say, or of a persistent data structure. It is written elsewhere, and messages go on meanwhile. What it
+    /// returns must be what [`Actor::encode`] would have returned at this moment.
+    ///
+    /// By default there is none, and [`Actor::encode`] is called between two messages.
+    ///
+    /// ```
+    /// # use serde::{Deserialize, Serialize};
+    /// use standin::actor::{Actor, Snapshot};
+    /// use std::sync::Arc;
+    ///
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Index {
+    ///     // Copied only when it is changed while a snapshot is being written: `Arc::make_mut`.
+    ///     words: Arc<Vec<String>>,
+    /// }
+    ///
+    /// impl Actor for Index {
+    ///     const KIND: &'static str = "index";
+    ///     fn snapshot(&self) -> Option<Snapshot> {
+    ///         let now = self.clone();
+    ///         Some(Box::new(move || now.encode()))
+    ///     }
+    /// }
+    /// ```
+    fn snapshot(&self) -> Option<Snapshot> {
+        None
+    }
+
     /// Reads what [`Actor::encode`] of the same version wrote.
     ///
     /// # Errors
@@ -103,6 +132,9 @@ pub trait Actor: Serialize + DeserializeOwned + Send + 'static {
         rmp_serde::from_slice(bytes).map_err(CodecError::new)
     }
 }
+
+/// A state at one moment, to be written elsewhere: see [`Actor::snapshot`].
+pub type Snapshot = Box<dyn FnOnce() -> Result<Vec<u8>, CodecError> + Send>;
 
 /// What can be sent to an actor, and what comes back.
 ///

@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::api::{Actor, Message};
+use super::api::{Actor, Message, Snapshot};
 use crate::error::{CallError, Reason};
 use crate::limits::{MAX_CHECKPOINT_BYTES, MAX_MESSAGE_BYTES, MAX_PANIC_TEXT_BYTES};
 
@@ -64,6 +64,16 @@ pub enum StateError {
 /// [`CodecError`] if its codec fails or panics, or the bytes pass [`MAX_CHECKPOINT_BYTES`].
 pub fn encode_state<A: Actor>(actor: &A) -> Result<Vec<u8>, CodecError> {
     guarded(|| actor.encode()).and_then(|bytes| within(bytes, MAX_CHECKPOINT_BYTES, "checkpoint"))
+}
+
+/// A state of this moment, if its kind has a cheap way to keep one.
+pub(super) fn snapshot_of<A: Actor>(actor: &A) -> Result<Option<Snapshot>, CodecError> {
+    guarded(|| Ok(actor.snapshot()))
+}
+
+/// Writes what was kept, as [`encode_state`] does.
+pub(super) fn encode_snapshot(snapshot: Snapshot) -> Result<Vec<u8>, CodecError> {
+    guarded(snapshot).and_then(|bytes| within(bytes, MAX_CHECKPOINT_BYTES, "checkpoint"))
 }
 
 /// Reads an actor's state of this or an older version.

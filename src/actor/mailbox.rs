@@ -139,7 +139,7 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
     }
 }
 
-/// Wherever it was dropped unopened, its caller gets the message back, and can try again: here, or where the actor is then.
+/// Wherever it was dropped unopened, its caller gets the message back, and can try again, here or elsewhere.
 impl<M: Message> Drop for Letter<M> {
     fn drop(&mut self) {
         if let Some((message, reply)) = self.content.take() {

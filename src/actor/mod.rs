@@ -45,7 +45,7 @@ mod timers;
 mod under_way;
 mod watches;
 
-pub use api::{Actor, Handler, Message};
+pub use api::{Actor, Handler, Message, Snapshot};
 pub use bundle::WireReceipt;
 pub use codec::{
     CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,

@@ -30,6 +30,9 @@ pub enum SaveError {
     /// A newer epoch of the actor exists: this activation is over.
     #[error("a newer epoch of the actor exists")]
     Fenced,
+    /// The state cannot be written. It was not taken.
+    #[error("{0}")]
+    Codec(String),
     /// It may commit yet, or not. A later one is taken after a while; the actor goes on.
     #[error("{0}")]
     Failed(String),

@@ -90,7 +90,7 @@ impl<'a> Keeper<'a> {
         Self { shared, actor, writer: Writer::new(&*shared.store, actor), in_use: None }
     }
 
-    /// Waits until they are durable. They stay for as long as what it returns is held, or a copy on the disk names them.
+    /// Waits until they are durable. They stay while what it returns is held, or a copy on the disk names them.
     pub(super) async fn finish(self) -> io::Result<Option<InUse>> {
         self.writer.finish().await.map(|()| self.in_use)
     }

@@ -147,7 +147,8 @@ impl Shared {
         match self.fetch_copy(&restore.actor, a.written, &a.checkpoint).await {
             Ok(content) => self.revive(&restore.actor, &a, &content, restore.since),
             Err(why @ FetchError::Unreadable(_)) => {
-                tracing::error!(actor = %restore.actor, %why, "a checkpoint of another format; this actor stays down here");
+                let actor = &restore.actor;
+                tracing::error!(%actor, %why, "a checkpoint of another format; this actor stays down here");
             }
             Err(why) => {
                 if !matches!(why, FetchError::Gone) {

@@ -1,9 +1,10 @@
 //! States that are cut into chunks.
 
 use serde::{Deserialize, Serialize};
-use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, When};
+use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, Snapshot, When};
 use standin::testing::{Cluster, Prng, World};
 use standin::{Builder, Placement};
+use std::sync::{Condvar, Mutex};
 
 use crate::support::{PATIENCE, logs, until};
 
@@ -124,6 +125,65 @@ async fn a_state_comes_from_two_holders_where_each_lacks_something() {
     assert_eq!(sum, twin.put(Put(1, 1)));
     until("copies are whole again", || cluster.checkpoints_are_on_their_holders().is_ok()).await;
     put(&cluster, 1, &heap, &mut twin, 2).await;
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+/// Its state is written elsewhere, once that is allowed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Slow {
+    n: u64,
+}
+
+static MAY_WRITE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl Actor for Slow {
+    const KIND: &'static str = "slow";
+    fn policy() -> Policy {
+        Heap::policy()
+    }
+    fn snapshot(&self) -> Option<Snapshot> {
+        let now = self.clone();
+        Some(Box::new(move || {
+            let closed = MAY_WRITE.0.lock().unwrap();
+            drop(MAY_WRITE.1.wait_while(closed, |open| !*open).unwrap());
+            now.encode()
+        }))
+    }
+}
+
+impl Handler<Put> for Slow {
+    async fn handle(&mut self, Put(_, n): Put, _: &mut Context<Self>) -> u64 {
+        self.n += n;
+        self.n
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_on_while_a_snapshot_is_written_and_it_holds_none_of_them() {
+    logs();
+    let kind = || Kind::of::<Slow>().handles::<Put>();
+    let mut cluster = Cluster::start(3, move |peer| peer.kind(kind())).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let home = Placement::On(cluster.node(2));
+    let slow = cluster.peer(2).create("slow", Slow { n: 1 }, home).await.unwrap();
+    let (peer, target) = (cluster.peer(0).clone(), slow.clone());
+    let durable = tokio::spawn(async move { peer.ask_durable(&target, Put(0, 10), PATIENCE).await });
+    // Its checkpoint is under way, or comes before these: either way they are handled.
+    let plainly = async {
+        while cluster.peer(0).ask(&slow, Put(0, 0)).await.unwrap() != 11 {
+            tokio::task::yield_now().await;
+        }
+        cluster.peer(0).ask(&slow, Put(0, 100)).await.unwrap()
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, plainly).await.unwrap(), 111);
+    assert!(!durable.is_finished(), "nothing is written yet");
+    *MAY_WRITE.0.lock().unwrap() = true;
+    MAY_WRITE.1.notify_all();
+    assert_eq!(durable.await.unwrap().unwrap(), 11);
+    cluster.kill(2);
+    cluster.replace(2).await.unwrap();
+    assert_eq!(cluster.peer(0).ask(&slow, Put(0, 0)).await.unwrap(), 11, "the state of that moment");
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
 }

@@ -165,7 +165,8 @@ async fn simulated_peers_that_hold_the_copies_of_a_storm_stay_responsive() {
     let slowest = rounds.iter().map(|(_, _, took)| *took).max().unwrap();
     println!("{ACTORS} restored in {took:?}; {} calls beside it, the slowest took {slowest:?}", rounds.len());
     assert!(took > Duration::from_secs(1), "the links were not full: {took:?}");
-    assert!(slowest < Duration::from_millis(50), "{rounds:?}");
+    // What a full link itself holds, 50 ms, and the way.
+    assert!(slowest < Duration::from_millis(60), "{rounds:?}");
     assert_eq!(cluster.peer(0).ask(&shelves[0], Weigh).await, Ok(BYTES));
     cluster.check_invariants().await.unwrap();
 }

@@ -1,13 +1,45 @@
 //! An actor's checkpoints: when one is due, what it holds, and what leaves once it is durable.
 
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
 use super::{End, Running};
-use crate::actor::api::Actor;
-use crate::actor::codec::encode_state;
+use crate::actor::api::{Actor, Snapshot};
+use crate::actor::codec::{encode_snapshot, encode_state, snapshot_of};
 use crate::actor::policy::Outbox;
-use crate::actor::saver::{NewCheckpoint, SaveError};
+use crate::actor::saver::{NewCheckpoint, SaveError, Saver};
 use crate::clock::Mono;
 use crate::error::{CallError, Reason};
 use crate::limits::{DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY};
+
+/// What a checkpoint is to hold.
+enum State {
+    Written(Vec<u8>),
+    Kept(Snapshot),
+}
+
+/// Writes a snapshot on a thread where that may take long, and saves it then. If its activation has ended meanwhile,
+/// the log refuses it.
+fn save_later(
+    saver: Arc<dyn Saver>,
+    snapshot: Snapshot,
+    checkpoint: NewCheckpoint,
+) -> oneshot::Receiver<Result<(), SaveError>> {
+    let (done, wait) = oneshot::channel();
+    tokio::spawn(async move {
+        let written = tokio::task::spawn_blocking(|| encode_snapshot(snapshot)).await;
+        let result = match written {
+            Ok(Ok(bytes)) => {
+                let saved = saver.save(NewCheckpoint { bytes, ..checkpoint }).await;
+                saved.unwrap_or_else(|_| Err(unanswered()))
+            }
+            Ok(Err(error)) => Err(SaveError::Codec(error.to_string())),
+            Err(error) => Err(SaveError::Failed(error.to_string())),
+        };
+        drop(done.send(result));
+    });
+    wait
+}
 
 impl<A: Actor> Running<A> {
     pub(super) fn is_due(&mut self) -> bool {
@@ -46,28 +78,42 @@ impl<A: Actor> Running<A> {
         // Without a lease nothing is written, so nothing is serialized either.
         self.life.clear().await?;
         self.now = None;
-        let encoded = encode_state(&self.actor).and_then(|state| Ok((state, self.ctx.save()?)));
-        let (bytes, sessions) = match encoded {
-            Ok(encoded) => encoded,
+        let snapshot = snapshot_of(&self.actor);
+        let taken = snapshot.and_then(|snapshot| {
+            let state = match snapshot {
+                Some(snapshot) => State::Kept(snapshot),
+                None => State::Written(encode_state(&self.actor)?),
+            };
+            Ok((state, self.ctx.save()?))
+        });
+        let (state, sessions) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
-                tracing::warn!(actor = %self.life.id, %error, "the state cannot be encoded");
-                self.ledger.failed(self.life.gate.now());
-                let reason = Reason::Codec(format!("checkpoint: {error}"));
-                self.ledger.fail_waiting(&CallError::executed(reason));
+                self.cannot_encode(&error.to_string());
                 return Ok(false);
             }
         };
         self.life.clear().await?;
-        self.saving = Some(self.saver.save(NewCheckpoint {
+        let checkpoint = NewCheckpoint {
             actor: self.life.id.clone(),
             epoch: self.life.epoch,
             seq: self.ledger.take(),
             kind_version: A::VERSION,
-            bytes,
+            bytes: vec![],
             sessions,
             copies: self.life.policy.copies,
-        }));
+        };
+        self.saving = Some(match state {
+            State::Written(bytes) => self.saver.save(NewCheckpoint { bytes, ..checkpoint }),
+            State::Kept(snapshot) => save_later(self.saver.clone(), snapshot, checkpoint),
+        });
         Ok(true)
+    }
+
+    fn cannot_encode(&mut self, error: &str) {
+        tracing::warn!(actor = %self.life.id, %error, "the state cannot be encoded");
+        self.ledger.failed(self.life.gate.now());
+        self.ledger.fail_waiting(&CallError::executed(Reason::Codec(format!("checkpoint: {error}"))));
     }
 
     pub(super) async fn saved(&mut self, result: Result<(), SaveError>) -> Result<(), End> {
@@ -78,6 +124,7 @@ impl<A: Actor> Running<A> {
                 self.ctx.mail().stir();
             }
             Err(SaveError::Fenced) => return Err(End::Superseded),
+            Err(SaveError::Codec(error)) => self.cannot_encode(&error),
             Err(SaveError::Failed(error)) => {
                 tracing::warn!(actor = %self.life.id, %error, "a checkpoint failed; another follows");
                 self.ledger.failed(self.life.gate.now());
