@@ -70,7 +70,7 @@ impl Handler<Length> for Blob {
 
 pub async fn run(bytes: usize) -> Sample {
     let kind = || Kind::of::<Blob>().handles::<Fill>().handles::<Change>().handles::<Length>();
-    let mut cluster = Cluster::start(3, |peer| peer.kind(kind())).await.unwrap_or_else(fail);
+    let mut cluster = Cluster::start(3, move |peer| peer.kind(kind())).await.unwrap_or_else(fail);
     cluster.everything_lives_again().await.unwrap_or_else(fail);
     let before = status("VmRSS");
     let (peer, home) = (cluster.peer(0).clone(), Placement::On(cluster.node(HOST)));
