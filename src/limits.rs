@@ -186,6 +186,8 @@ pub const MAX_CHUNK_WRITES: usize = 4;
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
+/// Tables of chunks' names that gather in the store before they are merged.
+pub const CHUNK_TABLES_PER_MERGE: i32 = 16;
 /// Large checkpoints of one peer that are written at once.
 pub const PARALLEL_LARGE_SAVES: usize = 2;
 /// A checkpoint may take a second longer for each of so many bytes.

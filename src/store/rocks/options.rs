@@ -5,7 +5,8 @@ use rocksdb::{
 };
 
 use crate::limits::{
-    CHUNK_APART_BYTES, STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES,
+    CHUNK_APART_BYTES, CHUNK_TABLES_PER_MERGE, STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES,
+    STORE_WRITE_BUFFER_BYTES,
 };
 
 /// A column family. The tag is part of every checksum in it, so it never changes.
@@ -44,7 +45,9 @@ impl Column {
 
     fn write_buffer(self) -> usize {
         match self {
-            Column::Log | Column::Copies | Column::Chunks => STORE_WRITE_BUFFER_BYTES,
+            Column::Log | Column::Copies => STORE_WRITE_BUFFER_BYTES,
+            // As much as the write-ahead log lets wait.
+            Column::Chunks => STORE_WAL_BYTES as usize,
             Column::Meta | Column::Snapshot => STORE_WRITE_BUFFER_BYTES / 8,
         }
     }
@@ -81,6 +84,8 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
             options.set_min_blob_size(CHUNK_APART_BYTES);
             options.set_blob_file_size(STORE_WAL_BYTES);
             options.set_enable_blob_gc(true);
+            // A merge takes along the bytes of the oldest blob files: where all of a state is new, in vain.
+            options.set_level_zero_file_num_compaction_trigger(CHUNK_TABLES_PER_MERGE);
         }
         ColumnFamilyDescriptor::new(column.name(), options)
     };
