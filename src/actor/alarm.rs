@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, Waker};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::Sleep;
 
 use crate::clock::Mono;
@@ -13,23 +14,30 @@ pub(super) struct Alarm(Option<Set>);
 struct Set {
     at: Mono,
     sleep: Pin<Box<Sleep>>,
-    /// Whom it wakes.
-    waker: Waker,
+    /// Whom it wakes; nobody yet if its task had used up what one poll may do.
+    waker: Option<Waker>,
+}
+
+impl Set {
+    fn poll(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        // Without budget the sleep only has the task polled once more, and does not remember it.
+        self.waker = has_budget_remaining().then(|| task.waker().clone());
+        self.sleep.as_mut().poll(task)
+    }
+
+    fn wakes(&self, waker: &Waker) -> bool {
+        !self.sleep.is_elapsed() && self.waker.as_ref().is_some_and(|set| set.will_wake(waker))
+    }
 }
 
 impl Alarm {
     /// Whether that moment has come; wakes the task when it does.
     pub(super) fn poll(&mut self, at: Mono, now: Mono, task: &mut Task<'_>) -> Poll<()> {
         if let Some(set) = self.0.as_mut().filter(|set| set.at == at) {
-            if !set.sleep.is_elapsed() && set.waker.will_wake(task.waker()) {
-                return Poll::Pending;
-            }
-            set.waker.clone_from(task.waker());
-            return set.sleep.as_mut().poll(task);
+            return if set.wakes(task.waker()) { Poll::Pending } else { set.poll(task) };
         }
         let sleep = Box::pin(tokio::time::sleep(at.since(now)));
-        let set = self.0.insert(Set { at, sleep, waker: task.waker().clone() });
-        set.sleep.as_mut().poll(task)
+        self.0.insert(Set { at, sleep, waker: None }).poll(task)
     }
 
     /// It has been heard.
@@ -42,8 +50,10 @@ impl Alarm {
 mod tests {
     use super::*;
     use std::future::poll_fn;
+    use std::pin::pin;
     use std::time::Duration;
     use tokio::sync::mpsc;
+    use tokio::task::coop::consume_budget;
     use tokio::time::{Instant, advance, timeout};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -78,5 +88,17 @@ mod tests {
             rang.send(begin.elapsed()).await.unwrap();
         });
         assert_eq!(timeout(SECOND * 5, rings.recv()).await.unwrap(), Some(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_although_its_task_had_used_up_its_budget_when_it_was_set() {
+        let (mut alarm, begin, mut is_set) = (Alarm::default(), Instant::now(), false);
+        let ring = poll_fn(|task| {
+            while !is_set && pin!(consume_budget()).poll(task).is_ready() {}
+            is_set = true;
+            alarm.poll(at(SECOND), at(begin.elapsed()), task)
+        });
+        timeout(SECOND * 5, ring).await.unwrap();
+        assert_eq!(begin.elapsed(), SECOND);
     }
 }
