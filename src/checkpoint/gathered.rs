@@ -80,14 +80,19 @@ impl Assembly {
 /// Keeps chunks on this disk, those that are not there yet.
 pub(super) struct Keeper<'a> {
     shared: &'a Shared,
-    actor: &'a ActorId,
+    actor: ActorId,
     writer: Writer<'a>,
     in_use: Option<InUse>,
 }
 
 impl<'a> Keeper<'a> {
-    pub(super) fn new(shared: &'a Shared, actor: &'a ActorId) -> Self {
-        Self { shared, actor, writer: Writer::new(&*shared.store, actor), in_use: None }
+    pub(super) fn new(shared: &'a Shared, actor: &ActorId) -> Self {
+        Self { shared, actor: actor.clone(), writer: Writer::new(&*shared.store, actor), in_use: None }
+    }
+
+    /// Begins to write what has come.
+    pub(super) fn flush(&mut self) {
+        self.writer.write();
     }
 
     /// Waits until they are durable. They stay while what it returns is held, or a copy on the disk names them.
@@ -101,8 +106,8 @@ impl Sink for Keeper<'_> {
         if chunks.is_empty() {
             return Ok(Places::new());
         }
-        self.in_use = Some(self.shared.hold_chunks(self.actor).await);
-        let here = self.shared.store.chunks_of(self.actor)?;
+        self.in_use = Some(self.shared.hold_chunks(&self.actor).await);
+        let here = self.shared.store.chunks_of(&self.actor)?;
         Ok((0..chunks.len()).filter(|at| !here.contains(&chunks[*at].digest)).collect())
     }
 

@@ -66,19 +66,24 @@ impl Shared {
     pub(crate) async fn serve_put(&self, stream: FramedStream) -> io::Result<()> {
         let (mut send, mut recv) = stream.split();
         let by = self.admission().ok_or_else(|| other("not a member"))?.raft_id;
-        let (mut copies, mut in_use) = (Vec::new(), Vec::new());
+        let (mut copies, mut keepers, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
         let mut bytes = 0_usize;
         while let Some(frame) = recv.recv().await.map_err(other)? {
             let head: CopyHead = decode(&frame).map_err(other)?;
             let manifest = receive_manifest(&mut recv, &head.key).await?;
             let mut keeper = Keeper::new(self, &head.key.actor);
             take_chunks(&manifest, &mut keeper, &mut send, &mut recv).await?;
-            in_use.extend(keeper.finish().await?);
+            keeper.flush();
+            keepers.push(keeper);
             bytes = bytes.saturating_add(manifest.len());
             copies.push((head.key, manifest.to_vec()));
             if copies.len() > MAX_BATCH_ITEMS || bytes > SAVE_BATCH_BYTES.saturating_add(MAX_MANIFEST_BYTES) {
                 return Err(other("more copies than a batch may have"));
             }
+        }
+        // All of them are on their way to the disk by now: it is synced for all at once.
+        for keeper in keepers {
+            in_use.extend(keeper.finish().await?);
         }
         let stored = durably(|done| self.store.copies_put(copies, done));
         if !made(Mistake::CopiesNotDurable) {

@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use super::content::Content;
 use super::save_deadline;
 use super::sealed::Sealed;
-use super::shelf::Writer;
+use super::shelf::{InUse, Writer};
 use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
 use crate::core::placement::{self, Candidate};
@@ -25,6 +25,8 @@ pub(crate) struct SaveOrder {
     copies: u8,
     sealed: Sealed,
     done: Done,
+    /// What it relies on stays on this disk.
+    _in_use: Option<InUse>,
 }
 
 type Done = oneshot::Sender<Result<(), SaveError>>;
@@ -32,7 +34,13 @@ type Done = oneshot::Sender<Result<(), SaveError>>;
 impl SaveOrder {
     fn new((actor, epoch, seq): (ActorId, Epoch, u64), copies: u8, sealed: Sealed, done: Done) -> Self {
         let key = CopyKey { actor, epoch, seq, digest: sealed.digest };
-        Self { key, copies, sealed, done }
+        Self { key, copies, sealed, done, _in_use: None }
+    }
+
+    /// How much there is to write.
+    fn bytes(&self) -> usize {
+        let new = self.sealed.chunks.iter().filter(|piece| !piece.is_here);
+        new.map(|piece| piece.stored.len()).sum::<usize>() + self.sealed.manifest.len()
     }
 
     fn checkpoint(&self, holders: BTreeSet<RaftId>) -> Checkpoint {
@@ -120,13 +128,20 @@ impl Shared {
         content: Content,
         done: Done,
     ) {
-        let Ok(_turn) = self.large_saves.acquire().await else { return };
-        let _in_use = self.hold_chunks(&place.0).await;
+        let Ok(turn) = self.large_saves.acquire().await else { return };
+        let in_use = self.hold_chunks(&place.0).await;
         // A disk that cannot tell will say so when it is written to.
         let here = self.store.chunks_of(&place.0).unwrap_or_default();
         let sealed = Sealed::cut(&content, &self.cutting, &here).await;
         drop(content);
-        self.clone().flush(vec![SaveOrder::new(place, copies, sealed, done)]).await;
+        let order = SaveOrder { _in_use: Some(in_use), ..SaveOrder::new(place, copies, sealed, done) };
+        if order.bytes() < SAVE_BATCH_BYTES / 4 {
+            drop(turn);
+            self.queue_save(order);
+        } else {
+            // Nobody else is to wait for so much.
+            self.clone().flush(vec![order]).await;
+        }
     }
 
     /// Queues a checkpoint; a full queue answers at once.
@@ -155,11 +170,11 @@ impl Shared {
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Some(first) = queue.recv().await else { return };
             gather.company().await;
-            let mut bytes = first.sealed.manifest.len();
+            let mut bytes = first.bytes();
             let mut batch = vec![first];
             while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {
                 let Ok(next) = queue.try_recv() else { break };
-                bytes = bytes.saturating_add(next.sealed.manifest.len());
+                bytes = bytes.saturating_add(next.bytes());
                 batch.push(next);
             }
             let (shared, under_way) = (self.clone(), gather.leave(batch.len()));
@@ -227,13 +242,17 @@ impl Shared {
         &self,
         copies: impl Iterator<Item = (&'a CopyKey, &'a Sealed)> + Clone,
     ) -> io::Result<()> {
-        let mut in_use = vec![];
+        let (mut in_use, mut writers) = (vec![], vec![]);
         for (key, copy) in copies.clone().filter(|(_, copy)| !copy.chunks.is_empty()) {
             in_use.push(self.hold_chunks(&key.actor).await);
             let mut writer = Writer::new(&*self.store, &key.actor);
             for piece in copy.chunks.iter().filter(|piece| !piece.is_here) {
                 writer.put(piece.chunk.digest, piece.stored.clone()).await?;
             }
+            writer.write();
+            writers.push(writer);
+        }
+        for writer in writers {
             writer.finish().await?;
         }
         let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.to_vec())).collect();

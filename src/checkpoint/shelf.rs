@@ -53,15 +53,15 @@ impl Shelves {
 /// Writes chunks as they come, a few megabytes at a time.
 pub(super) struct Writer<'a> {
     store: &'a dyn Store,
-    actor: &'a ActorId,
+    actor: ActorId,
     gathered: Vec<(ChunkDigest, Bytes)>,
     bytes: usize,
     under_way: VecDeque<Written>,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(store: &'a dyn Store, actor: &'a ActorId) -> Self {
-        Self { store, actor, gathered: vec![], bytes: 0, under_way: VecDeque::new() }
+    pub(super) fn new(store: &'a dyn Store, actor: &ActorId) -> Self {
+        Self { store, actor: actor.clone(), gathered: vec![], bytes: 0, under_way: VecDeque::new() }
     }
 
     pub(super) async fn put(&mut self, chunk: ChunkDigest, stored: Bytes) -> io::Result<()> {
@@ -77,10 +77,14 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write(&mut self) {
+    /// Begins to write what is gathered.
+    pub(super) fn write(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
         self.bytes = 0;
         let chunks = std::mem::take(&mut self.gathered);
-        self.under_way.push_back(durably(|done| self.store.chunks_put(self.actor, chunks, done)));
+        self.under_way.push_back(durably(|done| self.store.chunks_put(&self.actor, chunks, done)));
     }
 
     async fn first(&mut self) -> io::Result<()> {
@@ -92,9 +96,7 @@ impl<'a> Writer<'a> {
 
     /// Waits until all of them are durable.
     pub(super) async fn finish(mut self) -> io::Result<()> {
-        if !self.gathered.is_empty() {
-            self.write();
-        }
+        self.write();
         while !self.under_way.is_empty() {
             self.first().await?;
         }
