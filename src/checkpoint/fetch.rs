@@ -161,6 +161,10 @@ impl Shared {
             let first = self.fetches.fetch_add(1, Ordering::Relaxed) % others.len();
             others.rotate_left(first);
         }
+        // Those that are down last: each would cost the wait for an answer that does not come.
+        let living =
+            self.state(|s| s.living().map(|(_, m)| m.raft_id).collect::<BTreeSet<_>>()).unwrap_or_default();
+        others.sort_by_key(|disk| !living.contains(disk));
         disks.extend(others);
         disks
     }
