@@ -105,7 +105,7 @@ impl Shared {
         self.spawn(async move { shared.propose_until_moot(command).await });
     }
 
-    /// Makes a checkpoint durable: a small one together with others, a large one by itself.
+    /// Makes a checkpoint durable: together with others, or, where much of it is new, by itself.
     pub(crate) fn save(
         self: &Arc<Self>,
         place: (ActorId, Epoch, u64),
