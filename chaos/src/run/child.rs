@@ -2,10 +2,9 @@
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde::Serialize;
-use standin::actor::{ActorRef, Down};
-use standin::id::NodeId;
+use standin::actor::Down;
 use standin::identity::Identity;
-use standin::{ActorStatus, CallError, Peer, Placement, Reason};
+use standin::{ActorStatus, Peer, Placement};
 use std::io::{BufRead, Read, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -14,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::clock::{self, DriftClock};
 use super::words::{Answer, MAX_LINE, Order, Role, Said, Sight, Want};
-use crate::work::{Ledger, Register, entries, perform, probe, register};
+use crate::work::{move_to, perform, probe, register};
 use crate::{canary, fate};
 
 /// The peer, until the run is gone or lets go of it.
@@ -118,16 +117,26 @@ async fn report_events(peer: Peer) {
 async fn answer(peer: &Peer, clock: &DriftClock, want: Want) -> Answer {
     match want {
         Want::Request(request) => Answer::End(perform(peer, request).await),
-        Want::Create { actor, register, ledger } => Answer::Done(create(peer, actor, register, ledger).await),
-        Want::Stop { actor } => Answer::Done(stop(peer, actor).await),
+        Want::Create { member, home, stand_in_ms } => {
+            let down = stand_in_ms.map(|ms| Down::StandIn { after: Duration::from_millis(ms) });
+            let home = home.map_or(Placement::Spread, Placement::On).down(down.unwrap_or(Down::Wait));
+            Answer::Done(member.create(peer, home).await.map_err(|e| e.to_string()))
+        }
+        Want::Begin { cast, patience_ms } => {
+            Answer::Done(cast.begin(peer, Duration::from_millis(patience_ms)).await)
+        }
+        Want::Find { cast, mut transfers, patience_ms } => {
+            let found = cast.found(peer, &mut transfers, Duration::from_millis(patience_ms)).await;
+            Answer::Found(found.map(|found| Box::new((found, transfers))))
+        }
+        Want::EndAll { cast, generations } => {
+            Answer::Done(cast.end(peer, generations).await.map_err(|e| e.to_string()))
+        }
         Want::Probe { actor, deadline_ms } => {
             let deadline = Duration::from_millis(deadline_ms);
             Answer::Done(probe(peer, &format!("r{actor}"), deadline).await.map(drop))
         }
-        Want::Entries { actor, deadline_ms } => {
-            Answer::Entries(entries(peer, &format!("l{actor}"), Duration::from_millis(deadline_ms)).await)
-        }
-        Want::Move { actor, to } => Answer::Done(move_to(peer, actor, &to).await),
+        Want::Move { actor, to } => Answer::Done(move_to(peer, actor, &to).await.map_err(|e| e.to_string())),
         Want::End { drains: true, deadline_ms } => {
             let drained = peer.drain(Duration::from_millis(deadline_ms)).await;
             Answer::Done(drained.map_err(|e| e.to_string()))
@@ -148,10 +157,6 @@ async fn answer(peer: &Peer, clock: &DriftClock, want: Want) -> Answer {
     }
 }
 
-type Done = Result<(), String>;
-/// A node, and after how many milliseconds others stand in for it.
-type Home = (NodeId, Option<u64>);
-
 fn look(peer: &Peer) -> Sight {
     let (status, actors) = (peer.status(), peer.actors());
     let home = |actor: &ActorStatus| status.members.get(&actor.home).map(|home| home.incarnation);
@@ -159,37 +164,6 @@ fn look(peer: &Peer) -> Sight {
     let holders = actors.into_iter();
     let holders = holders.map(|actor| (actor.id.key().to_owned(), actor.holders.into_iter().collect()));
     Sight { holders: holders.collect(), from_home, status, wall_clock_s: wall_clock_s() }
-}
-
-async fn create(peer: &Peer, actor: u32, register: Home, ledger: Home) -> Done {
-    let place = |(home, after): Home| {
-        let after = after.map(|ms| Down::StandIn { after: Duration::from_millis(ms) });
-        Placement::On(home).down(after.unwrap_or(Down::Wait))
-    };
-    let (register, ledger) = (place(register), place(ledger));
-    let made = peer.create_if_absent(format!("r{actor}"), Register::default(), register).await;
-    made.map_err(|e| e.to_string())?;
-    let made = peer.create_if_absent(format!("l{actor}"), Ledger::default(), ledger).await;
-    made.map(drop).map_err(|e| e.to_string())
-}
-
-async fn stop(peer: &Peer, actor: u32) -> Done {
-    let register = ActorRef::<Register>::new(format!("r{actor}")).map_err(|e| e.to_string())?;
-    let ledger = ActorRef::<Ledger>::new(format!("l{actor}")).map_err(|e| e.to_string())?;
-    // It was asked before, and the answer was lost.
-    let done = |ended: Result<(), CallError>| match ended {
-        Err(e) if e.reason != Reason::NoSuchActor => Err(e.to_string()),
-        _ => Ok(()),
-    };
-    done(peer.stop(&register).await)?;
-    done(peer.stop(&ledger).await)
-}
-
-async fn move_to(peer: &Peer, actor: u32, to: &NodeId) -> Done {
-    let register = ActorRef::<Register>::new(format!("r{actor}")).map_err(|e| e.to_string())?;
-    let ledger = ActorRef::<Ledger>::new(format!("l{actor}")).map_err(|e| e.to_string())?;
-    let (one, other) = tokio::join!(peer.move_to(&register, to), peer.move_to(&ledger, to));
-    one.and(other).map_err(|e| e.to_string())
 }
 
 #[expect(clippy::disallowed_methods, reason = "to show that it has jumped; nothing depends on it")]

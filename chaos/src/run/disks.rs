@@ -14,12 +14,12 @@ use super::relay::{command, is_a_run};
 
 const PREFIX: &str = "standin-chaos-";
 /// Less than a store asks for ahead of its writes: it has to take room as it goes.
-const SIZE: &str = "24m";
+const SIZE: &str = "96m";
 /// What makes a small file system full lies beside a peer's directory.
 const BALLAST: &str = "ballast";
 const DATA: &str = "data";
 /// More than the largest small file system holds.
-const MOST_BALLAST: u64 = 64 << 20;
+const MOST_BALLAST: u64 = 128 << 20;
 
 /// All disks of a run.
 pub struct Disks {

@@ -15,8 +15,10 @@
 //! | `violation` | `invariant`, `text` |
 //!
 //! `history.jsonl` has one line for each call of a client whose outcome was recorded: `round`, `client`, `actor` (`r…`
-//! a register, `l…` a ledger), `asked` (the access or order), `called_us` and `ended_us` (microseconds since the run
-//! began; no two are the same), and `end` (`"Not"` executed, `"Unknown"`, or `{"Done": value before}`).
+//! a register, `l…` a ledger, `p…` a purse, `n…` a name), `asked` (the access, order, payment or act), `called_us` and
+//! `ended_us` (microseconds since the run began; no two are the same), and `end` (`"Not"`, `"Exists"` or `"Absent"`: not
+//! executed; `"Unknown"`; or `{"Done": value before}`). A line with `transfer` has one between two accounts, and which
+//! of its two bookings were acknowledged.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -269,6 +271,11 @@ impl Recorder {
         let mut lines = String::new();
         history.accesses.iter().for_each(|call| lines += &line_of(round, 'r', call));
         history.orders.iter().for_each(|call| lines += &line_of(round, 'l', call));
+        history.payments.iter().for_each(|call| lines += &line_of(round, 'p', call));
+        history.names.iter().for_each(|call| lines += &line_of(round, 'n', call));
+        for transfer in &history.transfers {
+            lines += &format!("{}\n", json!({ "round": round, "transfer": transfer }));
+        }
         drop(lock(&self.0.history).write_all(lines.as_bytes()));
     }
 

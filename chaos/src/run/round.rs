@@ -12,7 +12,8 @@ use super::stage::Stage;
 use super::words::{Answer, Sight, Want};
 use crate::plan::Back;
 use crate::sim::Violation;
-use crate::work::{Clients, Found, History, Ticks, Work, judge};
+use crate::work::ranks::Job;
+use crate::work::{Cast, Clients, History, Member, NameCall, Ticks, Work, judge};
 
 /// How long well machines may need to get going.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,7 +46,6 @@ impl Stage {
             pause_ms: self.round.pause_ms,
             actors: self.first_actor..self.first_actor + self.round.actors,
             panics: 1,
-            everything: false,
         };
         let clients = Clients::start(&work, &self.desk, &Ticks::follow(clock::moment_us));
         let faults = self.faults().await;
@@ -61,8 +61,9 @@ impl Stage {
         let history = clients.finish().await;
         self.recorder.keep_history(number, &history);
         self.nothing_was_violated()?;
+        let generations = NameCall::generation(history.names.len()) + 1;
         self.last_questions(history).await?;
-        self.end_actors().await?;
+        self.end_actors(generations).await?;
         self.phase(number, "kept", None);
         self.recorder.sums().rounds += 1;
         self.fleet.tidy();
@@ -83,25 +84,38 @@ impl Stage {
     }
 
     async fn create_actors(&mut self) -> Result<(), Violation> {
-        for actor in self.actors() {
-            let (register, ledger) = (self.home(actor), (self.home(actor) + 1) % self.fleet.size());
-            let home =
-                |at: usize, kind| (self.fleet.seats[at].node.clone(), self.round.stand_in_ms(actor, kind));
-            let (register, ledger) = (home(register, 'r'), home(ledger, 'l'));
-            self.recorder.created(format!("r{actor}"), &register.0);
-            self.recorder.created(format!("l{actor}"), &ledger.0);
-            let want = || Want::Create { actor, register: register.clone(), ledger: ledger.clone() };
+        let cast = self.cast();
+        for member in cast.members() {
+            // How far its home is from the first peer; anywhere, for an account.
+            let (actor, kind, shift) = match member {
+                Member::Register(n) => (n, 'r', Some(0)),
+                Member::Ledger(n) => (n, 'l', Some(1)),
+                Member::Purse(n) => (n, 'p', Some(2)),
+                Member::Account(n) => (n, 'a', None),
+                Member::Part(job, n) => (job.first + n, 'k', Some(3)),
+            };
+            let at = |shift| (self.home(actor) + shift) % self.fleet.size();
+            let home = shift.map(|shift| self.fleet.seats[at(shift)].node.clone());
+            home.iter().for_each(|home| self.recorder.created(member.key(), home));
+            let stand_in_ms = self.round.stand_in_ms(actor, kind);
+            let want = || Want::Create { member, home: home.clone(), stand_in_ms };
             self.until_done(want).await.map_err(|why| Violation::new("an_actor_is_created", why))?;
         }
-        Ok(())
+        let begin = || Want::Begin { cast: cast.clone(), patience_ms: PATIENCE.as_millis() as u64 };
+        self.until_done(begin).await.map_err(|why| Violation::new("an_actor_is_created", why))
     }
 
-    async fn end_actors(&mut self) -> Result<(), Violation> {
-        for actor in self.actors() {
-            let ended = self.until_done(|| Want::Stop { actor }).await;
-            ended.map_err(|why| Violation::new("an_actor_is_ended", why))?;
-        }
-        Ok(())
+    /// Who is there in this round.
+    fn cast(&self) -> Cast {
+        let (parts, steps) = (self.round.parts, self.round.seconds * 2);
+        let job = Job { seed: self.first_actor.into(), first: self.first_actor, parts, steps };
+        Cast { actors: self.actors(), job: (parts > 0).then_some(job) }
+    }
+
+    async fn end_actors(&mut self, generations: u64) -> Result<(), Violation> {
+        let cast = self.cast();
+        let ended = self.until_done(|| Want::EndAll { cast: cast.clone(), generations }).await;
+        ended.map_err(|why| Violation::new("an_actor_is_ended", why))
     }
 
     /// Asks the first peer, until it has done it.
@@ -297,18 +311,17 @@ impl Stage {
         Ok(())
     }
 
-    async fn last_questions(&mut self, history: History) -> Result<(), Violation> {
-        let mut found = Found::default();
+    async fn last_questions(&mut self, mut history: History) -> Result<(), Violation> {
         let Some(process) = self.fleet.seats[0].process.clone() else { return Ok(()) };
-        for actor in self.actors() {
-            let want = Want::Entries { actor, deadline_ms: PATIENCE.as_millis() as u64 };
-            match process.ask(want).await {
-                Ok(Answer::Entries(Ok(entries))) => drop(found.ledgers.insert(actor, entries)),
-                other => {
-                    return Err(Violation::new("everything_lives_again", format!("l{actor}: {other:?}")));
-                }
+        let (cast, transfers) = (self.cast(), std::mem::take(&mut history.transfers));
+        let asked = process.ask(Want::Find { cast, transfers, patience_ms: PATIENCE.as_millis() as u64 });
+        let found = match asked.await {
+            Ok(Answer::Found(Ok(found))) => {
+                history.transfers = found.1;
+                found.0
             }
-        }
+            other => return Err(Violation::new("everything_lives_again", format!("{other:?}"))),
+        };
         // The search may take a while, and the processes go on talking.
         let judged = tokio::task::spawn_blocking(move || judge(&history, &found)).await;
         judged

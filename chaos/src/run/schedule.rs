@@ -13,8 +13,10 @@ pub struct Round {
     pub clients: u32,
     /// The longest pause of a client.
     pub pause_ms: u64,
-    /// Registers, and as many ledgers.
+    /// Registers, as many ledgers and purses, and one account more.
     pub actors: u32,
+    /// Into so many parts a graph is split that is ranked all the while, if into any.
+    pub parts: u32,
     /// How many of a hundred actors others stand in for while their home is away.
     pub stand_ins: u64,
     /// Which those are.
@@ -142,7 +144,8 @@ impl Round {
             steps.push((at_ms, strike(&mut draw, card)));
             at_ms += draw.between(50, most_gap);
         }
-        Self { seconds, clients, pause_ms, actors, stand_ins, draw: stands_in, steps }
+        let parts = *draw.random.pick(&[0, 2, 5]);
+        Self { seconds, clients, pause_ms, actors, parts, stand_ins, draw: stands_in, steps }
     }
 
     /// After how many milliseconds others stand in for the home of an actor, if ever.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::work::{End, Request};
+use crate::work::{Cast, End, Found, Member, Request, Transfer};
 
 /// Longest line, in bytes.
 pub const MAX_LINE: u64 = 4 << 20;
@@ -35,16 +35,17 @@ pub struct Role {
 pub enum Want {
     /// What a client asks for.
     Request(Request),
-    /// A register and a ledger of this number, each with its home, and after how many milliseconds others stand in for
-    /// that, if ever.
-    Create { actor: u32, register: (NodeId, Option<u64>), ledger: (NodeId, Option<u64>) },
-    /// Their end.
-    Stop { actor: u32 },
+    /// An actor, at this home or anywhere, and after how many milliseconds others stand in for that, if ever.
+    Create { member: Member, home: Option<NodeId>, stand_in_ms: Option<u64> },
+    /// The ranking begins.
+    Begin { cast: Cast, patience_ms: u64 },
+    /// What is there in the end, once all is done that clients left undone.
+    Find { cast: Cast, transfers: Vec<Transfer>, patience_ms: u64 },
+    /// The end of all of them, and of the names of so many generations.
+    EndAll { cast: Cast, generations: u64 },
     /// Whether a register answers, and writes.
     Probe { actor: u32, deadline_ms: u64 },
-    /// All that a ledger has written down.
-    Entries { actor: u32, deadline_ms: u64 },
-    /// A register and a ledger of this number go on at another node.
+    /// The register and the purse of this number go on at another node.
     Move { actor: u32, to: NodeId },
     /// The peer stops in good order, after its actors were moved away or as it is.
     End { drains: bool, deadline_ms: u64 },
@@ -76,7 +77,8 @@ pub enum Said {
 pub enum Answer {
     End(End),
     Done(Result<(), String>),
-    Entries(Result<Vec<u64>, String>),
+    /// What was found, and the transfers, all of which are done.
+    Found(Result<Box<(Found, Vec<Transfer>)>, String>),
     Sight(Box<Sight>),
 }
 

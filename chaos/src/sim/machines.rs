@@ -1,15 +1,13 @@
 //! Machines that go, and come back.
 
 use standin::PhaseStatus;
-use standin::actor::ActorRef;
 use standin::id::Incarnation;
 use standin::store::WriteKind;
 use std::time::Duration;
 
 use super::stage::{Act, RETRY, Stage};
 use crate::plan::{Back, Way, Who};
-use crate::work::Register;
-use crate::work::purse::{self, Purse};
+use crate::work::move_to;
 
 /// How long an orderly end may take.
 const ORDERLY: Duration = Duration::from_secs(2);
@@ -72,12 +70,9 @@ impl Stage {
     pub(super) fn move_actors(&self, actor: u32, to: usize) {
         let (peer, process) = (self.cluster.peer(to).clone(), self.cluster.process(to));
         let node = self.cluster.node(to);
-        let names =
-            (ActorRef::<Register>::new(format!("r{actor}")), ActorRef::<Purse>::new(purse::key(actor)));
-        let (Ok(register), Ok(purse)) = names else { return };
         drop(process.spawn(async move {
-            let (one, other) = tokio::join!(peer.move_to(&register, &node), peer.move_to(&purse, &node));
-            tracing::debug!(?one, ?other, "moved");
+            let moved = move_to(&peer, actor, &node).await;
+            tracing::debug!(?moved);
         }));
     }
 

@@ -17,12 +17,8 @@ use super::{Violation, promises};
 use crate::plan::{Back, Fault, Plan};
 use crate::report::Happening;
 use crate::trace::Trace;
-use crate::work::bank::{self, Account};
-use crate::work::purse::{self, Purse};
-use crate::work::ranks::{self, Job, Part};
-use crate::work::{
-    Clients, Desk, Found, History, Ledger, Register, Ticks, Work, entries, judge, probe, register,
-};
+use crate::work::ranks::{self, Job};
+use crate::work::{Cast, Clients, Desk, History, Member, Ticks, Work, judge, probe, register};
 
 /// From so many bytes on a checkpoint is cut, where the plan says so. Most of a run's are longer.
 const SMALL_CHECKPOINT: usize = 48;
@@ -195,68 +191,54 @@ impl Stage {
 
     fn work(&self) -> Work {
         let Plan { seed, clients, pause_ms, actors, panics, .. } = self.plan;
-        Work { seed, clients, pause_ms, actors: 0..actors, panics, everything: true }
+        Work { seed, clients, pause_ms, actors: 0..actors, panics }
     }
 
     async fn create_actors(&mut self) -> Result<(), Violation> {
-        for actor in 0..self.plan.actors {
-            let home = |shift: u32| {
-                let at = (actor + shift) as usize % self.plan.peers;
-                Placement::On(self.cluster.node(at)).down(self.plan.down(actor, shift))
-            };
-            let peer = self.cluster.peer(0);
-            let failed = |e| Violation::new("create", e);
-            peer.create(format!("r{actor}"), Register::default(), home(0)).await.map_err(failed)?;
-            peer.create(format!("l{actor}"), Ledger::default(), home(1)).await.map_err(failed)?;
-            let at = |shift: u32| (actor + shift) as usize % self.plan.peers;
-            peer.create(purse::key(actor), Purse::default(), home(2)).await.map_err(failed)?;
-            self.notes.placed(format!("purse/p{actor}"), at(2));
-            self.notes.placed(format!("register/r{actor}"), at(0));
-            self.notes.placed(format!("ledger/l{actor}"), at(1));
-        }
-        for account in 0..=self.plan.actors {
-            let peer = self.cluster.peer(0);
-            let home = Placement::Spread.down(self.plan.down(account, 3));
-            let opened = peer.create(bank::key(account), Account::default(), home).await;
-            opened.map_err(|e| Violation::new("create", e))?;
-        }
-        self.create_parts().await
-    }
-
-    /// The graph that is ranked all the while, if there is one.
-    fn job(&self) -> Option<Job> {
-        let Plan { seed, seconds, parts, .. } = self.plan;
-        (parts > 0).then_some(Job { seed, parts, steps: seconds * 2 })
-    }
-
-    async fn create_parts(&mut self) -> Result<(), Violation> {
-        let Some(job) = self.job() else { return Ok(()) };
-        let failed = |e: &dyn std::fmt::Display| Violation::new("create", e);
+        let cast = self.cast();
         let peer = self.cluster.peer(0).clone();
-        for part in 0..job.parts {
-            let at = (part + 3) as usize % self.plan.peers;
-            let home = Placement::On(self.cluster.node(at)).down(self.plan.down(part, 4));
-            let made = peer.create(ranks::key(part), Part::new(job, part), home).await;
-            made.map_err(|e| failed(&e))?;
-            self.notes.placed(format!("part/{}", ranks::key(part)), at);
+        for member in cast.members() {
+            // How far its home is from the first peer, as what that is noted; and by what is drawn who stands in.
+            let (actor, at_home, draw) = match member {
+                Member::Register(n) => (n, Some((0, "register")), 0),
+                Member::Ledger(n) => (n, Some((1, "ledger")), 1),
+                Member::Purse(n) => (n, Some((2, "purse")), 2),
+                Member::Account(n) => (n, None, 3),
+                Member::Part(_, n) => (n, Some((3, "part")), 4),
+            };
+            let home = at_home.map_or(Placement::Spread, |(shift, kind)| {
+                let at = (actor + shift) as usize % self.plan.peers;
+                self.notes.placed(format!("{kind}/{}", member.key()), at);
+                Placement::On(self.cluster.node(at))
+            });
+            let made = member.create(&peer, home.down(self.plan.down(actor, draw))).await;
+            made.map_err(|e| Violation::new("create", e))?;
         }
-        for part in 0..job.parts {
-            ranks::begin(&peer, part, self.patience()).await.map_err(|e| failed(&e))?;
-        }
-        if self.plan.panics > 0 {
+        cast.begin(&peer, self.patience()).await.map_err(|e| Violation::new("create", e))?;
+        if cast.job.is_some() && self.plan.panics > 0 {
             self.later(TRIP_MS, Act::Trip);
         }
         Ok(())
     }
 
+    fn cast(&self) -> Cast {
+        Cast { actors: 0..self.plan.actors, job: self.job() }
+    }
+
+    /// The graph that is ranked all the while, if there is one.
+    fn job(&self) -> Option<Job> {
+        let Plan { seed, seconds, parts, .. } = self.plan;
+        (parts > 0).then_some(Job { seed, first: 0, parts, steps: seconds * 2 })
+    }
+
     /// Lets a handler of a part of the graph panic, and again after a while.
     pub(super) fn trip(&mut self) {
         let running: Vec<usize> = (0..self.plan.peers).filter(|at| self.running[*at]).collect();
-        if !running.is_empty() {
+        if let (Some(job), false) = (self.job(), running.is_empty()) {
             let at = *self.random.pick(&running);
             let part = self.random.below(self.plan.parts.into()) as u32;
             let (peer, process) = (self.cluster.peer(at).clone(), self.cluster.process(at));
-            drop(process.spawn(async move { ranks::trip(&peer, part, RETRY * 20).await }));
+            drop(process.spawn(async move { ranks::trip(&peer, job, part, RETRY * 20).await }));
         }
         self.later(TRIP_MS, Act::Trip);
     }
@@ -493,19 +475,7 @@ impl Stage {
         self.notes.phase(promises::QUESTIONS);
         let late = |e: String| Violation::new("everything_lives_again", e);
         let peer = self.cluster.peer(0);
-        let mut found = Found::default();
-        for actor in 0..self.plan.actors {
-            let key = format!("l{actor}");
-            let asked = entries(peer, &key, self.patience()).await;
-            found.ledgers.insert(actor, asked.map_err(|e| late(format!("{key}: {e}")))?);
-        }
-        bank::settle(&mut history.transfers, peer, self.patience()).await.map_err(late)?;
-        found.accounts = bank::statements(peer, self.plan.actors + 1, self.patience()).await.map_err(late)?;
-        found.purses = purse::settled(peer, self.plan.actors, self.patience()).await.map_err(late)?;
-        if let Some(job) = self.job() {
-            let ranks = ranks::settled(peer, job, self.patience()).await.map_err(late)?;
-            found.ranks = Some((job, ranks));
-        }
+        let found = self.cast().found(peer, &mut history.transfers, self.patience()).await.map_err(late)?;
         self.trace.say(format_args!("{} calls, {} faults", history.len(), self.struck));
         judge(history, &found).map_err(|(invariant, what)| Violation::new(invariant, what))
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, When};
 use standin::{CallError, Peer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -97,12 +98,16 @@ pub async fn settle(transfers: &mut [Transfer], peer: &Peer, patience: Duration)
 }
 
 /// What the accounts hold.
-pub async fn statements(peer: &Peer, accounts: u32, patience: Duration) -> Result<Vec<Account>, String> {
-    let mut all = vec![];
-    for account in 0..accounts {
+pub async fn statements(
+    peer: &Peer,
+    accounts: Range<u32>,
+    patience: Duration,
+) -> Result<BTreeMap<u32, Account>, String> {
+    let mut all = BTreeMap::new();
+    for account in accounts {
         let to = ActorRef::<Account>::new(key(account)).map_err(|e| e.to_string())?;
         let statement = peer.ask_durable(&to, Statement, patience).await;
-        all.push(statement.map_err(|e| format!("{}: {e}", key(account)))?);
+        all.insert(account, statement.map_err(|e| format!("{}: {e}", key(account)))?);
     }
     Ok(all)
 }
@@ -111,7 +116,10 @@ pub async fn statements(peer: &Peer, accounts: u32, patience: Duration) -> Resul
 ///
 /// # Errors
 /// The invariant that is broken, and how.
-pub fn judge(transfers: &[Transfer], accounts: &[Account]) -> Result<(), (&'static str, String)> {
+pub fn judge(
+    transfers: &[Transfer],
+    accounts: &BTreeMap<u32, Account>,
+) -> Result<(), (&'static str, String)> {
     let mut expected: BTreeMap<u32, Account> = BTreeMap::new();
     for transfer in transfers {
         for (account, amount) in [(transfer.payer, -transfer.amount), (transfer.payee, transfer.amount)] {
@@ -120,14 +128,14 @@ pub fn judge(transfers: &[Transfer], accounts: &[Account]) -> Result<(), (&'stat
             account.booked.insert(transfer.number);
         }
     }
-    for (number, found) in accounts.iter().enumerate() {
-        let wanted = expected.remove(&(number as u32)).unwrap_or_default();
+    for (number, found) in accounts {
+        let wanted = expected.remove(number).unwrap_or_default();
         if let Some(lost) = wanted.booked.difference(&found.booked).next() {
-            let what = format!("{} lost booking {lost}, acknowledged as durable", key(number as u32));
+            let what = format!("{} lost booking {lost}, acknowledged as durable", key(*number));
             return Err(("acknowledged_is_kept", what));
         }
         if wanted.balance != found.balance {
-            let what = format!("{} holds {}, not {}", key(number as u32), found.balance, wanted.balance);
+            let what = format!("{} holds {}, not {}", key(*number), found.balance, wanted.balance);
             return Err(("money_is_conserved", what));
         }
     }
@@ -142,7 +150,8 @@ mod tests {
     fn lost_and_doubled_money_is_noticed() {
         let transfer = Transfer { number: 7, payer: 0, payee: 1, amount: 5, done: [true; 2] };
         let account = |balance, booked: &[u64]| Account { balance, booked: booked.iter().copied().collect() };
-        let judged = |a, b| judge(std::slice::from_ref(&transfer), &[a, b]).map_err(|(name, _)| name);
+        let judged =
+            |a, b| judge(std::slice::from_ref(&transfer), &[(0, a), (1, b)].into()).map_err(|(name, _)| name);
         assert_eq!(judged(account(-5, &[7]), account(5, &[7])), Ok(()));
         assert_eq!(judged(account(-5, &[7]), account(0, &[])), Err("acknowledged_is_kept"));
         assert_eq!(judged(account(-10, &[7]), account(5, &[7])), Err("money_is_conserved"));

@@ -27,8 +27,6 @@ pub struct Work {
     pub actors: std::ops::Range<u32>,
     /// How many requests of a hundred let a handler panic.
     pub panics: u64,
-    /// Whether there are names and accounts, beside registers and ledgers.
-    pub everything: bool,
 }
 
 /// Clients at work.
@@ -90,13 +88,11 @@ impl<S: Site> Client<S> {
             let range = &self.work.actors;
             let actor = range.start + self.random.below(u64::from(range.end - range.start)) as u32;
             if self.random.chance(self.work.panics) {
-                let whom =
-                    if self.work.everything && self.random.chance(50) { What::Shake } else { What::Panic };
+                let whom = if self.random.chance(50) { What::Shake } else { What::Panic };
                 self.ask(actor, whom).await;
                 continue;
             }
-            let kinds = if self.work.everything { 100 } else { 70 };
-            match self.random.below(kinds) {
+            match self.random.below(100) {
                 0..45 => self.access(actor).await,
                 45..70 => self.enter(actor).await,
                 70..85 => self.name(actor).await,
@@ -165,16 +161,18 @@ impl<S: Site> Client<S> {
     }
 
     async fn pay(&mut self, actor: u32) {
-        let of = self.work.actors.end;
-        let what = Pay { number: self.number(), to: self.random.below(u64::from(of)) as u32, of };
+        let among = (self.work.actors.start, self.work.actors.end);
+        let to = among.0 + self.random.below(u64::from(among.1 - among.0)) as u32;
+        let what = Pay { number: self.number(), to, among };
         let Some((called, ended, end)) = self.ask(actor, What::Pay(what)).await else { return };
         let call = Call { client: self.id, actor, what, called, ended, end };
         lock(&self.history).payments.push(call);
     }
 
     async fn transfer(&mut self, payer: u32) {
-        let accounts = self.work.actors.end + 1;
-        let payee = (payer + 1 + self.random.below(u64::from(accounts - 1)) as u32) % accounts;
+        let (first, accounts) = (self.work.actors.start, self.work.actors.len() as u32 + 1);
+        let further = 1 + self.random.below(u64::from(accounts - 1)) as u32;
+        let payee = first + (payer - first + further) % accounts;
         let amount = 1 + self.random.below(1000) as i64;
         let mut transfer = Transfer { number: self.number(), payer, payee, amount, done: [false; 2] };
         for leg in 0..transfer.done.len() {

@@ -1,5 +1,6 @@
 //! Whether the answers that clients got were true.
 
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::bank::{self, Account};
@@ -10,12 +11,13 @@ use super::purse::{self, Purse};
 use super::ranks::{self, Job};
 
 /// What is there in the end.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Found {
     /// Each ledger's entries, by its number.
     pub ledgers: BTreeMap<u32, Vec<u64>>,
-    pub accounts: Vec<Account>,
-    pub purses: Vec<Purse>,
+    /// And so on.
+    pub accounts: BTreeMap<u32, Account>,
+    pub purses: BTreeMap<u32, Purse>,
     /// A graph's ranks, if it has any.
     pub ranks: Option<(Job, Vec<u64>)>,
 }

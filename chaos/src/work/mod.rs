@@ -1,7 +1,8 @@
 //! What the clients do all the while, and how it is judged at the end.
 
-pub mod bank;
+mod bank;
 mod call;
+mod cast;
 mod client;
 mod desk;
 mod judge;
@@ -9,15 +10,18 @@ mod kinds;
 mod linear;
 pub mod names;
 mod opinion;
-pub mod purse;
+mod purse;
 pub mod ranks;
 mod request;
 
+pub use bank::Transfer;
 pub use call::{Call, End, History};
+pub use cast::{Cast, Member, move_to};
 pub use client::{Clients, Work};
 pub use desk::{Desk, Ticks};
 pub use judge::{Found, judge};
-pub use kinds::{Ledger, Register, entries, probe, register};
+pub use kinds::{Register, probe, register};
+pub use names::NameCall;
 pub use request::{Request, Site, perform};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

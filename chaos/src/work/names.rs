@@ -60,6 +60,11 @@ pub struct NameCall {
     pub home: usize,
 }
 
+/// A name of some generation.
+pub fn key(actor: u32, generation: u64) -> String {
+    format!("n{actor}-{generation}")
+}
+
 /// Between two attempts.
 const MOMENT: Duration = Duration::from_millis(10);
 
@@ -74,7 +79,7 @@ impl NameCall {
 
     /// Carries it out.
     pub async fn perform(self, peer: &Peer, actor: u32, deadline: Duration) -> End {
-        let key = format!("n{actor}-{}", self.generation);
+        let key = key(actor, self.generation);
         let Ok(name) = ActorRef::<Name>::new(&key) else { return End::Not };
         match self.act {
             NameAct::Create => {
@@ -176,9 +181,9 @@ pub fn judge(calls: &[Call<NameCall>]) -> Result<(), (&'static str, String)> {
         }
     }
     for ((actor, generation), calls) in names {
-        let explained = is_explained(&calls).map_err(|e| e.told(&format!("n{actor}-{generation}")))?;
+        let explained = is_explained(&calls).map_err(|e| e.told(&key(actor, generation)))?;
         if !explained {
-            let what = format!("n{actor}-{generation}: no order explains its {} calls", calls.len());
+            let what = format!("{}: no order explains its {} calls", key(actor, generation), calls.len());
             return Err(("directory_is_linearizable", what));
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Message, Policy, Undelivered, When};
 use standin::{CallError, Peer, Reason};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,8 +46,8 @@ impl Actor for Purse {
 pub struct Pay {
     pub number: u64,
     pub to: u32,
-    /// How many purses there are.
-    pub of: u32,
+    /// The purses that there are: the first one's number, and the number after the last.
+    pub among: (u32, u32),
 }
 
 impl Message for Pay {
@@ -58,7 +59,7 @@ impl Message for Pay {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Give {
     from: u32,
-    of: u32,
+    among: (u32, u32),
     coin: Coin,
 }
 
@@ -77,10 +78,10 @@ impl Message for Count {
 }
 
 impl Purse {
-    fn send(&mut self, (to, of): (u32, u32), coin: Coin, ctx: &mut Context<Self>) {
+    fn send(&mut self, to: u32, among: (u32, u32), coin: Coin, ctx: &mut Context<Self>) {
         let from = ctx.me().key().trim_start_matches('p').parse().unwrap_or_default();
         let target = ActorRef::<Self>::new(key(to));
-        let is_sent = target.is_ok_and(|target| ctx.send(&target, Give { from, of, coin }).is_ok());
+        let is_sent = target.is_ok_and(|target| ctx.send(&target, Give { from, among, coin }).is_ok());
         // Full: it keeps its money.
         if is_sent {
             self.balance -= coin.amount;
@@ -90,15 +91,15 @@ impl Purse {
 }
 
 impl Handler<Pay> for Purse {
-    async fn handle(&mut self, Pay { number, to, of }: Pay, ctx: &mut Context<Self>) {
+    async fn handle(&mut self, Pay { number, to, among }: Pay, ctx: &mut Context<Self>) {
         self.ordered.push(number);
         let coin = Coin { number, amount: 1 + (number % 100) as i64, hops: (number % 4) as u8 };
-        self.send((to, of), coin, ctx);
+        self.send(to, among, coin, ctx);
     }
 }
 
 impl Handler<Give> for Purse {
-    async fn handle(&mut self, Give { from, of, coin }: Give, ctx: &mut Context<Self>) {
+    async fn handle(&mut self, Give { from, among, coin }: Give, ctx: &mut Context<Self>) {
         self.balance += coin.amount;
         self.got.entry(from).or_default().push(coin);
         if coin.hops > 0 {
@@ -106,7 +107,8 @@ impl Handler<Give> for Purse {
             // is durable is ever the same twice.
             let seen: usize = self.got.values().map(Vec::len).sum();
             let coin = Coin { amount: coin.amount + seen as i64, hops: coin.hops - 1, ..coin };
-            self.send((seen as u32 % of, of), coin, ctx);
+            let to = among.0 + seen as u32 % among.1.saturating_sub(among.0).max(1);
+            self.send(to, among, coin, ctx);
         }
     }
 }
@@ -134,17 +136,21 @@ pub fn purse(number: u32) -> Result<ActorRef<Purse>, CallError> {
 }
 
 /// What the purses hold once nothing is on its way any more, or patience has run out.
-pub async fn settled(peer: &Peer, purses: u32, patience: Duration) -> Result<Vec<Purse>, String> {
+pub async fn settled(
+    peer: &Peer,
+    purses: Range<u32>,
+    patience: Duration,
+) -> Result<BTreeMap<u32, Purse>, String> {
     let end = Instant::now() + patience;
     loop {
-        let mut all = vec![];
-        for number in 0..purses {
+        let mut all = BTreeMap::new();
+        for number in purses.clone() {
             let to = purse(number).map_err(|e| e.to_string())?;
             let count = peer.ask_durable(&to, Count, patience).await;
-            all.push(count.map_err(|e| format!("{}: {e}", key(number)))?);
+            all.insert(number, count.map_err(|e| format!("{}: {e}", key(number)))?);
         }
         let count = |lists: fn(&Purse) -> &BTreeMap<u32, Vec<Coin>>| -> usize {
-            all.iter().flat_map(|purse| lists(purse).values()).map(Vec::len).sum()
+            all.values().flat_map(|purse| lists(purse).values()).map(Vec::len).sum()
         };
         if count(|p| &p.sent) == count(|p| &p.got) || Instant::now() >= end {
             return Ok(all);
@@ -157,25 +163,25 @@ pub async fn settled(peer: &Peer, purses: u32, patience: Duration) -> Result<Vec
 ///
 /// # Errors
 /// The invariant that is broken, and how.
-pub fn judge(orders: &[Call<Pay>], purses: &[Purse]) -> Result<(), (&'static str, String)> {
+pub fn judge(orders: &[Call<Pay>], purses: &BTreeMap<u32, Purse>) -> Result<(), (&'static str, String)> {
     let exact = |what: String| Err(("reliable_messages_are_exact", what));
-    for (from, sender) in (0_u32..).zip(purses) {
+    for (from, sender) in purses {
         if sender.undelivered > 0 {
-            return exact(format!("{} was told of {} messages to nobody", key(from), sender.undelivered));
+            return exact(format!("{} was told of {} messages to nobody", key(*from), sender.undelivered));
         }
-        for (to, receiver) in (0_u32..).zip(purses) {
-            let sent = sender.sent.get(&to).map_or(&[][..], Vec::as_slice);
-            let got = receiver.got.get(&from).map_or(&[][..], Vec::as_slice);
+        for (to, receiver) in purses {
+            let sent = sender.sent.get(to).map_or(&[][..], Vec::as_slice);
+            let got = receiver.got.get(from).map_or(&[][..], Vec::as_slice);
             if sent != got {
                 let at = sent.iter().zip(got).take_while(|(s, g)| s == g).count();
                 let (sent, got) = (sent.get(at), got.get(at));
-                let (from, to) = (key(from), key(to));
+                let (from, to) = (key(*from), key(*to));
                 return exact(format!("{from} to {to}, message {at}: sent {sent:?}, got {got:?}"));
             }
         }
     }
     for call in orders {
-        let ordered = purses.get(call.actor as usize).map_or(&[][..], |purse| purse.ordered.as_slice());
+        let ordered = purses.get(&call.actor).map_or(&[][..], |purse| purse.ordered.as_slice());
         let times = ordered.iter().filter(|number| **number == call.what.number).count();
         let says = |what: &str| Err(("outcomes_are_true", format!("order {}: {what}", call.what.number)));
         match (call.end, times) {
@@ -201,7 +207,7 @@ mod tests {
             let list = |numbers: &[u64]| numbers.iter().map(|n| coin(*n)).collect::<Vec<_>>();
             let a = Purse { sent: BTreeMap::from([(1, list(sent))]), ..Purse::default() };
             let b = Purse { got: BTreeMap::from([(0, list(got))]), ..Purse::default() };
-            judge(&[], &[a, b]).is_ok()
+            judge(&[], &[(0, a), (1, b)].into()).is_ok()
         };
         assert!(judged(&[1, 2, 3], &[1, 2, 3]));
         assert!(!judged(&[1, 2, 3], &[1, 3]));

@@ -22,12 +22,23 @@ const PACE: Duration = Duration::from_millis(400);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     pub seed: u64,
+    /// The number of its first part, among those of all jobs.
+    pub first: u32,
     pub parts: u32,
     /// The supersteps that there are.
     pub steps: u64,
 }
 
 impl Job {
+    /// A part's name.
+    pub fn key(self, part: u32) -> String {
+        format!("k{}", self.first + part)
+    }
+
+    fn named(self, part: u32) -> Result<ActorRef<Part>, String> {
+        ActorRef::new(self.key(part)).map_err(|e| e.to_string())
+    }
+
     /// Who points to whom.
     fn edges(self) -> Vec<(u32, u32)> {
         let mut random = Prng::new(self.seed);
@@ -163,7 +174,7 @@ impl Part {
             return;
         }
         for (to, share) in (0_u32..).zip(self.shares()) {
-            let target = ActorRef::<Self>::new(key(to)).expect("a short name");
+            let target = self.job.named(to).expect("a short name");
             ctx.send(&target, share).expect("shares are few");
         }
         self.gave = true;
@@ -227,23 +238,14 @@ impl Handler<Panic> for Part {
     }
 }
 
-/// A part's name.
-pub fn key(part: u32) -> String {
-    format!("k{part}")
-}
-
-fn named(part: u32) -> Result<ActorRef<Part>, String> {
-    ActorRef::new(key(part)).map_err(|e| e.to_string())
-}
-
 /// Lets a part begin, durably. It begins once, however often it is told.
-pub async fn begin(peer: &Peer, part: u32, deadline: Duration) -> Result<(), String> {
-    peer.ask_durable(&named(part)?, Go { step: 0 }, deadline).await.map_err(|e| e.to_string())
+pub async fn begin(peer: &Peer, job: Job, part: u32, deadline: Duration) -> Result<(), String> {
+    peer.ask_durable(&job.named(part)?, Go { step: 0 }, deadline).await.map_err(|e| e.to_string())
 }
 
 /// Lets a part's handler panic.
-pub async fn trip(peer: &Peer, part: u32, deadline: Duration) {
-    if let Ok(part) = named(part) {
+pub async fn trip(peer: &Peer, job: Job, part: u32, deadline: Duration) {
+    if let Ok(part) = job.named(part) {
         drop(peer.ask_within(&part, Panic, deadline).await);
     }
 }
@@ -254,17 +256,17 @@ pub async fn settled(peer: &Peer, job: Job, patience: Duration) -> Result<Vec<u6
     let mut ranks = vec![0; NODES as usize];
     // All of them: one that takes its time holds up the others.
     for number in 0..job.parts {
-        drop(peer.ask_durable(&named(number)?, Hurry, patience / 4).await);
+        drop(peer.ask_durable(&job.named(number)?, Hurry, patience / 4).await);
     }
     for number in 0..job.parts {
         loop {
-            let asked = peer.ask_durable(&named(number)?, Hurry, patience / 4).await;
+            let asked = peer.ask_durable(&job.named(number)?, Hurry, patience / 4).await;
             match asked {
                 Ok((step, part)) if step == job.steps => {
                     job.nodes(number).zip(part).for_each(|(node, rank)| ranks[node as usize] = rank);
                     break;
                 }
-                stuck if Instant::now() >= end => return Err(format!("{}: {stuck:?}", key(number))),
+                stuck if Instant::now() >= end => return Err(format!("{}: {stuck:?}", job.key(number))),
                 _ => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }
@@ -313,7 +315,7 @@ mod tests {
     #[test]
     fn a_share_that_is_lost_or_doubled_is_noticed() {
         for parts in [1, 2, 5] {
-            let job = Job { seed: 7, parts, steps: 9 };
+            let job = Job { seed: 7, first: 0, parts, steps: 9 };
             assert_eq!(judge(job, &ranks(job, 0, 1)), Ok(()), "{parts} parts");
             assert!(judge(job, &ranks(job, 0, 0)).is_err());
             // The last share of a superstep cannot come twice: it comes too late.
