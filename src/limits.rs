@@ -179,7 +179,10 @@ pub const MAX_MANIFEST_BYTES: usize = 12 << 20;
 /// A chunk is stored and sent compressed where that takes at most so many eighths of it.
 pub const COMPRESSION_PAYS_EIGHTHS: usize = 6;
 /// Chunks that were received are written when they are so many bytes.
-pub const CHUNK_WRITE_BYTES: usize = 4 << 20;
+pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
+/// Chunks of so many bytes at once go round the store's write-ahead log: a file of their own takes more syncs than a
+/// place in the log, but the bytes are written once.
+pub const UNLOGGED_CHUNK_BYTES: usize = 1 << 20;
 /// Such writes that may wait for the disk at once, for one copy.
 pub const MAX_CHUNK_WRITES: usize = 4;
 /// How much of a large state is worked on before others get their turn, in bytes.

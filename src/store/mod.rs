@@ -6,7 +6,8 @@
 //! write fails with the first error, because what the disk holds is unknown from then on.
 //!
 //! After a crash a prefix of the writes is there: all that were acknowledged, and maybe some that
-//! were not, but never a later one without every earlier one.
+//! were not, but never a later one without every earlier one. Chunks are no part of that: those that were not
+//! acknowledged may be there or not, each by itself, and their callbacks have an order of their own.
 //!
 //! Errors by kind: `InvalidData`, what is stored is not what was written; `InvalidInput`, the
 //! write makes no sense, nothing changed; `ResourceBusy`, too many writes wait for the disk,

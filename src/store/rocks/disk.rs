@@ -1,6 +1,6 @@
 //! Opening a directory, and telling whether everything that was promised is still there.
 
-use rocksdb::{ColumnFamily, DB, ErrorKind, WriteBatch};
+use rocksdb::{ColumnFamily, DB, ErrorKind, WriteBatch, WriteOptions};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -81,6 +81,19 @@ impl Disk {
     pub(super) fn write(&self, batch: WriteBatch) -> io::Result<u64> {
         self.db.write(batch).map_err(io_error)?;
         Ok(self.db.latest_sequence_number())
+    }
+
+    /// Writes a batch round the write-ahead log, and returns its number: durable once its column is flushed.
+    pub(super) fn write_unlogged(&self, batch: WriteBatch) -> io::Result<u64> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(batch, &options).map_err(io_error)?;
+        Ok(self.db.latest_sequence_number())
+    }
+
+    /// Makes all chunks durable that were written before.
+    pub(super) fn flush_chunks(&self) -> io::Result<()> {
+        self.db.flush_cf(self.column(Column::Chunks)?).map_err(io_error)
     }
 
     /// Makes writes durable and promises them, or makes the promise durable.

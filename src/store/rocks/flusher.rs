@@ -44,10 +44,13 @@ struct Waiting {
 
 impl Flusher {
     /// Starts the thread, which performs every step by `disk`.
-    pub(super) fn start(disk: impl FnMut(Step) -> io::Result<()> + Send + 'static) -> io::Result<Self> {
+    pub(super) fn start(
+        name: &str,
+        disk: impl FnMut(Step) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        let thread = thread::Builder::new().name("standin-flush".into()).spawn(move || theirs.run(disk))?;
+        let thread = thread::Builder::new().name(name.into()).spawn(move || theirs.run(disk))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -63,7 +66,13 @@ impl Flusher {
 
     /// Stops the store for good: no write is acknowledged from here on.
     pub(super) fn fail(&self, first: &io::Error) {
-        lock(&self.shared.queue).failure.get_or_insert_with(|| Failure::new(first));
+        self.shared.fail(first);
+    }
+
+    /// Does the same, for another thread.
+    pub(super) fn stopper(&self) -> impl Fn(&io::Error) + Send + 'static {
+        let shared = self.shared.clone();
+        move |first| shared.fail(first)
     }
 
     /// Queues the callback of a write behind those of earlier ones. `order` is the lock under
@@ -97,6 +106,10 @@ impl Drop for Flusher {
 }
 
 impl Shared {
+    fn fail(&self, first: &io::Error) {
+        lock(&self.queue).failure.get_or_insert_with(|| Failure::new(first));
+    }
+
     fn run(&self, mut disk: impl FnMut(Step) -> io::Result<()>) {
         let mut unsettled = 0;
         while let Some(batch) = self.next_batch(unsettled > 0) {
@@ -165,7 +178,7 @@ mod tests {
     /// A flusher whose syncs are reported to the test, and end when and how the test says.
     fn held() -> (Flusher, mpsc::Receiver<u64>, mpsc::Sender<io::Result<()>>) {
         let ((asked, asks), (answer, answers)) = (mpsc::channel(), mpsc::channel());
-        let flusher = Flusher::start(move |step| match step {
+        let flusher = Flusher::start("test", move |step| match step {
             Step::Sync(last) => {
                 asked.send(last).unwrap();
                 next(&answers)
@@ -250,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_sync_that_panics_is_a_failure_and_not_a_hang() {
-        let flusher = Flusher::start(|_| panic!("this panic is part of the test")).unwrap();
+        let flusher = Flusher::start("test", |_| panic!("this panic is part of the test")).unwrap();
         let (told, answers) = mpsc::channel();
         for number in [1, 2] {
             write(&flusher, number, &told);
@@ -261,7 +274,8 @@ mod tests {
     #[test]
     fn the_note_settles_when_it_is_quiet_and_every_so_many_syncs_and_at_the_end() {
         let (step, steps) = mpsc::channel();
-        let flusher = Flusher::start(move |taken| step.send(taken).map_err(io::Error::other)).unwrap();
+        let flusher =
+            Flusher::start("test", move |taken| step.send(taken).map_err(io::Error::other)).unwrap();
         let (told, answers) = mpsc::channel();
         write(&flusher, 1, &told);
         assert_eq!([next(&steps), next(&steps)], [Step::Sync(1), Step::Settle]);
@@ -278,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_note_that_does_not_settle_stops_the_store() {
-        let flusher = Flusher::start(|step| match step {
+        let flusher = Flusher::start("test", |step| match step {
             Step::Sync(_) => Ok(()),
             Step::Settle => Err(io::Error::other("no")),
         });

@@ -33,23 +33,27 @@ use std::sync::{Arc, Mutex};
 
 use self::codec::{CopyPart, chunk_key, copy_key, copy_prefix, parse_chunk_owner, parse_copy_key};
 use self::disk::{Disk, io_error};
-use self::flusher::Flusher;
+use self::flusher::{Flusher, Step};
 use self::options::Column;
 use super::bounds::LogBounds;
 use super::error::{StoreError, corrupt};
 use super::{ChunkDigest, CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
+use crate::limits::UNLOGGED_CHUNK_BYTES;
 
 const SNAPSHOT: &[u8] = b"newest";
 
 /// A [`Store`] in a directory of its own.
 ///
-/// Writes go to RocksDB's write-ahead log at once; one thread syncs it for all that wait. A write
+/// Writes go to RocksDB's write-ahead log at once; one thread syncs it for all that wait. Many chunks go round it, into
+/// files of their own, which another thread syncs: nobody waits behind them. A write
 /// blocks its caller only while RocksDB itself stalls (its buffers are full and the disk is behind).
 /// Dropping the store syncs what is queued, and waits for that.
 pub struct RocksStore {
-    // Stops, and lets go of its share of the disk, before the fields below do.
+    // They stop, and let go of their shares of the disk, before the fields below do.
     flusher: Flusher,
+    /// For chunks that go round the write-ahead log.
+    chunk_flusher: Flusher,
     disk: Arc<Disk>,
     /// Held while a write is made and queued: both orders are the same.
     order: Mutex<()>,
@@ -73,17 +77,33 @@ impl RocksStore {
         };
         let bounds = disk.check_log().map_err(found)?;
         let theirs = disk.clone();
-        let flusher = Flusher::start(move |step| theirs.perform(step)).map_err(found)?;
-        Ok(Self { flusher, disk, order: Mutex::new(()), bounds: Mutex::new(bounds) })
+        let flusher = Flusher::start("standin-flush", move |step| theirs.perform(step)).map_err(found)?;
+        let (theirs, stop) = (disk.clone(), flusher.stopper());
+        let flush = move |step| match step {
+            Step::Sync(_) => theirs.flush_chunks().inspect_err(&stop),
+            // Nothing is promised of them but what their names say.
+            Step::Settle => Ok(()),
+        };
+        let chunk_flusher = Flusher::start("standin-chunks", flush).map_err(found)?;
+        Ok(Self { flusher, chunk_flusher, disk, order: Mutex::new(()), bounds: Mutex::new(bounds) })
     }
 
     /// Makes a write under the order lock. The first that fails is the last that was tried.
     fn write(&self, batch: WriteBatch) -> io::Result<u64> {
         self.flusher.admit()?;
-        self.disk.write(batch).inspect_err(|e| {
-            tracing::error!(error = %e, "the store could not write and takes no more writes");
-            self.flusher.fail(e);
-        })
+        self.disk.write(batch).inspect_err(|e| self.stop(e))
+    }
+
+    /// The same, round the write-ahead log.
+    fn write_unlogged(&self, batch: WriteBatch) -> io::Result<u64> {
+        self.flusher.admit()?;
+        self.chunk_flusher.admit()?;
+        self.disk.write_unlogged(batch).inspect_err(|e| self.stop(e))
+    }
+
+    fn stop(&self, e: &io::Error) {
+        tracing::error!(error = %e, "the store could not write and takes no more writes");
+        self.flusher.fail(e);
     }
 
     /// Writes what `fill` puts into a batch, and queues `done`.
@@ -304,14 +324,22 @@ impl Store for RocksStore {
     }
 
     fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable) {
-        self.submit(done, |batch| {
+        let fill = |batch: &mut WriteBatch| {
             let column = self.disk.column(Column::Chunks)?;
             for (digest, bytes) in &chunks {
                 batch.put_cf(column, chunk_key(CopyPart::Name, actor, digest), []);
                 batch.put_cf(column, chunk_key(CopyPart::Bytes, actor, digest), bytes);
             }
             Ok(())
-        });
+        };
+        let bytes: usize = chunks.iter().map(|(_, bytes)| bytes.len()).sum();
+        if bytes < UNLOGGED_CHUNK_BYTES {
+            return self.submit(done, fill);
+        }
+        let filled = batch(fill);
+        let order = lock(&self.order);
+        let written = filled.and_then(|batch| self.write_unlogged(batch));
+        self.chunk_flusher.queue(order, written, done);
     }
 
     fn chunk_get(&self, actor: &ActorId, chunk: &ChunkDigest) -> io::Result<Option<Vec<u8>>> {

@@ -61,6 +61,8 @@ pub(super) fn database() -> Options {
     // Replay stops at the first unreadable record. Whether that is right, the mark tells.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_total_wal_size(STORE_WAL_BYTES);
+    // The mark tells what the newest file of it lacks; this, what an older one does.
+    options.set_track_and_verify_wals_in_manifest(true);
     // One thread for flushes and one for compactions, shared by all stores of a process.
     options.set_max_background_jobs(2);
     options.set_max_open_files(STORE_OPEN_FILES);
@@ -86,6 +88,9 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
             options.set_enable_blob_gc(true);
             // A merge takes along the bytes of the oldest blob files: where all of a state is new, in vain.
             options.set_level_zero_file_num_compaction_trigger(CHUNK_TABLES_PER_MERGE);
+            // These tables are small: it takes many of them until writers must wait for a merge.
+            options.set_level_zero_slowdown_writes_trigger(4 * CHUNK_TABLES_PER_MERGE);
+            options.set_level_zero_stop_writes_trigger(8 * CHUNK_TABLES_PER_MERGE);
         }
         ColumnFamilyDescriptor::new(column.name(), options)
     };

@@ -114,6 +114,34 @@ async fn a_cut_tail_of_acknowledged_writes_is_an_error_and_changes_nothing() {
     check_filled(&open(&dir).unwrap()).unwrap();
 }
 
+/// Many chunks go round the write-ahead log, which begins a new file then.
+#[tokio::test]
+async fn an_older_file_of_the_write_ahead_log_that_was_cut_between_two_writes_is_an_error() {
+    let dir = tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    durable(|done| store.log_append(entries(0..6, "kept"), done)).await.unwrap();
+    let (wal, kept) = newest(&dir, "log");
+    durable(|done| store.put(Slot::Vote, b"vote".to_vec(), done)).await.unwrap();
+    let whole = fs::read(&wal).unwrap();
+    let chunk = ([7; 32], Bytes::from(vec![7; UNLOGGED_CHUNK_BYTES]));
+    let of = copy("a", 1).actor;
+    durable(|done| store.chunks_put(&of, vec![chunk.clone()], done)).await.unwrap();
+    durable(|done| store.log_append(entries(6..9, "later"), done)).await.unwrap();
+    assert!(whole.len() > kept.len() && newest(&dir, "log").0 != wal);
+    let (after_kill, cut) = (killed(&dir), killed(&dir));
+    drop(store);
+
+    let store = open(&after_kill).unwrap();
+    assert_eq!(store.chunk_get(&of, &[7; 32]).unwrap().as_deref(), Some(&chunk.1[..]), "it was acknowledged");
+    assert_eq!(store.get(Slot::Vote).unwrap().as_deref(), Some(&b"vote"[..]));
+    drop(store);
+
+    let path = cut.path().join(wal.strip_prefix(dir.path()).unwrap());
+    fs::write(&path, &whole[..kept.len()]).unwrap();
+    let error = open(&cut).err().expect("the vote is lost, and it was acknowledged");
+    assert!(matches!(error, StoreError::Corrupt { .. } | StoreError::LostWrites { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_cut_tail_of_unsynced_writes_leaves_a_prefix_of_them() {
     let dir = tempdir().unwrap();

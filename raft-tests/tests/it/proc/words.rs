@@ -44,6 +44,8 @@ pub struct WriterRole {
     /// The operations up to this one are in the store for certain, and none after the other.
     pub at_least: u64,
     pub at_most: u64,
+    /// So are these large chunks.
+    pub large: Vec<u64>,
 }
 
 /// What a test wants from a peer.

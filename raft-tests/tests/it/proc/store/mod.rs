@@ -23,6 +23,10 @@ struct Known {
     at_least: u64,
     /// Begun: a later operation cannot be there.
     at_most: u64,
+    /// Large chunks that were acknowledged in the newest life that read the disk.
+    large: Vec<u64>,
+    /// How many of them were found again.
+    large_found: usize,
     /// Whether the newest life got as far as reading the disk.
     opened: bool,
 }
@@ -34,10 +38,12 @@ impl Known {
         match serde_json::from_str(said) {
             Ok(Wrote::Found(n)) => {
                 assert!((self.at_least..=self.at_most).contains(&n), "found {n}, but {self:?}");
-                *self = Self { at_least: n, at_most: n, opened: true };
+                self.large_found += self.large.len();
+                *self = Self { at_least: n, at_most: n, opened: true, large: vec![], ..*self };
             }
             Ok(Wrote::Began(n)) => self.at_most = n,
             Ok(Wrote::Acknowledged(n)) => self.at_least = n,
+            Ok(Wrote::Large(n)) => self.large.push(n),
             Ok(Wrote::Wrong(why)) => panic!("{self:?}: {why}"),
             Err(_) => {}
         }
@@ -56,7 +62,8 @@ enum End {
 fn live_and_die(dir: &std::path::Path, seed: u64, known: &mut Known, end: &End) {
     let mut child = command(&[]).spawn().unwrap();
     let born = Instant::now();
-    let role = WriterRole { dir: dir.into(), seed, at_least: known.at_least, at_most: known.at_most };
+    let (at_least, at_most, large) = (known.at_least, known.at_most, known.large.clone());
+    let role = WriterRole { dir: dir.into(), seed, at_least, at_most, large };
     let role = serde_json::to_string(&Role::Writer(role)).unwrap();
     // Open until the end: without it the child would stop by itself.
     let mut stdin = child.stdin.take().unwrap();
@@ -94,7 +101,9 @@ fn whatever_a_store_has_acknowledged_is_there_after_200_kills_at_random_points()
     let store = RocksStore::open(dir.path()).unwrap();
     let (found, _) = Model::locate(&store, seed, known.at_least, known.at_most).unwrap();
     println!(
-        "{found} operations, {LIVES} lives, {cut_short} of them killed before or while they opened the store"
+        "{found} operations, {} large chunks, {LIVES} lives, {cut_short} of them ended before it was open",
+        known.large_found
     );
+    assert!(known.large_found > LIVES as usize / 10, "only {} large chunks", known.large_found);
     assert!(found > 10 * LIVES, "only {found} operations: the kills came too early to mean anything");
 }

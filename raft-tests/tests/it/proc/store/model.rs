@@ -77,6 +77,35 @@ fn actor(number: u64) -> ActorId {
     ActorId::new("actor", number.to_string()).unwrap()
 }
 
+/// Whose chunks are large, and no part of the model: their writes have no order among the others.
+fn large_actor() -> ActorId {
+    ActorId::new("large", "").unwrap()
+}
+
+/// So large that it goes round the write-ahead log.
+fn large(n: u64) -> Vec<u8> {
+    let mut dice = Dice::new(n);
+    let bytes = (0..200_000).flat_map(|_| dice.below(u64::MAX).to_be_bytes());
+    bytes.collect()
+}
+
+pub fn write_large(n: u64, store: &dyn Store, done: Durable) {
+    store.chunks_put(&large_actor(), vec![(digest(n), large(n).into())], done);
+}
+
+/// Whether all of these large chunks are there. Then they are removed, with whatever others are.
+pub fn check_large(numbers: &[u64], store: &dyn Store) -> Result<(), String> {
+    for n in numbers {
+        match store.chunk_get(&large_actor(), &digest(*n)).map_err(|e| e.to_string())? {
+            Some(found) if found == large(*n) => {}
+            Some(_) => return Err(format!("large chunk {n} is spoiled")),
+            None => return Err(format!("large chunk {n} is gone")),
+        }
+    }
+    let all: Vec<_> = store.chunks_of(&large_actor()).map_err(|e| e.to_string())?.into_iter().collect();
+    store.chunks_delete(&large_actor(), &all).map_err(|e| e.to_string())
+}
+
 fn digest(part: u64) -> [u8; 32] {
     let mut digest = [0; 32];
     digest[..8].copy_from_slice(&part.to_be_bytes());
@@ -203,7 +232,7 @@ impl Model {
             let actor = key.actor.key().parse().map_err(io::Error::other)?;
             model.copies.insert((actor, key.seq), n);
         }
-        for actor in store.chunked_actors()? {
+        for actor in store.chunked_actors()?.into_iter().filter(|actor| *actor != large_actor()) {
             for name in store.chunks_of(&actor)? {
                 let bytes = store.chunk_get(&actor, &name)?;
                 let bytes = bytes.ok_or_else(|| io::Error::other("a chunk has no bytes"))?;

@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use standin::store::RocksStore;
 use std::sync::mpsc;
 
-use super::model::Model;
+use super::model::{Model, check_large, write_large};
 use crate::proc::child::{next_line, say};
 use crate::proc::words::WriterRole;
 
 /// Writes under way at a time.
 const IN_FLIGHT: usize = 8;
+/// With every so manieth operation a large chunk is written.
+const LARGE_EVERY: u64 = 12;
 /// A life ends by itself after so many operations, should nobody end it.
 const MAX_OPERATIONS: u64 = 2_000;
 
@@ -20,6 +22,8 @@ pub enum Wrote {
     Found(u64),
     Began(u64),
     Acknowledged(u64),
+    /// A large chunk is there for certain.
+    Large(u64),
     /// The store holds what it must not, or lacks what it must hold.
     Wrong(String),
 }
@@ -33,6 +37,9 @@ pub fn write_until_killed(role: &WriterRole) {
         Ok(found) => found,
         Err(why) => return say(&Wrote::Wrong(why)),
     };
+    if let Err(why) = check_large(&role.large, &store) {
+        return say(&Wrote::Wrong(why));
+    }
     say(&Wrote::Found(done));
     let (landed, landings) = mpsc::channel();
     let mut flying = 0;
@@ -51,6 +58,13 @@ pub fn write_until_killed(role: &WriterRole) {
             let _ = landed.send(());
         });
         say(&Wrote::Began(n));
+        if n.is_multiple_of(LARGE_EVERY) {
+            let acknowledge = Box::new(move |result: std::io::Result<()>| match result {
+                Ok(()) => say(&Wrote::Large(n)),
+                Err(e) => say(&Wrote::Wrong(e.to_string())),
+            });
+            write_large(n, &store, acknowledge);
+        }
         match model.perform(n, &operation, &store, acknowledge) {
             Ok(None) => flying += 1,
             Ok(Some(_promises_nothing)) => {}
