@@ -5,13 +5,14 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use crate::fleet::{Summary, Terms, run_all};
+use crate::model;
 
 /// The mistake of a name.
 pub fn named(name: &str) -> Option<Mistake> {
     Mistake::ALL.iter().copied().find(|mistake| format!("{mistake:?}") == name)
 }
 
-/// Two hosts of one actor for the blink of an eye, which a simulation hits once in very many runs: `chaos model` sees
+/// Two hosts of one actor for the blink of an eye, which a simulation hits once in very many runs: the model sees
 /// every state, and notices these.
 const SEEN_BY_THE_MODEL: [Mistake; 2] = [Mistake::GivenAwayWhileItRuns, Mistake::TakenOverWhileUp];
 
@@ -26,7 +27,11 @@ pub fn catch_all(only: &[String], seeds: u64, terms: &Terms, jobs: usize) -> Exi
             continue;
         }
         if only.is_empty() && SEEN_BY_THE_MODEL.contains(mistake) {
-            println!("{name:<30} left to `chaos model --mistakes`");
+            let hunt = model::hunt(*mistake);
+            let by = hunt.as_ref().and_then(|hunt| hunt.caught_by);
+            let states = hunt.map_or(0, |hunt| hunt.states);
+            println!("{name:<30} {:<34} in the model, of {states} states", by.unwrap_or("NOT CAUGHT"));
+            missed += u32::from(by.is_none());
             continue;
         }
         let terms = Terms { mistake: Some(name.clone()), ..terms.clone() };

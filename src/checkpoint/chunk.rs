@@ -4,7 +4,6 @@
 //! its length tells: what is compressed is shorter than its name says.
 
 use bytes::Bytes;
-use std::borrow::Cow;
 
 use crate::canary::{Mistake, made};
 use crate::limits::{CHUNK_BYTES, COMPRESSION_PAYS_EIGHTHS};
@@ -48,16 +47,23 @@ impl Chunk {
         }
     }
 
-    /// Its bytes from what is stored of it, if they are its own.
-    pub(super) fn unpack<'a>(&self, stored: &'a [u8]) -> Option<Cow<'a, [u8]>> {
-        let bytes = match stored.len() == self.len() {
-            true => Cow::Borrowed(stored),
+    /// Unpacks what is stored of it, if that is its own.
+    pub(super) fn check(&self, stored: Bytes) -> Option<Checked> {
+        let plain = match stored.len() == self.len() {
+            true => stored.clone(),
             // The length is its name's, which is bounded.
-            false => Cow::Owned(lz4_flex::block::decompress(stored, self.len()).ok()?),
+            false => lz4_flex::block::decompress(&stored, self.len()).ok()?.into(),
         };
-        let is_own = || blake3::hash(&bytes) == self.digest && bytes.len() == self.len();
-        (made(Mistake::DigestNotVerified) || is_own()).then_some(bytes)
+        let is_own = || blake3::hash(&plain) == self.digest && plain.len() == self.len();
+        (made(Mistake::DigestNotVerified) || is_own()).then_some(Checked { stored, plain })
     }
+}
+
+/// A chunk's bytes, which match its name.
+pub(super) struct Checked {
+    /// As they are stored and sent.
+    pub(super) stored: Bytes,
+    pub(super) plain: Bytes,
 }
 
 /// What is stored of a chunk.
@@ -83,7 +89,7 @@ mod tests {
     fn a_chunk_comes_back_from_what_is_stored_of_it() {
         for bytes in [noise(10_000), Bytes::from(vec![7; 10_000]), Bytes::from_static(b"a")] {
             let stored = pack(bytes.clone());
-            assert_eq!(Chunk::of(&bytes).unpack(&stored).as_deref(), Some(&bytes[..]));
+            assert_eq!(Chunk::of(&bytes).check(stored).map(|checked| checked.plain), Some(bytes));
         }
         assert_eq!(pack(noise(10_000)).len(), 10_000, "it does not pay");
         assert!(pack(vec![7; 10_000].into()).len() < 200, "it does");
@@ -97,10 +103,11 @@ mod tests {
                 let mut flipped = stored.to_vec();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 // Where LZ4 has two ways to write the same, either will do.
-                assert!(chunk.unpack(&flipped).is_none_or(|b| Chunk::of(&b) == chunk), "bit {bit}");
+                let found = chunk.check(flipped.into());
+                assert!(found.is_none_or(|found| Chunk::of(&found.plain) == chunk), "bit {bit}");
             }
             for cut in 0..stored.len() {
-                assert!(chunk.unpack(&stored[..cut]).is_none(), "{cut}");
+                assert!(chunk.check(stored.slice(..cut)).is_none(), "{cut}");
             }
         }
     }

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::chunk::Chunk;
+use super::chunk::{Checked, Chunk};
 use super::content::Content;
 use super::gathered::{Assembly, Keeper, Sink};
 use super::manifest::Manifest;
@@ -67,10 +67,16 @@ impl<S: Sink> Fetch<S> {
         self.found.as_mut().ok_or_else(|| other("nothing was found"))
     }
 
-    async fn put(&mut self, at: usize, stored: Bytes) -> io::Result<()> {
+    async fn put(&mut self, at: usize, checked: Checked) -> io::Result<()> {
         let Some(found) = &mut self.found else { return Ok(()) };
         found.wanted.remove(&at);
-        self.sink.put(at, &found.chunks[at], stored).await
+        self.sink.put(at, &found.chunks[at], checked).await
+    }
+
+    /// What is still to come, each with its place.
+    fn wanted(&self) -> Vec<(usize, Chunk)> {
+        let found = self.found.iter();
+        found.flat_map(|found| found.wanted.iter().map(|at| (*at, found.chunks[*at]))).collect()
     }
 
     fn is_complete(&self) -> bool {
@@ -175,7 +181,10 @@ impl Shared {
         let own = self.admission().map(|a| a.raft_id);
         for disk in without.clone() {
             let mended = match Some(disk) == own {
-                true => self.keep([(&key, &copy)].into_iter()).await,
+                true => {
+                    let _in_use = self.hold_chunks(&key.actor).await;
+                    self.keep([(&key, &copy)].into_iter()).await
+                }
                 false => self.put_copies(disk, &[(&key, &copy)]).await,
             };
             if mended.is_ok() {
@@ -190,12 +199,11 @@ impl Shared {
     /// What this disk has of a copy.
     async fn read_own<S: Sink>(&self, fetch: &mut Fetch<S>) -> io::Result<()> {
         let Some(manifest) = self.own_copy(&fetch.key)? else { return Ok(()) };
-        let wanted = fetch.begin(manifest).await?.wanted.clone();
+        fetch.begin(manifest).await?;
         let mut turn = 0;
-        for at in wanted {
-            let Some(chunk) = fetch.found.as_ref().map(|found| found.chunks[at]) else { continue };
-            if let Some(stored) = self.own_chunk(&fetch.key.actor, &chunk)? {
-                fetch.put(at, stored).await?;
+        for (at, chunk) in fetch.wanted() {
+            if let Some(checked) = self.own_chunk(&fetch.key.actor, &chunk)? {
+                fetch.put(at, checked).await?;
             }
             turn += chunk.len();
             if turn >= CHUNK_TURN_BYTES {
@@ -256,12 +264,10 @@ impl Shared {
         if found.wanted.is_empty() {
             return Ok(());
         }
-        let wanted = found.wanted.clone();
-        wanted::ask(&mut send, &wanted, found.chunks.len()).await?;
-        for at in wanted {
-            let Some(chunk) = fetch.found.as_ref().map(|found| found.chunks[at]) else { continue };
-            if let Some(stored) = wanted::receive(&mut recv, &chunk).await? {
-                fetch.put(at, stored).await?;
+        wanted::ask(&mut send, &found.wanted, found.chunks.len()).await?;
+        for (at, chunk) in fetch.wanted() {
+            if let Some(checked) = wanted::receive(&mut recv, &chunk).await? {
+                fetch.put(at, checked).await?;
             }
         }
         Ok(())

@@ -4,10 +4,9 @@ use bytes::Bytes;
 use std::future::Future;
 use std::io;
 
-use super::chunk::Chunk;
+use super::chunk::{Checked, Chunk};
 use super::content::Content;
 use super::manifest::{Layout, Manifest};
-use super::other;
 use super::shelf::{InUse, Writer};
 use super::wanted::Places;
 use crate::id::ActorId;
@@ -22,9 +21,13 @@ pub(super) trait Sink: Send {
         chunks: &[Chunk],
     ) -> impl Future<Output = io::Result<Places>> + Send;
 
-    /// One of those, checked.
-    fn put(&mut self, at: usize, chunk: &Chunk, stored: Bytes)
-    -> impl Future<Output = io::Result<()>> + Send;
+    /// One of those.
+    fn put(
+        &mut self,
+        at: usize,
+        chunk: &Chunk,
+        checked: Checked,
+    ) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 /// Puts a large checkpoint together.
@@ -52,8 +55,7 @@ impl Sink for Assembly {
         Ok((0..chunks.len()).collect())
     }
 
-    async fn put(&mut self, at: usize, chunk: &Chunk, stored: Bytes) -> io::Result<()> {
-        let plain = chunk.unpack(&stored).ok_or_else(|| other("a chunk that does not match its digest"))?;
+    async fn put(&mut self, at: usize, _: &Chunk, Checked { plain, .. }: Checked) -> io::Result<()> {
         for offset in &self.offsets[at] {
             self.bytes[*offset..offset + plain.len()].copy_from_slice(&plain);
         }
@@ -111,7 +113,7 @@ impl Sink for Keeper<'_> {
         Ok((0..chunks.len()).filter(|at| !here.contains(&chunks[*at].digest)).collect())
     }
 
-    async fn put(&mut self, _: usize, chunk: &Chunk, stored: Bytes) -> io::Result<()> {
+    async fn put(&mut self, _: usize, chunk: &Chunk, Checked { stored, .. }: Checked) -> io::Result<()> {
         self.writer.put(chunk.digest, stored).await
     }
 }

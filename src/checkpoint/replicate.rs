@@ -3,31 +3,40 @@
 use bytes::Bytes;
 use std::io;
 
-use super::chunk::Chunk;
+use super::chunk::{Checked, Chunk};
 use super::gathered::{Keeper, Sink};
 use super::manifest::{Manifest, digest};
 use super::sealed::Sealed;
+use super::shelf::InUse;
 use super::{invalid, other, save_deadline, wanted};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, MAX_MANIFEST_BYTES, SAVE_BATCH_BYTES};
+use crate::limits::{MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, SAVE_BATCH_BYTES};
 use crate::peer::Shared;
 use crate::store::{CopyKey, durably};
 use crate::transport::{FramedRecv, FramedSend, FramedStream};
 use crate::wire::{CopiesStored, CopyHead, StreamHeader, decode, encode};
 
-async fn send_copy(
+/// Sends copies: all manifests, an empty frame, and, when it is known which chunks of each the other end lacks, those.
+/// Neither end sends while it could hear, so that they never wait for each other.
+async fn send_copies(
     send: &mut FramedSend,
     recv: &mut FramedRecv,
-    key: &CopyKey,
-    copy: &Sealed,
+    copies: &[(&CopyKey, &Sealed)],
 ) -> io::Result<()> {
-    send.send(Bytes::from(encode(&CopyHead { key: key.clone() }))).await.map_err(other)?;
-    send.send(copy.manifest.clone()).await.map_err(other)?;
-    if copy.chunks.is_empty() {
-        return Ok(());
+    for (key, copy) in copies {
+        send.send(Bytes::from(encode(&CopyHead { key: (*key).clone() }))).await.map_err(other)?;
+        send.send(copy.manifest.clone()).await.map_err(other)?;
     }
-    wanted::answer((send, recv), copy.chunks.len(), |at| Ok(copy.chunks[at].stored.clone())).await
+    send.send(Bytes::new()).await.map_err(other)?;
+    let mut wanted = vec![];
+    for (_, copy) in copies.iter().filter(|(_, copy)| !copy.chunks.is_empty()) {
+        wanted.push((copy, wanted::hear(recv, copy.chunks.len()).await?));
+    }
+    for (copy, places) in wanted {
+        wanted::send(send, places, |at| Ok(copy.chunks[at].stored.clone())).await?;
+    }
+    send.finish().map_err(other)
 }
 
 /// Receives the manifest that follows a head, and checks it against that.
@@ -39,6 +48,24 @@ pub(super) async fn receive_manifest(from: &mut FramedRecv, key: &CopyKey) -> io
     Ok(manifest)
 }
 
+/// Receives the heads and manifests of a batch, up to the empty frame that ends them.
+async fn receive_manifests(from: &mut FramedRecv) -> io::Result<Vec<(CopyKey, Bytes)>> {
+    let (mut copies, mut bytes) = (Vec::new(), 0_usize);
+    loop {
+        let frame = from.recv().await.map_err(other)?.ok_or_else(|| other("a batch without an end"))?;
+        if frame.is_empty() {
+            return Ok(copies);
+        }
+        let head: CopyHead = decode(&frame).map_err(other)?;
+        let manifest = receive_manifest(from, &head.key).await?;
+        bytes = bytes.saturating_add(manifest.len());
+        copies.push((head.key, manifest));
+        if copies.len() > MAX_BATCH_ITEMS || bytes > SAVE_BATCH_BYTES.saturating_add(MAX_MANIFEST_BYTES) {
+            return Err(other("more copies than a batch may have"));
+        }
+    }
+}
+
 impl Shared {
     /// Has another disk store copies; they are durable there when this returns.
     pub(super) async fn put_copies(&self, disk: RaftId, copies: &[(&CopyKey, &Sealed)]) -> io::Result<()> {
@@ -46,10 +73,7 @@ impl Shared {
         let exchange = async {
             let stream = self.open_on_disk(disk, &StreamHeader::PutCopies, limit).await.map_err(other)?;
             let (mut send, mut recv) = stream.split();
-            for (key, copy) in copies {
-                send_copy(&mut send, &mut recv, key, copy).await?;
-            }
-            send.finish().map_err(other)?;
+            send_copies(&mut send, &mut recv, copies).await?;
             let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no acknowledgement"))?;
             let stored: CopiesStored = decode(&frame).map_err(other)?;
             if stored.by == disk { Ok(()) } else { Err(other("another disk answered")) }
@@ -64,27 +88,18 @@ impl Shared {
 
     /// Takes in the copies of one stream, and acknowledges when all are durable.
     pub(crate) async fn serve_put(&self, stream: FramedStream) -> io::Result<()> {
+        // Each frame has its own limit; all of them together may take what the largest checkpoint may.
+        let limit = save_deadline(MAX_CHECKPOINT_BYTES as u64);
+        let late = |_| Err(other("copies that take too long"));
+        tokio::time::timeout(limit, self.take_in(stream)).await.unwrap_or_else(late)
+    }
+
+    async fn take_in(&self, stream: FramedStream) -> io::Result<()> {
         let (mut send, mut recv) = stream.split();
         let by = self.admission().ok_or_else(|| other("not a member"))?.raft_id;
-        let (mut copies, mut keepers, mut in_use) = (Vec::new(), Vec::new(), Vec::new());
-        let mut bytes = 0_usize;
-        while let Some(frame) = recv.recv().await.map_err(other)? {
-            let head: CopyHead = decode(&frame).map_err(other)?;
-            let manifest = receive_manifest(&mut recv, &head.key).await?;
-            let mut keeper = Keeper::new(self, &head.key.actor);
-            take_chunks(&manifest, &mut keeper, &mut send, &mut recv).await?;
-            keeper.flush();
-            keepers.push(keeper);
-            bytes = bytes.saturating_add(manifest.len());
-            copies.push((head.key, manifest.to_vec()));
-            if copies.len() > MAX_BATCH_ITEMS || bytes > SAVE_BATCH_BYTES.saturating_add(MAX_MANIFEST_BYTES) {
-                return Err(other("more copies than a batch may have"));
-            }
-        }
-        // All of them are on their way to the disk by now: it is synced for all at once.
-        for keeper in keepers {
-            in_use.extend(keeper.finish().await?);
-        }
+        let copies = receive_manifests(&mut recv).await?;
+        let in_use = self.take_chunks(&copies, &mut send, &mut recv).await?;
+        let copies = copies.into_iter().map(|(key, manifest)| (key, manifest.to_vec())).collect();
         let stored = durably(|done| self.store.copies_put(copies, done));
         if !made(Mistake::CopiesNotDurable) {
             stored.await?;
@@ -92,6 +107,43 @@ impl Shared {
         drop(in_use);
         send.send(Bytes::from(encode(&CopiesStored { by }))).await.map_err(other)?;
         send.finish().map_err(other)
+    }
+
+    /// Takes in those chunks of some copies that this disk lacks. They are durable when it returns, and stay as long as
+    /// what it returns is held.
+    async fn take_chunks(
+        &self,
+        copies: &[(CopyKey, Bytes)],
+        send: &mut FramedSend,
+        recv: &mut FramedRecv,
+    ) -> io::Result<Vec<InUse>> {
+        let mut keepers = Vec::new();
+        for (key, manifest) in copies {
+            let manifest = Manifest::read(manifest).map_err(invalid)?;
+            let chunks = manifest.distinct();
+            if !chunks.is_empty() {
+                let mut keeper = Keeper::new(self, &key.actor);
+                let wanted = keeper.begin(&manifest, &chunks).await?;
+                keepers.push((keeper, chunks, wanted));
+            }
+        }
+        for (_, chunks, wanted) in &keepers {
+            wanted::ask(send, wanted, chunks.len()).await?;
+        }
+        for (keeper, chunks, wanted) in &mut keepers {
+            for at in std::mem::take(wanted) {
+                let checked = wanted::receive(recv, &chunks[at]).await?;
+                let checked = checked.ok_or_else(|| invalid("a chunk that does not match its digest"))?;
+                keeper.put(at, &chunks[at], checked).await?;
+            }
+            keeper.flush();
+        }
+        // All of them are on their way to the disk by now: it is synced for all at once.
+        let mut in_use = Vec::new();
+        for (keeper, ..) in keepers {
+            in_use.extend(keeper.finish().await?);
+        }
+        Ok(in_use)
     }
 
     /// Sends one copy that somebody fetches; an empty frame says that there is no valid one.
@@ -105,8 +157,9 @@ impl Shared {
         send.send(manifest.clone()).await.map_err(other)?;
         let chunks = Manifest::read(&manifest).map_err(invalid)?.distinct();
         if !chunks.is_empty() {
-            let stored = |at: usize| Ok(self.own_chunk(&key.actor, &chunks[at])?.unwrap_or_default());
-            wanted::answer((&mut send, &mut recv), chunks.len(), stored).await?;
+            let wanted = wanted::hear(&mut recv, chunks.len()).await?;
+            let own = |at: usize| Ok(self.own_chunk(&key.actor, &chunks[at])?.map(|checked| checked.stored));
+            wanted::send(&mut send, wanted, |at| own(at).map(Option::unwrap_or_default)).await?;
         }
         send.finish().map_err(other)
     }
@@ -133,37 +186,19 @@ impl Shared {
 
     /// A chunk on this disk, as it is stored, if it is there and its own. A spoiled one is removed: by its name alone
     /// it would be taken for granted.
-    pub(super) fn own_chunk(&self, actor: &ActorId, chunk: &Chunk) -> io::Result<Option<Bytes>> {
+    pub(super) fn own_chunk(&self, actor: &ActorId, chunk: &Chunk) -> io::Result<Option<Checked>> {
         match self.store.chunk_get(actor, &chunk.digest) {
-            Ok(Some(stored)) if chunk.unpack(&stored).is_some() => return Ok(Some(stored.into())),
+            Ok(Some(stored)) => {
+                if let Some(checked) = chunk.check(stored.into()) {
+                    return Ok(Some(checked));
+                }
+            }
             Ok(None) => return Ok(None),
-            Err(e) if e.kind() != io::ErrorKind::InvalidData => return Err(e),
-            Ok(Some(_)) | Err(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {}
+            Err(e) => return Err(e),
         }
         tracing::warn!(%actor, "a chunk of a copy on this disk is spoiled");
         self.store.chunks_delete(actor, &[chunk.digest])?;
         Ok(None)
     }
-}
-
-/// Takes in those chunks of a copy that this disk lacks.
-async fn take_chunks(
-    manifest: &Bytes,
-    keeper: &mut Keeper<'_>,
-    send: &mut FramedSend,
-    recv: &mut FramedRecv,
-) -> io::Result<()> {
-    let manifest = Manifest::read(manifest).map_err(invalid)?;
-    let chunks = manifest.distinct();
-    if chunks.is_empty() {
-        return Ok(());
-    }
-    let places = keeper.begin(&manifest, &chunks).await?;
-    wanted::ask(send, &places, chunks.len()).await?;
-    for at in places {
-        let stored = wanted::receive(recv, &chunks[at]).await?;
-        let stored = stored.ok_or_else(|| invalid("a chunk that does not match its digest"))?;
-        keeper.put(at, &chunks[at], stored).await?;
-    }
-    Ok(())
 }

@@ -237,14 +237,13 @@ impl Shared {
         }
     }
 
-    /// Stores copies on this disk.
+    /// Stores copies on this disk. Whoever calls holds their chunks.
     pub(super) async fn keep<'a>(
         &self,
         copies: impl Iterator<Item = (&'a CopyKey, &'a Sealed)> + Clone,
     ) -> io::Result<()> {
-        let (mut in_use, mut writers) = (vec![], vec![]);
+        let mut writers = vec![];
         for (key, copy) in copies.clone().filter(|(_, copy)| !copy.chunks.is_empty()) {
-            in_use.push(self.hold_chunks(&key.actor).await);
             let mut writer = Writer::new(&*self.store, &key.actor);
             for piece in copy.chunks.iter().filter(|piece| !piece.is_here) {
                 writer.put(piece.chunk.digest, piece.stored.clone()).await?;

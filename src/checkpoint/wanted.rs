@@ -4,7 +4,7 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::io;
 
-use super::chunk::Chunk;
+use super::chunk::{Checked, Chunk};
 use super::other;
 use crate::transport::{FramedRecv, FramedSend};
 
@@ -32,24 +32,29 @@ pub(super) async fn ask(to: &mut FramedSend, wanted: &Places, of: usize) -> io::
     to.send(encode(wanted, of)).await.map_err(other)
 }
 
-/// Hears which chunks the other end lacks, and sends them: nothing in a chunk's place says that it is not here.
-pub(super) async fn answer(
-    (send, recv): (&mut FramedSend, &mut FramedRecv),
-    of: usize,
+/// Hears which chunks of a copy the other end lacks.
+pub(super) async fn hear(from: &mut FramedRecv, of: usize) -> io::Result<Places> {
+    let frame = from.recv().await.map_err(other)?.ok_or_else(|| other("no word of what is wanted"))?;
+    decode(&frame, of)
+}
+
+/// Sends those: nothing in a chunk's place says that it is not here.
+pub(super) async fn send(
+    to: &mut FramedSend,
+    wanted: Places,
     mut stored: impl FnMut(usize) -> io::Result<Bytes>,
 ) -> io::Result<()> {
-    let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no word of what is wanted"))?;
-    for at in decode(&frame, of)? {
-        send.send(stored(at)?).await.map_err(other)?;
+    for at in wanted {
+        to.send(stored(at)?).await.map_err(other)?;
     }
     Ok(())
 }
 
-/// The next of the chunks that were asked for, as it is stored; none if the other end has no valid one.
-pub(super) async fn receive(from: &mut FramedRecv, chunk: &Chunk) -> io::Result<Option<Bytes>> {
+/// The next of the chunks that were asked for; none if the other end has no valid one.
+pub(super) async fn receive(from: &mut FramedRecv, chunk: &Chunk) -> io::Result<Option<Checked>> {
     let stored =
         from.recv().await.map_err(other)?.ok_or_else(|| other("fewer chunks than were asked for"))?;
-    Ok(chunk.unpack(&stored).is_some().then_some(stored))
+    Ok(chunk.check(stored))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ use action::Action;
 use bounds::Bounds;
 use counts::Counts;
 use parts::{Nr, World};
-pub use report::{Arguments, run};
+pub use report::{Arguments, hunt, run};
 
 /// The lease that the leaders grant.
 const LEASE: Duration = Duration::from_secs(1);

@@ -10,6 +10,8 @@ use super::bounds::{Bounds, Changes};
 use super::scopes::{LARGE, SMALL, Scope};
 use super::{Action, Cluster, check};
 
+const MOST_STATES: usize = 100_000_000;
+
 /// What to explore.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -26,7 +28,7 @@ pub struct Arguments {
     #[arg(long)]
     mistakes: bool,
     /// Stops a scope after so many states, seen again or not.
-    #[arg(long, default_value_t = 100_000_000)]
+    #[arg(long, default_value_t = MOST_STATES)]
     max_states: usize,
     #[command(flatten)]
     changes: Changes,
@@ -131,19 +133,37 @@ fn print(outcome: &Outcome) {
     }
 }
 
+/// How a mistake was looked for.
+pub struct Hunt {
+    scope: &'static str,
+    /// The promise that was broken.
+    pub caught_by: Option<&'static str>,
+    pub states: usize,
+}
+
+/// Looks for a mistake where it should show; `None` if it is outside of what is modelled.
+pub fn hunt(mistake: Mistake) -> Option<Hunt> {
+    hunt_within(mistake, MOST_STATES)
+}
+
+fn hunt_within(mistake: Mistake, max_states: usize) -> Option<Hunt> {
+    let scope = SMALL.iter().find(|scope| scope.mistakes.contains(&mistake))?;
+    let outcome = explore(scope.bounds, Some(mistake), max_states)?;
+    let caught_by = outcome.broken.iter().map(|(name, _)| *name).min();
+    Some(Hunt { scope: scope.name, caught_by, states: outcome.unique })
+}
+
 fn catch_all(max_states: usize) -> ExitCode {
     println!("{:<30} {:<18} {:<58} {:>9}", "mistake", "scope", "caught by", "states");
     let mut missed = 0;
     for mistake in Mistake::ALL {
         let name = format!("{mistake:?}");
-        let Some(scope) = SMALL.iter().find(|scope| scope.mistakes.contains(mistake)) else {
+        let Some(Hunt { scope, caught_by, states }) = hunt_within(*mistake, max_states) else {
             println!("{name:<30} outside of what is modelled");
             continue;
         };
-        let Some(outcome) = explore(scope.bounds, Some(*mistake), max_states) else { continue };
-        let by = outcome.broken.iter().map(|(name, _)| *name).min();
-        println!("{name:<30} {:<18} {:<58} {:>9}", scope.name, by.unwrap_or("NOT CAUGHT"), outcome.unique);
-        missed += u32::from(by.is_none());
+        println!("{name:<30} {scope:<18} {:<58} {states:>9}", caught_by.unwrap_or("NOT CAUGHT"));
+        missed += u32::from(caught_by.is_none());
     }
     ExitCode::from(u8::from(missed > 0))
 }
