@@ -1,8 +1,9 @@
 //! Machines that go, and come back.
 
-use standin::PhaseStatus;
-use standin::id::Incarnation;
+use standin::id::{Incarnation, RaftId};
 use standin::store::WriteKind;
+use standin::{ActorStatus, PhaseStatus};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::stage::{Act, RETRY, Stage};
@@ -41,7 +42,7 @@ impl Stage {
     /// Moves a peer's actors away and lets it leave, if it can be, and has it started again later.
     pub(super) async fn drain(&mut self, at: usize, away_ms: u64) {
         // Who has left does not vote: as with a lost disk, fewer others may be lost.
-        if !self.may_lose_a_disk() {
+        if !self.may_lose_a_disk(at) {
             return;
         }
         self.wiped[at] = true;
@@ -78,7 +79,7 @@ impl Stage {
 
     /// Starts another machine under a running peer's name; the old one may be cut off before.
     pub(super) async fn usurp(&mut self, at: usize, way: Option<Way>, for_ms: u64) {
-        if self.running[at] && self.may_lose_a_disk() {
+        if self.running[at] && self.may_lose_a_disk(at) {
             way.into_iter().for_each(|way| self.cut_off(at, way));
             self.take_name(at, for_ms).await;
         }
@@ -107,7 +108,7 @@ impl Stage {
     /// Spoils copies on one disk, if others are surely left.
     pub(super) async fn rot(&mut self, who: Who, actor: u32) {
         let Some(at) = self.find(who) else { return };
-        if !self.may_lose_a_disk() {
+        if !self.may_lose_a_disk(at) {
             return;
         }
         let key = format!("r{}", actor % self.plan.actors);
@@ -120,7 +121,7 @@ impl Stage {
 
     /// Flips bits on the disk of a process that is away for a while.
     pub(super) fn flip_bits(&mut self, at: usize, what: WriteKind, draw: u64, away_ms: u64) {
-        if !self.may_lose_a_disk() {
+        if !self.may_lose_a_disk(at) {
             return;
         }
         self.kill(at);
@@ -133,17 +134,46 @@ impl Stage {
         self.later(away_ms * 2 + 3000, Act::Look(at));
     }
 
-    /// Whether one more disk may be lost. A cluster survives the loss of a minority of its disks, and two copies of a
+    /// Whether one more disk may be lost, this one. A cluster survives the loss of a minority of its disks, and two copies of a
     /// state the loss of one, at a time: until all is well again.
-    pub(super) fn may_lose_a_disk(&mut self) -> bool {
+    pub(super) fn may_lose_a_disk(&mut self, at: usize) -> bool {
         if self.running.iter().all(|runs| *runs) && self.cluster.is_well() {
             // Bits that flipped count as lost until the machine is replaced, though nobody may have noticed; and a
             // spoiled copy until another checkpoint takes its place.
-            let rotten = |at| self.rotten.iter().any(|actor| self.cluster.holds_spoiled(at, actor));
-            self.wiped = (0..self.plan.peers).map(|at| self.spoiled[at] || rotten(at)).collect();
+            self.wiped = (0..self.plan.peers).map(|peer| self.is_spoiled(peer)).collect();
         }
         let most = if self.plan.peers >= 5 { 2 } else { 1 };
-        self.wiped.iter().filter(|wiped| **wiped).count() < most
+        self.wiped.iter().filter(|wiped| **wiped).count() < most && self.leaves_a_copy(at)
+    }
+
+    /// The same for a machine that may have lost its disk before, since all was well.
+    fn may_be_replaced(&mut self, at: usize) -> bool {
+        if self.wiped[at] { self.leaves_a_copy(at) } else { self.may_lose_a_disk(at) }
+    }
+
+    fn is_spoiled(&self, at: usize) -> bool {
+        self.spoiled[at] || self.rotten.iter().any(|actor| self.cluster.holds_spoiled(at, actor))
+    }
+
+    /// Whether each actor's checkpoint is on one more disk than those that are lost, and this one. While few peers
+    /// live it has fewer copies than its kind wishes.
+    fn leaves_a_copy(&self, at: usize) -> bool {
+        let running =
+            (0..self.plan.peers).filter(|peer| self.running[*peer]).map(|peer| self.cluster.peer(peer));
+        let Some(newest) = running.max_by_key(|peer| peer.status().applied) else { return false };
+        let members = newest.status().members;
+        // One that was lost, and is replaced by now, counts again.
+        let is_gone = |peer: usize, disk: RaftId| {
+            let admitted = self.running[peer] && self.cluster.peer(peer).status().raft_id == Some(disk);
+            peer == at || self.wiped[peer] && (!admitted || self.is_spoiled(peer))
+        };
+        let disk = |peer: usize| members.get(&self.cluster.node(peer)).map(|m| m.raft_id);
+        let gone = (0..self.plan.peers).filter_map(|peer| disk(peer).filter(|disk| is_gone(peer, *disk)));
+        let gone: BTreeSet<RaftId> = gone.collect();
+        let is_left = |actor: &ActorStatus| {
+            actor.lost || actor.checkpoint.is_none() || actor.holders.iter().any(|disk| !gone.contains(disk))
+        };
+        newest.actors().iter().all(is_left)
     }
 
     /// Starts a process in a dead one's place.
@@ -197,7 +227,7 @@ impl Stage {
             return Back::Disk;
         }
         let keeps = matches!(back, Back::Disk | Back::DiskMoved);
-        if !keeps && !self.wiped[at] && !self.may_lose_a_disk() {
+        if !keeps && !self.may_be_replaced(at) {
             return Back::Disk;
         }
         self.wiped[at] |= !keeps;
@@ -221,14 +251,14 @@ impl Stage {
             return self.known[at].clone();
         }
         let members = self.cluster.peer(at).status().members;
+        // One that has just started has applied nothing yet.
         let process = |other| members.get(&self.cluster.node(other)).map(|m| m.incarnation);
-        (0..self.plan.peers).map(process).collect()
+        (0..self.plan.peers).map(|other| process(other).or(self.known[at][other])).collect()
     }
 
-    /// The newest process of a node that any running peer knows of.
+    /// The newest process of a node that anybody knows of.
     pub(super) fn newest_process(&self, at: usize) -> Option<Incarnation> {
-        let node = self.cluster.node(at);
-        self.cluster.peers().filter_map(|peer| peer.status().members.get(&node).map(|m| m.incarnation)).max()
+        (0..self.plan.peers).filter_map(|peer| self.knows(peer)[at]).max()
     }
 
     /// Whether a peer says that only an operator can help.

@@ -149,7 +149,7 @@ impl Stage {
 
     /// A frozen machine goes on when it is decided that another one gets its name.
     pub(super) async fn wake(&mut self, at: usize, for_ms: u64) {
-        if !self.may_lose_a_disk() {
+        if !self.may_lose_a_disk(at) {
             return;
         }
         let (host, process) = (self.cluster.host(at), self.cluster.process(at));

@@ -17,7 +17,7 @@ impl Stage {
     /// Backs a peer's disk up, and lets a newer process run on it. Once everybody knows of that, the disk may be taken
     /// for what it is, so what follows is no more than a lost disk.
     pub(super) async fn relapse(&mut self, at: usize, lag_ms: u64, away_ms: u64) {
-        if !self.may_lose_a_disk() {
+        if !self.may_lose_a_disk(at) {
             return;
         }
         let process = self.newest_process(at);
