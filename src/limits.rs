@@ -123,7 +123,9 @@ pub const STORE_BLOCK_CACHE_BYTES: usize = 4 << 20;
 /// (one write that is larger comes on top).
 pub const STORE_WAL_BYTES: u64 = 32 << 20;
 /// Files of tables that one store holds open.
-pub const STORE_OPEN_FILES: i32 = 64;
+pub const STORE_OPEN_FILES: i32 = 256;
+/// Threads that write tables and chunks, for all stores of a process. Each store uses one at a time.
+pub const STORE_FLUSH_THREADS: i32 = 4;
 /// How far in the past a new certificate begins: clocks of machines differ.
 pub const CERTIFICATE_BACKDATE: Duration = Duration::from_secs(24 * 3600);
 /// How long a new certificate is valid, from its begin.
@@ -191,6 +193,8 @@ pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
 /// Tables of chunks' names that gather in the store before they are merged.
 pub const CHUNK_TABLES_PER_MERGE: i32 = 16;
+/// Bits that each name of a chunk takes in a table's filter: one in a hundred look-ups is in vain.
+pub const CHUNK_FILTER_BITS: f64 = 10.0;
 /// Large checkpoints of one peer that are written at once.
 pub const PARALLEL_LARGE_SAVES: usize = 2;
 /// A checkpoint may take a second longer for each of so many bytes.

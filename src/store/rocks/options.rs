@@ -1,12 +1,12 @@
 //! How RocksDB is set up: small, quiet, and strict.
 
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, InfoLogger, LogLevel, Options,
+    BlockBasedOptions, Cache, ColumnFamilyDescriptor, DBRecoveryMode, Env, InfoLogger, LogLevel, Options,
 };
 
 use crate::limits::{
-    CHUNK_APART_BYTES, CHUNK_TABLES_PER_MERGE, STORE_BLOCK_CACHE_BYTES, STORE_OPEN_FILES, STORE_WAL_BYTES,
-    STORE_WRITE_BUFFER_BYTES,
+    CHUNK_APART_BYTES, CHUNK_FILTER_BITS, CHUNK_TABLES_PER_MERGE, STORE_BLOCK_CACHE_BYTES,
+    STORE_FLUSH_THREADS, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES,
 };
 
 /// A column family. The tag is part of every checksum in it, so it never changes.
@@ -63,8 +63,12 @@ pub(super) fn database() -> Options {
     options.set_max_total_wal_size(STORE_WAL_BYTES);
     // The mark tells what the newest file of it lacks; this, what an older one does.
     options.set_track_and_verify_wals_in_manifest(true);
-    // One thread for flushes and one for compactions, shared by all stores of a process.
+    // One flush and one compaction at a time. The threads are shared by all stores of a process.
     options.set_max_background_jobs(2);
+    if let Ok(mut env) = Env::new() {
+        env.set_high_priority_background_threads(STORE_FLUSH_THREADS);
+        options.set_env(&env);
+    }
     options.set_max_open_files(STORE_OPEN_FILES);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
@@ -79,7 +83,7 @@ pub(super) fn database() -> Options {
 pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
     let cache = Cache::new_lru_cache(STORE_BLOCK_CACHE_BYTES);
     let describe = |column: Column| {
-        let mut options = column_options(&cache, column.write_buffer());
+        let mut options = column_options(&cache, column);
         if column == Column::Chunks {
             // Written once and dropped once: bytes that lie apart are not copied again when names are merged.
             options.set_enable_blob_files(true);
@@ -97,12 +101,16 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
     Column::ALL.into_iter().map(describe).collect()
 }
 
-fn column_options(cache: &Cache, write_buffer: usize) -> Options {
+fn column_options(cache: &Cache, column: Column) -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
+    if column == Column::Chunks {
+        // Names are digests: a chunk may be in any of the tables.
+        tables.set_bloom_filter(CHUNK_FILTER_BITS, false);
+    }
     let mut options = Options::default();
     options.set_block_based_table_factory(&tables);
-    options.set_write_buffer_size(write_buffer);
+    options.set_write_buffer_size(column.write_buffer());
     // Room for bursts: a full buffer that has not been written out yet must not stall an append.
     options.set_max_write_buffer_number(4);
     options.set_target_file_size_base(STORE_WRITE_BUFFER_BYTES as u64);
