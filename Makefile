@@ -29,7 +29,7 @@ test: setup ## all tests
 	cargo test --locked $(WHOLE) --no-fail-fast
 
 chaos: setup ## 15 minutes of clusters under faults, simulated and with real processes (SEEDS=A..B, SEED=N for others)
-	cargo build --locked --release -p chaos
+	cargo build --locked --release $(WHOLE) --bins
 	$(TARGET)/release/chaos sim --wall-minutes 9 --seeds $(or $(SEEDS),0..100000)
 	$(TARGET)/release/chaos run --minutes 6 --seed $(or $(SEED),1) --out $(TARGET)/chaos-run-$$(date +%s)
 
