@@ -6,7 +6,7 @@ use standin::{ActorStatus, PhaseStatus};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::stage::{Act, RETRY, Stage};
+use super::stage::{Act, Backup, RETRY, Stage};
 use crate::plan::{Back, Way, Who};
 use crate::work::move_to;
 
@@ -25,10 +25,9 @@ impl Stage {
             return;
         }
         // Made now, and used at the next such fault.
-        let process = self.newest_process(at);
         self.kill(at);
         if let Ok(dir) = self.cluster.copy_of_dir(at).await {
-            self.backups.insert(at, (dir, process));
+            self.backups.insert(at, Backup { dir, since: None });
         }
         self.later(away_ms, Act::Return(at, Back::Disk));
     }
@@ -185,8 +184,8 @@ impl Stage {
         self.trace.say(format_args!("peer-{} comes back: {back:?}", at + 1));
         if back == Back::Backup {
             // It is a copy of what it was then; and no machine uses two.
-            if let Some((dir, _)) = self.backups.remove(&at) {
-                self.cluster.set_dir(at, dir);
+            if let Some(backup) = self.backups.remove(&at) {
+                self.cluster.set_dir(at, backup.dir);
             }
         }
         let mut started = self.start(at, back).await;
@@ -241,8 +240,10 @@ impl Stage {
     /// Whether there is a backup of a peer's disk, and all others know of a newer process than it does.
     pub(super) fn is_backup_outdated(&self, at: usize) -> bool {
         let others = || (0..self.plan.peers).filter(|other| *other != at);
-        let told = |(_, process): &(_, _)| others().all(|other| self.knows(other)[at] > *process);
-        self.backups.get(&at).is_some_and(told)
+        let Some(backup) = self.backups.get(&at) else { return false };
+        let running = || self.running[at].then(|| self.cluster.peer(at).status().incarnation).flatten();
+        let since = backup.since.or_else(running);
+        since.is_some() && others().all(|other| self.knows(other)[at] >= since)
     }
 
     /// Which process of each peer a peer knows of, or its disk does.
@@ -254,11 +255,6 @@ impl Stage {
         // One that has just started has applied nothing yet.
         let process = |other| members.get(&self.cluster.node(other)).map(|m| m.incarnation);
         (0..self.plan.peers).map(|other| process(other).or(self.known[at][other])).collect()
-    }
-
-    /// The newest process of a node that anybody knows of.
-    pub(super) fn newest_process(&self, at: usize) -> Option<Incarnation> {
-        (0..self.plan.peers).filter_map(|peer| self.knows(peer)[at]).max()
     }
 
     /// Whether a peer says that only an operator can help.

@@ -1,7 +1,7 @@
 //! A disk that goes back to a backup at the worst moment.
 
 use super::moments::{Sign, Then};
-use super::stage::{Act, Stage};
+use super::stage::{Act, Backup, Stage};
 use crate::plan::Back;
 
 /// A peer whose disk is to go back in time: the process that it must not survive, and who is cut off meanwhile.
@@ -20,10 +20,9 @@ impl Stage {
         if !self.may_lose_a_disk(at) {
             return;
         }
-        let process = self.newest_process(at);
         self.kill(at);
         if let Ok(dir) = self.cluster.copy_of_dir(at).await {
-            self.backups.insert(at, (dir, process));
+            self.backups.insert(at, Backup { dir, since: None });
         }
         self.bring_back(at, Back::Disk).await;
         self.wait_for(Sign::Outdated(at), Then::FallBehind(at, lag_ms, away_ms));

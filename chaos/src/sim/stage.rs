@@ -57,6 +57,13 @@ pub(super) enum Act {
     Trip,
 }
 
+/// A copy of a disk, and the first process that was let in after having been started since. One that was let in later but
+/// started before had asked already: the copy knows of that.
+pub(super) struct Backup {
+    pub(super) dir: std::path::PathBuf,
+    pub(super) since: Option<Incarnation>,
+}
+
 /// Who ended at a chosen moment, as the how-manieth process of that peer, and for how many milliseconds.
 pub(super) type Trapped = (usize, u64, u64);
 
@@ -94,7 +101,7 @@ pub(super) struct Stage {
     /// Disks that were lost since all was well.
     pub(super) wiped: Vec<bool>,
     /// Copies of disks, and the process that ran on each then.
-    pub(super) backups: BTreeMap<usize, (std::path::PathBuf, Option<Incarnation>)>,
+    pub(super) backups: BTreeMap<usize, Backup>,
     /// Which process of each peer each peer knew of when it was last heard of, on the disk that it has now.
     pub(super) known: Vec<Vec<Option<Incarnation>>>,
     pub(super) newest: usize,
@@ -277,6 +284,10 @@ impl Stage {
     pub(super) fn conceal(&mut self, at: usize) {
         if self.running[at] {
             self.known[at] = self.knows(at);
+            let own = self.cluster.peer(at).status().incarnation;
+            if let Some(backup) = self.backups.get_mut(&at) {
+                backup.since = backup.since.or(own);
+            }
         }
         self.running[at] = false;
         self.sick[at] = false;
