@@ -6,6 +6,9 @@
 //! majority that elects a leader with such a vote there is one whose log has the newer process's admission, and
 //! then the leader's log has it; but for a copy that is the only disk which that majority and the one that
 //! committed the admission share: nobody can tell that one, nor what it has forgotten.
+//!
+//! Nor can anybody tell a copy from the disk as long as no process that was started on the disk after the copy was made
+//! has been let in. An operator never restores a data directory while its node may have run on since.
 
 use std::io;
 
