@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::relay::{command, is_a_run};
 
 const PREFIX: &str = "standin-chaos-";
-/// Less than a store asks for ahead of its writes: it has to take room as it goes.
+/// Room for what a store keeps of ten minutes' work, and little more: it is filled up to the last byte.
 const SIZE: &str = "96m";
 /// What makes a small file system full lies beside a peer's directory.
 const BALLAST: &str = "ballast";

@@ -93,7 +93,7 @@ pub fn write_large(n: u64, store: &dyn Store, done: Durable) {
     store.chunks_put(&large_actor(), vec![(digest(n), large(n).into())], done);
 }
 
-/// Whether all of these large chunks are there. Then they are removed, with whatever others are.
+/// Whether all of these large chunks are there.
 pub fn check_large(numbers: &[u64], store: &dyn Store) -> Result<(), String> {
     for n in numbers {
         match store.chunk_get(&large_actor(), &digest(*n)).map_err(|e| e.to_string())? {
@@ -102,6 +102,11 @@ pub fn check_large(numbers: &[u64], store: &dyn Store) -> Result<(), String> {
             None => return Err(format!("large chunk {n} is gone")),
         }
     }
+    Ok(())
+}
+
+/// Removes all large chunks.
+pub fn forget_large(store: &dyn Store) -> Result<(), String> {
     let all: Vec<_> = store.chunks_of(&large_actor()).map_err(|e| e.to_string())?.into_iter().collect();
     store.chunks_delete(&large_actor(), &all).map_err(|e| e.to_string())
 }

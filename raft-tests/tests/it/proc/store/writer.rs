@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::store::RocksStore;
 use std::sync::mpsc;
 
-use super::model::{Model, check_large, write_large};
+use super::model::{Model, check_large, forget_large, write_large};
 use crate::proc::child::{next_line, say};
 use crate::proc::words::WriterRole;
 
@@ -41,6 +41,10 @@ pub fn write_until_killed(role: &WriterRole) {
         return say(&Wrote::Wrong(why));
     }
     say(&Wrote::Found(done));
+    // Not before: who is killed between would seem to have lost them.
+    if let Err(why) = forget_large(&store) {
+        return say(&Wrote::Wrong(why));
+    }
     let (landed, landings) = mpsc::channel();
     let mut flying = 0;
     for n in done + 1..=done + MAX_OPERATIONS {
