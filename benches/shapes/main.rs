@@ -3,6 +3,7 @@
 mod checkpoints;
 mod common;
 mod local;
+mod many;
 mod remote;
 mod sections;
 
@@ -65,6 +66,14 @@ enum What {
         #[arg(long, default_value_t = 1024)]
         mib: usize,
     },
+    /// Many small actors: their checkpoints, and how soon they are back.
+    Many {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// So many.
+        #[arg(long, default_value_t = 100_000)]
+        actors: usize,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -72,6 +81,8 @@ enum What {
     OneRemote { contender: remote::Carrier },
     #[command(hide = true)]
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
+    #[command(hide = true)]
+    OneMany { actors: usize, work: many::Work },
     #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
@@ -87,6 +98,8 @@ fn main() -> io::Result<()> {
         What::OneRemote { contender } => say(&remote::run(contender)),
         What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
+        What::Many { rounds, actors } => show(&sections::many(actors, rounds)?),
+        What::OneMany { actors, work } => say(&many::run(work, actors)),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -125,6 +138,8 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::remote(carriers, rounds)?);
     eprintln!("checkpoints: {rounds} rounds");
     sections.push(sections::checkpoints(mib, rounds)?);
+    eprintln!("many: {rounds} rounds");
+    sections.push(sections::many(100_000, rounds)?);
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \

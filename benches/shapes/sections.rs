@@ -9,6 +9,7 @@ use clap::ValueEnum;
 use crate::checkpoints::{self, Keeper};
 use crate::common::name;
 use crate::local::{Contender, Shape};
+use crate::many::{self, Work};
 use crate::remote::Carrier;
 
 const PER_SECOND: Measure = Measure { name: "per second", unit: "messages a second", is_more_better: true };
@@ -138,5 +139,38 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
         ],
         goals: vec![goal(checkpoints::FULL, "floor", 0.8), goal(checkpoints::BACK, "floor", 0.8)],
         figures: compare(Keeper::value_variants(), rounds, &["one-checkpoint", &mib])?,
+    })
+}
+
+/// Many small states.
+pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
+    let more = |name, unit| Measure { name, unit, is_more_better: true };
+    let less = |name, unit| Measure { name, unit, is_more_better: false };
+    let measured = compare(Work::value_variants(), rounds, &["one-many", &actors.to_string()])?;
+    let ours = measured.into_iter().map(|((_, measure), figures)| (("standin".to_owned(), measure), figures));
+    let wanted = [(many::LAG, 1.0), (many::CORES, 1.0), (many::FLAT, 50_000.0), (many::BACK, 5.0)];
+    let goals = wanted.map(|(measure, _)| goal(measure, "goal", 1.0)).into();
+    let wanted = wanted.map(|(measure, value)| {
+        (("goal".to_owned(), measure.to_owned()), benches::Figures(vec![value; rounds]))
+    });
+    Ok(Section {
+        title: "Many small actors".into(),
+        text: format!(
+            "{actors} actors of 200 bytes on five peers in one process, on one disk; each checkpoint is durable on \
+             three of them and committed. A fifth of them changes every second, checkpoints half a second after a \
+             change: how long it took at most from a change until the last peer saw it committed, and how many cores \
+             all of that kept busy, the changes themselves included. Flat out: all are changed and saved again and \
+             again, each change answered when it is durable. All back: from the admission of a replacement with an \
+             empty disk for a peer on which all of them lived, until the last runs there."
+        ),
+        measures: vec![
+            more(many::CREATED, "actors a second"),
+            less(many::LAG, "s"),
+            less(many::CORES, "cores"),
+            more(many::FLAT, "checkpoints a second"),
+            less(many::BACK, "s"),
+        ],
+        goals,
+        figures: ours.chain(wanted).collect(),
     })
 }

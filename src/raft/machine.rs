@@ -5,6 +5,8 @@ use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
+#[cfg(feature = "testing")]
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
@@ -13,6 +15,8 @@ use super::codec::{decode, encode};
 use super::trail::{Next, Step};
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
 use crate::core::apply::{At, Changes};
+#[cfg(feature = "testing")]
+use crate::core::command::Command;
 use crate::core::command::Response;
 use crate::core::event::Event;
 use crate::core::state::State;
@@ -30,6 +34,9 @@ pub(crate) struct Applied {
     /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
     trail: Mutex<Option<VecDeque<Step>>>,
+    /// Checkpoints that became the ones to restore from.
+    #[cfg(feature = "testing")]
+    saves: AtomicU64,
 }
 
 /// What has changed since somebody looked last.
@@ -61,6 +68,8 @@ impl Applied {
             index,
             #[cfg(feature = "testing")]
             trail: Mutex::default(),
+            #[cfg(feature = "testing")]
+            saves: AtomicU64::new(0),
         })
     }
 
@@ -112,6 +121,19 @@ impl Applied {
     pub(crate) fn take_trail(&self) -> VecDeque<Step> {
         let mut trail = self.trail.lock().unwrap_or_else(PoisonError::into_inner);
         trail.replace(VecDeque::new()).unwrap_or_default()
+    }
+
+    /// How many checkpoints became the ones to restore from since this process began.
+    #[cfg(feature = "testing")]
+    pub(crate) fn saves(&self) -> u64 {
+        self.saves.load(Ordering::Relaxed)
+    }
+
+    #[cfg(feature = "testing")]
+    fn note_saves(&self, response: &Response) {
+        let Response::Items(answers) = response else { return };
+        let saves = answers.iter().filter(|answer| answer.is_ok()).count();
+        self.saves.fetch_add(saves as u64, Ordering::Relaxed);
     }
 
     #[cfg(feature = "testing")]
@@ -217,6 +239,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             #[cfg(feature = "testing")]
             let next = self.applied.keeps_trail().then(|| Next::new(&entry, &self.applied.inner().state));
             let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
+            #[cfg(feature = "testing")]
+            let saves = matches!(entry.payload, EntryPayload::Normal(Command::Commit { .. }));
             let mut changes = Changes::default();
             let response = {
                 let mut inner = self.applied.write();
@@ -236,6 +260,10 @@ impl RaftStateMachine<TypeConfig> for Machine {
             #[cfg(feature = "testing")]
             if let Some(next) = next {
                 self.applied.note_step(next.done(&self.applied.inner().state));
+            }
+            #[cfg(feature = "testing")]
+            if saves {
+                self.applied.note_saves(&response);
             }
             self.applied.note(changes, at.index);
             newest = Some(at.index);

@@ -45,3 +45,8 @@ pub use crate::transport::{SimNetwork, Traffic, Weather};
 pub use cluster::{Cluster, PATIENCE};
 pub use invariants::{Violation, per_sender_order};
 pub use world::{SimClock, World};
+
+/// How many checkpoints one peer has seen committed, anywhere in the cluster, since it was started.
+pub fn checkpoints_committed(peer: &crate::Peer) -> u64 {
+    peer.shared.consensus().map_or(0, |consensus| consensus.applied().saves())
+}
