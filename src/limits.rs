@@ -162,6 +162,11 @@ pub const FOUNDING_DEADLINE: Duration = Duration::from_secs(30);
 pub const MAX_ASKED: usize = 16;
 /// Checkpoints that wait on one peer to be written.
 pub const MAX_QUEUED_SAVES: usize = 65_536;
+/// Checkpoints that were committed since old copies were last removed, and copies on one disk that no log entry has
+/// confirmed yet. One more, and all that is on the disk is looked at instead.
+pub const MAX_SAVES_NOTED: usize = 262_144;
+/// How many of those are worked on before others get their turn.
+pub const SAVES_PER_LOOK: usize = 512;
 /// Batches of checkpoints that one peer writes at once.
 pub const PARALLEL_FLUSHES: usize = 4;
 /// How long, while a peer saves much, the first checkpoint of a batch waits for others at most.
@@ -187,6 +192,8 @@ pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
 pub const UNLOGGED_CHUNK_BYTES: usize = 1 << 20;
 /// Such writes that may wait for the disk at once, for one copy.
 pub const MAX_CHUNK_WRITES: usize = 4;
+/// Copies at least this long lie apart from their names in the store, in bytes.
+pub const COPY_APART_BYTES: usize = 4 << 10;
 /// How much of a large state is worked on before others get their turn, in bytes.
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.
@@ -201,6 +208,8 @@ pub const PARALLEL_LARGE_SAVES: usize = 2;
 pub const SLOWEST_COPY_BYTES_PER_SECOND: u64 = 8 << 20;
 /// Copies that one peer is asked at once to make again.
 pub const MAX_REPAIRS_PER_ORDER: usize = 256;
+/// A leader that found no copy lacking looks again after so many times the time which that took.
+pub const REPAIR_LOOK_SHARE: u32 = 30;
 /// How long it may take with them.
 pub const REPAIR_DEADLINE: Duration = Duration::from_secs(30);
 /// How often old copies are removed.

@@ -224,6 +224,20 @@ impl Host {
         self.read(id.name()).get(id).is_some_and(|slot| slot.life.epoch >= epoch)
     }
 
+    /// How many have a place here: those that run, and some that have ended by themselves. Quick, however many.
+    pub fn places(&self) -> usize {
+        self.shards.iter().map(|shard| shard.0.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+    }
+
+    /// How many run here.
+    pub fn count(&self) -> usize {
+        let of = |shard: &Shard| {
+            let shard = shard.0.read().unwrap_or_else(PoisonError::into_inner);
+            shard.values().filter(|slot| slot.runs()).count()
+        };
+        self.shards.iter().map(of).sum()
+    }
+
     /// All that run here, in order of their names.
     pub fn list(&self) -> Vec<(ActorId, Epoch)> {
         let mut all = Vec::new();

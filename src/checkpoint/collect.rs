@@ -7,10 +7,11 @@ use std::sync::Arc;
 use super::manifest::Manifest;
 use super::shelf::InUse;
 use crate::core::state::Actor;
-use crate::id::ActorId;
-use crate::limits::{COLLECT_INTERVAL, MAX_BATCH_ITEMS};
+use crate::id::{ActorId, RaftId};
+use crate::limits::{COLLECT_INTERVAL, MAX_BATCH_ITEMS, SAVES_PER_LOOK};
 use crate::peer::{Shared, lock};
-use crate::store::{ChunkDigest, CopyKey};
+use crate::raft::Saves;
+use crate::store::{ChunkDigest, CopyKey, Written, durably};
 
 /// Whether a copy can still become, or is, the one to restore from. One that was never committed may
 /// be, for as long as its epoch is the actor's own.
@@ -26,6 +27,14 @@ fn is_live(key: &CopyKey, line: Option<&Actor>, applied: u64) -> bool {
     }
 }
 
+/// Whether the log says that a disk holds this copy of the newest checkpoint.
+fn is_confirmed(key: &CopyKey, line: Option<&Actor>, disk: Option<RaftId>) -> bool {
+    line.and_then(|actor| actor.checkpoint.as_ref()).is_some_and(|(epoch, c)| {
+        (*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest)
+            && disk.is_some_and(|disk| c.holders.contains(&disk))
+    })
+}
+
 impl Shared {
     /// Collects at a steady pace, for as long as the peer runs.
     pub(crate) async fn collect_copies(self: Arc<Self>) {
@@ -34,9 +43,48 @@ impl Shared {
         self.collect_dead(None);
         self.sweep(actors).await;
         while self.pause(COLLECT_INTERVAL).await && !self.phase.borrow().is_over() {
+            let is_sure = self.collect_replaced().await;
             let touched = std::mem::take(&mut *lock(&self.collectable));
-            self.collect_dead(Some(&touched));
+            self.collect_dead(is_sure.then_some(&touched));
             self.sweep(touched).await;
+        }
+    }
+
+    /// Stores copies, and keeps track of them until the log does.
+    pub(super) fn store_copies(&self, copies: Vec<(CopyKey, Vec<u8>)>) -> Written {
+        lock(&self.outdated).arrive(copies.iter().map(|(key, _)| key));
+        durably(|done| self.store.copies_put(copies, done))
+    }
+
+    /// Removes copies that newer ones have replaced. Whether those are all.
+    async fn collect_replaced(&self) -> bool {
+        let (Some(consensus), Some(place)) = (self.consensus(), self.admission()) else { return true };
+        let Saves { list, some_are_missing } = consensus.applied().take_saved();
+        let mut saved = list.into_iter().peekable();
+        while saved.peek().is_some() {
+            for one in saved.by_ref().take(SAVES_PER_LOOK) {
+                // Chunks that only the older one named are to go, too.
+                if self.shelves.has(&one.actor) {
+                    lock(&self.collectable).insert(one.actor.clone());
+                }
+                lock(&self.outdated).replaced(one, place.raft_id);
+            }
+            tokio::task::yield_now().await;
+        }
+        loop {
+            let dead = lock(&self.outdated).take_dead(MAX_BATCH_ITEMS);
+            if dead.is_empty() {
+                break;
+            }
+            self.remove(&dead);
+            tokio::task::yield_now().await;
+        }
+        !(lock(&self.outdated).take_unsure() || some_are_missing)
+    }
+
+    fn remove(&self, dead: &[CopyKey]) {
+        if let Err(e) = self.store.copies_delete(dead) {
+            tracing::warn!(%e, "could not remove old copies");
         }
     }
 
@@ -48,12 +96,21 @@ impl Shared {
             }
         };
         let Some(consensus) = self.consensus() else { return };
-        let dead: Vec<CopyKey> = consensus.applied().read_at(|s, applied, _| {
-            keys.into_iter().filter(|key| !is_live(key, s.actors.get(&key.actor), applied)).collect()
+        let disk = self.admission().map(|place| place.raft_id);
+        let mut dead = vec![];
+        consensus.applied().read_at(|s, applied, _| {
+            let mut outdated = lock(&self.outdated);
+            for key in keys {
+                let line = s.actors.get(&key.actor);
+                if is_live(&key, line, applied) {
+                    outdated.found(&key, is_confirmed(&key, line, disk));
+                } else {
+                    outdated.forget(&key);
+                    dead.push(key);
+                }
+            }
         });
-        if let Err(e) = self.store.copies_delete(&dead) {
-            tracing::warn!(%e, "could not remove old copies");
-        }
+        self.remove(&dead);
     }
 
     /// Keeps an actor's chunks on this disk for as long as what it returns is held.

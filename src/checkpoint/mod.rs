@@ -16,6 +16,7 @@ mod content;
 mod fetch;
 mod gathered;
 mod manifest;
+mod outdated;
 mod repair;
 mod replicate;
 mod save;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 pub(crate) use content::Content;
 pub(crate) use fetch::FetchError;
+pub(crate) use outdated::Outdated;
 pub(crate) use save::{SaveOrder, Saves};
 pub(crate) use sealed::Cutting;
 #[cfg(feature = "testing")]

@@ -11,7 +11,7 @@ use crate::id::RaftId;
 use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::raft::Consensus;
-use crate::store::{CopyKey, durably};
+use crate::store::CopyKey;
 use crate::wire::{Answer, RepairOrder, Request};
 
 /// Which disk should fetch which copies: all that are short of one.
@@ -120,7 +120,7 @@ impl Shared {
             let names: Vec<_> = fetched.iter().map(of).collect();
             let batch = std::mem::take(&mut fetched);
             bytes = 0;
-            if durably(|done| self.store.copies_put(batch, done)).await.is_ok() {
+            if self.store_copies(batch).await.is_ok() {
                 let holder = place.raft_id;
                 held.extend(names.into_iter().map(|(actor, epoch, seq)| Held { actor, epoch, seq, holder }));
             }

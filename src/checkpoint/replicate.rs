@@ -13,7 +13,7 @@ use crate::canary::{Mistake, made};
 use crate::id::{ActorId, RaftId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, SAVE_BATCH_BYTES};
 use crate::peer::Shared;
-use crate::store::{CopyKey, durably};
+use crate::store::CopyKey;
 use crate::transport::{FramedRecv, FramedSend, FramedStream};
 use crate::wire::{CopiesStored, CopyHead, StreamHeader, decode, encode};
 
@@ -100,7 +100,7 @@ impl Shared {
         let copies = receive_manifests(&mut recv).await?;
         let in_use = self.take_chunks(&copies, &mut send, &mut recv).await?;
         let copies = copies.into_iter().map(|(key, manifest)| (key, manifest.to_vec())).collect();
-        let stored = durably(|done| self.store.copies_put(copies, done));
+        let stored = self.store_copies(copies);
         if !made(Mistake::CopiesNotDurable) {
             stored.await?;
         }

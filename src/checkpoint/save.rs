@@ -16,7 +16,7 @@ use crate::gather::Gather;
 use crate::id::{ActorId, Epoch, Incarnation, RaftId};
 use crate::limits::{GATHER_SAVES, MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
-use crate::store::{CopyKey, durably};
+use crate::store::CopyKey;
 use crate::wire::RepairOrder;
 
 /// A sealed checkpoint on its way, and who waits for it.
@@ -255,7 +255,7 @@ impl Shared {
             writer.finish().await?;
         }
         let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.to_vec())).collect();
-        durably(|done| self.store.copies_put(own, done)).await
+        self.store_copies(own).await
     }
 
     fn surroundings(&self) -> Option<Surroundings> {

@@ -20,10 +20,21 @@ pub struct At {
 #[derive(Debug, Default)]
 pub struct Changes {
     pub events: Vec<Event>,
-    /// Actors whose line changed or went away.
+    /// Actors whose line changed or went away, but for those in `saved`.
     pub actors: BTreeSet<ActorId>,
+    /// Actors that have a newer checkpoint, and nothing else that is new. There are many, and few who care.
+    pub saved: Vec<Saved>,
     /// Whether the member table changed.
     pub members: bool,
+}
+
+/// An actor that has a newer checkpoint.
+#[derive(Debug)]
+pub struct Saved {
+    pub actor: ActorId,
+    /// What it had before, and what it has now: the epoch that wrote it, and where its copies are.
+    pub before: (Epoch, Checkpoint),
+    pub now: (Epoch, Checkpoint),
 }
 
 impl State {
@@ -284,16 +295,23 @@ impl State {
             // A copy on a disk that was retired while this entry was under way does not count.
             checkpoint.holders.retain(|disk| current.contains(disk));
             let others = checkpoint.holders.iter().filter(|disk| **disk != own_disk).count();
-            answers.push(match self.actors.get_mut(&actor) {
-                None => Err(Refused::NoSuchActor),
-                Some(a) => {
-                    // One that nobody holds could not even be called lost.
-                    let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
-                    let enough = enough && !checkpoint.holders.is_empty();
-                    commit_one(a, (at, by), epoch, checkpoint, enough).map(|()| epoch)
-                }
+            let line = self.actors.get_mut(&actor);
+            let was_lost = line.as_ref().is_some_and(|a| a.lost);
+            let before = line.ok_or(Refused::NoSuchActor).and_then(|a| {
+                // One that nobody holds could not even be called lost.
+                let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
+                let enough = enough && !checkpoint.holders.is_empty();
+                commit_one(a, (at, by), epoch, checkpoint, enough)
+                    .map(|before| (before, a.checkpoint.clone()))
             });
-            changes.actors.insert(actor);
+            answers.push(before.as_ref().map(|_| epoch).map_err(|refused| *refused));
+            match before {
+                Ok((Some(before), Some(now))) if !was_lost => {
+                    changes.saved.push(Saved { actor, before, now })
+                }
+                // Its first one, one again, or none: somebody may have to act.
+                _ => drop(changes.actors.insert(actor)),
+            }
         }
         Ok(Response::Items(answers))
     }
@@ -424,21 +442,21 @@ impl State {
     }
 }
 
-/// Invariants 4 and 5: only the present activation commits, and only forward.
+/// Invariants 4 and 5: only the present activation commits, and only forward. What the checkpoint replaces, if any.
 fn commit_one(
     actor: &mut Actor,
     (at, by): (At, Incarnation),
     epoch: Epoch,
     checkpoint: Checkpoint,
     enough: bool,
-) -> Result<(), Refused> {
+) -> Result<Option<(Epoch, Checkpoint)>, Refused> {
     if (actor.host != Some(by) || actor.epoch != epoch) && !made(Mistake::EpochUnchecked) {
         return Err(Refused::StaleEpoch);
     }
     if let Some((written, newest)) = &actor.checkpoint {
         let same = *written == epoch && newest.seq == checkpoint.seq;
         if same && newest.digest == checkpoint.digest {
-            return Ok(()); // the same proposal again, after an unknown outcome
+            return Ok(None); // the same proposal again, after an unknown outcome
         }
         if (*written, newest.seq) >= (epoch, checkpoint.seq) {
             return Err(Refused::OldSeq);
@@ -447,10 +465,9 @@ fn commit_one(
     if !enough {
         return Err(Refused::TooFewCopies);
     }
-    actor.checkpoint = Some((epoch, checkpoint));
     actor.saved_at = at.index;
     actor.lost = false;
-    Ok(())
+    Ok(actor.checkpoint.replace((epoch, checkpoint)))
 }
 
 impl Actor {

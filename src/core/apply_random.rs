@@ -253,10 +253,11 @@ impl History {
 fn apply(
     state: &mut State,
     (at, command): &(At, Command),
-) -> (Response, Vec<Event>, BTreeSet<ActorId>, bool) {
+) -> (Response, Vec<Event>, BTreeSet<ActorId>, Vec<ActorId>, bool) {
     let mut changes = Changes::default();
     let response = state.apply(*at, command.clone(), &mut changes);
-    (response, changes.events, changes.actors, changes.members)
+    let saved = changes.saved.into_iter().map(|saved| saved.actor).collect();
+    (response, changes.events, changes.actors, saved, changes.members)
 }
 
 fn after_snapshot(state: &State) -> State {
@@ -285,14 +286,21 @@ fn random_logs_lead_every_peer_to_the_same_state_also_from_a_snapshot() {
             history.check(&one);
             let refused = matches!(said.0, Response::Refused(_));
             assert!(!refused || one == before, "seed {seed}, entry {i}: refused, and yet something changed");
-            let told: BTreeSet<&ActorId> = said.2.iter().collect();
+            let told: BTreeSet<&ActorId> = said.2.iter().chain(&said.3).collect();
             let silent = |id: &&ActorId| one.actors.get(id) != before.actors.get(id) && !told.contains(id);
             let unseen = before.actors.keys().chain(one.actors.keys()).find(silent);
             assert_eq!(unseen, None, "seed {seed}, entry {i}: changed, and nobody is told to look");
             assert!(
-                said.3 || one.members == before.members,
+                said.4 || one.members == before.members,
                 "seed {seed}, entry {i}: members changed unseen"
             );
+            for id in &said.3 {
+                let only_saved = one.actors.get(id).cloned().zip(before.actors.get(id)).map(|(now, before)| {
+                    let (checkpoint, saved_at) = (before.checkpoint.clone(), before.saved_at);
+                    Actor { checkpoint, saved_at, ..now } == *before && !before.is_unborn()
+                });
+                assert_eq!(only_saved, Some(true), "seed {seed}, entry {i}: more of {id} changed than was said");
+            }
             *done.entry(kind(&entry.1)).or_insert(0) += u32::from(one != before);
         }
         assert_eq!(one, other, "seed {seed}");

@@ -350,6 +350,7 @@ impl Builder {
             bells: Bells::default(),
             away_since: Mutex::default(),
             hosting: Mutex::default(),
+            outdated: Mutex::default(),
             collectable: Mutex::default(),
             own_disk: Mutex::default(),
             admission: RwLock::default(),

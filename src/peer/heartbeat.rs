@@ -39,7 +39,7 @@ impl Shared {
             seq,
             applied,
             ack: self.standing_probe(&consensus),
-            load: self.host().map_or(0, |host| host.list().len().try_into().unwrap_or(u32::MAX)),
+            load: self.host().map_or(0, |host| host.places().try_into().unwrap_or(u32::MAX)),
         };
         // The lease counts from here: before the first byte leaves.
         lock(&self.lease).step(PeerInput::Sent { seq, now: self.now() });

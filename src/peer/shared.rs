@@ -17,7 +17,7 @@ use super::status::WaitError;
 use super::timing::Timing;
 use super::watch::Bells;
 use crate::actor::{Gate, Host, Kinds};
-use crate::checkpoint::{Cutting, SaveOrder, Shelves};
+use crate::checkpoint::{Cutting, Outdated, SaveOrder, Shelves};
 use crate::clock::{Clock, Mono};
 use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
@@ -109,7 +109,9 @@ pub(crate) struct Shared {
     pub(crate) away_since: Mutex<BTreeMap<NodeId, Mono>>,
     /// Held while an actor is started or stopped here as the directory says.
     pub(crate) hosting: Mutex<()>,
-    /// Actors of which older copies may be on this disk.
+    /// Which copies on this disk nothing can name any more.
+    pub(crate) outdated: Mutex<Outdated>,
+    /// Actors of which older copies, or chunks that no copy names, may be on this disk.
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
     pub(crate) own_disk: Mutex<OwnDisk>,
     pub(crate) admission: RwLock<Option<Admission>>,

@@ -153,7 +153,7 @@ impl Peer {
             members: BTreeMap::new(),
             joint: view.as_ref().is_some_and(|v| v.configuration.voters.len() > 1),
             actors: 0,
-            actors_here: shared.host().map_or(0, |host| host.list().len()),
+            actors_here: shared.host().map_or(0, |host| host.count()),
             actors_lost: 0,
             actors_hosted: 0,
             short_of_copies: 0,

@@ -14,20 +14,21 @@ use super::codec::{decode, encode};
 #[cfg(feature = "testing")]
 use super::trail::{Next, Step};
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
-use crate::core::apply::{At, Changes};
+use crate::core::apply::{At, Changes, Saved};
 #[cfg(feature = "testing")]
 use crate::core::command::Command;
 use crate::core::command::Response;
 use crate::core::event::Event;
 use crate::core::state::State;
 use crate::id::ActorId;
-use crate::limits::EVENT_BACKLOG;
+use crate::limits::{EVENT_BACKLOG, MAX_SAVES_NOTED};
 use crate::store::{Store, durably};
 
 /// The applied state, shared between consensus (which writes) and the peer (which reads).
 pub(crate) struct Applied {
     inner: RwLock<Inner>,
     changes: Mutex<Noted>,
+    saved: Mutex<Saves>,
     index: watch::Sender<u64>,
     /// The newest entry that may have changed which process runs which actor.
     placed: watch::Sender<u64>,
@@ -48,6 +49,14 @@ pub(crate) struct Noted {
     pub(crate) members: bool,
 }
 
+/// Which actors have newer checkpoints since somebody looked last.
+#[derive(Default)]
+pub(crate) struct Saves {
+    pub(crate) list: Vec<Saved>,
+    /// Whether there were too many to remember.
+    pub(crate) some_are_missing: bool,
+}
+
 #[derive(Default)]
 struct Inner {
     state: State,
@@ -64,6 +73,7 @@ impl Applied {
         Arc::new(Self {
             inner: RwLock::new(inner),
             changes: Mutex::new(changes),
+            saved: Mutex::default(),
             placed: watch::Sender::new(0),
             index,
             #[cfg(feature = "testing")]
@@ -116,6 +126,11 @@ impl Applied {
         std::mem::take(&mut *self.changes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Takes whose checkpoints have become newer since the last call.
+    pub(crate) fn take_saved(&self) -> Saves {
+        std::mem::take(&mut *self.saved.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Takes what was applied since the last call, as far as it was kept; nothing the first time.
     #[cfg(feature = "testing")]
     pub(crate) fn take_trail(&self) -> VecDeque<Step> {
@@ -151,13 +166,27 @@ impl Applied {
     }
 
     /// Keeps what has changed for whoever looks when the index is announced.
-    fn note(&self, mut fresh: Changes, index: u64) {
+    fn note(&self, fresh: Changes, index: u64) {
+        self.note_saved(fresh.saved);
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.members |= fresh.members;
-        changes.actors.append(&mut fresh.actors);
+        changes.actors.extend(fresh.actors);
         changes.events.extend(fresh.events.into_iter().map(|event| (index, event)));
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
         changes.events.drain(..excess);
+    }
+}
+
+impl Applied {
+    fn note_saved(&self, fresh: Vec<Saved>) {
+        if fresh.is_empty() {
+            return;
+        }
+        let mut saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
+        saved.list.extend(fresh);
+        if saved.list.len() > MAX_SAVES_NOTED {
+            *saved = Saves { list: vec![], some_are_missing: true };
+        }
     }
 }
 
@@ -293,7 +322,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
         *inner = restored;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
-        self.applied.note(Changes { members: true, actors, events: vec![] }, index);
+        self.applied.note(Changes { members: true, actors, ..Changes::default() }, index);
         self.applied.announce(index, true);
         Ok(())
     }

@@ -25,4 +25,5 @@ mod view;
 
 pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError, Snapshots};
 pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
+pub(crate) use machine::Saves;
 pub(crate) use view::View;

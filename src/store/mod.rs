@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + 'static {
     /// Reads a copy as it was written (`InvalidData` if the disk spoiled it). The caller checks its
     /// digest.
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
-    /// The copies held of one actor, or, for none, of all. Reads no copy's bytes.
+    /// The copies held of one actor, or, for none, of all. Reads no long copy's bytes.
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;

@@ -15,7 +15,7 @@ use quinn::rustls::RootCertStore;
 use quinn::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use quinn::{ClientConfig, Endpoint, ServerConfig};
 
-use super::{BACK, DISK, FULL, QUINN, noise, rate};
+use super::{BACK, DISK, FULL, QUINN, THOUSAND, noise, rate};
 use crate::common::fail;
 
 const NAME: &str = "floor";
@@ -29,7 +29,8 @@ pub async fn run(bytes: usize) -> Sample {
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     let disk = rate(bytes, tokio::task::block_in_place(|| onto_disk(dir.path(), &state)));
     let (to_two, to_one) = (rate(bytes, to_two), rate(bytes, to_one));
-    let figures = [(FULL, disk.min(to_two)), (BACK, to_one), (QUINN, to_two), (DISK, disk)];
+    let figures =
+        [(FULL, disk.min(to_two)), (BACK, to_one), (THOUSAND, to_one), (QUINN, to_two), (DISK, disk)];
     figures.map(|(name, value)| (name.to_owned(), value)).into()
 }
 

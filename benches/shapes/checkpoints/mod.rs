@@ -3,9 +3,11 @@
 
 mod floor;
 mod standin;
+mod thousand;
 
 use std::time::Duration;
 
+use ::standin::testing::Prng;
 use benches::Sample;
 use clap::ValueEnum;
 
@@ -22,6 +24,7 @@ pub enum Keeper {
 
 pub const FULL: &str = "in full, MB a second";
 pub const BACK: &str = "restored, MB a second";
+pub const THOUSAND: &str = "a thousand restored, MB a second";
 pub const MOVED: &str = "sent of it when 1% changed, %";
 pub const CHANGED: &str = "when 1% changed, s";
 pub const QUINN: &str = "over bare quinn, MB a second";
@@ -32,7 +35,11 @@ pub const MEMORY: &str = "most memory, of the state";
 pub fn run(keeper: Keeper, mib: usize) -> Sample {
     match keeper {
         Keeper::Floor => on_tokio(floor::run(mib << 20)),
-        Keeper::Standin => on_tokio(standin::run(mib << 20)),
+        Keeper::Standin => on_tokio(async move {
+            let mut sample = standin::run(mib << 20).await;
+            sample.insert(THOUSAND.to_owned(), thousand::run(mib << 20).await);
+            sample
+        }),
     }
 }
 
@@ -40,13 +47,8 @@ fn rate(bytes: usize, took: Duration) -> f64 {
     bytes as f64 / 1e6 / took.as_secs_f64()
 }
 
-/// Bytes that are as good as random: splitmix64.
+/// Bytes that nothing compresses.
 fn noise(bytes: usize, seed: u64) -> Vec<u8> {
-    let word = |n: u64| {
-        let z = (seed ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    (0..bytes as u64 / 8).flat_map(|n| word(n).to_ne_bytes()).collect()
+    let mut random = Prng::new(seed);
+    (0..bytes / 8).flat_map(|_| random.any().to_ne_bytes()).collect()
 }

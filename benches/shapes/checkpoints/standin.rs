@@ -17,7 +17,7 @@ const PLACES: usize = 64;
 const HOST: usize = 2;
 
 #[derive(Serialize, Deserialize)]
-struct Blob(#[serde(with = "serde_bytes")] Vec<u8>);
+pub(super) struct Blob(#[serde(with = "serde_bytes")] pub(super) Vec<u8>);
 
 impl Actor for Blob {
     const KIND: &'static str = "blob";

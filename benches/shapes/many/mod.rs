@@ -75,7 +75,11 @@ async fn create(peer: &Peer, at: usize, actors: usize) -> Actors {
 async fn steady(peers: &[Peer], all: &[Actors]) -> (f64, f64) {
     let committed = || peers.iter().map(checkpoints_committed).min().unwrap_or(0);
     let each = all.first().map_or(0, Vec::len);
-    let before = committed();
+    // What came before is over, also for the last peer to hear of it.
+    let before = all.iter().map(Vec::len).sum::<usize>() as u64;
+    while committed() < before {
+        tokio::time::sleep(TICK).await;
+    }
     let (begin, busy) = (Instant::now(), cpu());
     // When so many had changed that were not committed yet.
     let mut changed: VecDeque<(u64, Instant)> = VecDeque::new();

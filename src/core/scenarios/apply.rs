@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use super::{check_folder, name, number, run};
-use crate::core::apply::{At, Changes};
+use crate::core::apply::{At, Changes, Saved};
 use crate::core::command::{Admit, Checkpoint, Command, Commit, Create, HandOver, Held, Settings};
 use crate::core::state::State;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
@@ -157,6 +157,9 @@ impl World {
         }
         if !seen.is_empty() {
             writeln!(out, "   look at {}", seen.join(", ")).unwrap();
+        }
+        for Saved { actor, before: (epoch, c), .. } in &changes.saved {
+            writeln!(out, "   {actor} was saved, and {epoch}.{} is old", c.seq).unwrap();
         }
         out
     }

@@ -52,7 +52,8 @@ pub(super) fn split(mut bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((first.to_vec(), second.to_vec()))
 }
 
-/// Names and bytes of copies are kept apart, so that listing the names reads no bytes.
+/// Names and bytes of long copies are kept apart, so that listing the names reads few bytes; short ones are kept with
+/// their names.
 #[derive(Clone, Copy)]
 pub(super) enum CopyPart {
     Name = 0,

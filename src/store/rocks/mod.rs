@@ -39,7 +39,7 @@ use super::bounds::LogBounds;
 use super::error::{StoreError, corrupt};
 use super::{ChunkDigest, CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
-use crate::limits::UNLOGGED_CHUNK_BYTES;
+use crate::limits::{COPY_APART_BYTES, UNLOGGED_CHUNK_BYTES};
 
 const SNAPSHOT: &[u8] = b"newest";
 
@@ -287,7 +287,12 @@ impl Store for RocksStore {
     fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable) {
         self.submit(done, |batch| {
             copies.iter().try_for_each(|(key, bytes)| {
-                self.disk.put(batch, Column::Copies, &copy_key(CopyPart::Name, key), &[])?;
+                let name = copy_key(CopyPart::Name, key);
+                // An empty name says that the bytes are apart.
+                if (1..COPY_APART_BYTES).contains(&bytes.len()) {
+                    return self.disk.put(batch, Column::Copies, &name, bytes);
+                }
+                self.disk.put(batch, Column::Copies, &name, &[])?;
                 self.disk.put(batch, Column::Copies, &copy_key(CopyPart::Bytes, key), bytes)
             })
         });
@@ -295,7 +300,12 @@ impl Store for RocksStore {
 
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>> {
         let what = || format!("the copy of {} at epoch {}, {}", key.actor, key.epoch, key.seq);
-        self.disk.get(Column::Copies, &copy_key(CopyPart::Bytes, key), what)
+        match self.disk.get(Column::Copies, &copy_key(CopyPart::Name, key), what)? {
+            Some(apart) if apart.is_empty() => {
+                self.disk.get(Column::Copies, &copy_key(CopyPart::Bytes, key), what)
+            }
+            small => Ok(small),
+        }
     }
 
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>> {
