@@ -49,7 +49,7 @@ impl Shared {
         };
         let Some(consensus) = self.consensus() else { return };
         let dead: Vec<CopyKey> = consensus.applied().read_at(|s, applied, _| {
-            keys.into_iter().filter(|key| !is_live(key, s.actors.get(&key.actor), applied)).collect()
+            keys.into_iter().filter(|key| !is_live(key, s.actors.get(&key.actor).as_ref(), applied)).collect()
         });
         if let Err(e) = self.store.copies_delete(&dead) {
             tracing::warn!(%e, "could not remove old copies");

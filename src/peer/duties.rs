@@ -1,11 +1,12 @@
 //! A leader's slow duties, one step of each at a time: the voters, the copies, a hung disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use super::shared::{Shared, millis};
+use super::shared::{Shared, lock, millis};
+use crate::checkpoint::Search;
 use crate::clock::Mono;
 use crate::core::command::Command;
 use crate::core::state::{Session, State, Status};
@@ -31,6 +32,7 @@ pub(super) struct Duties {
     orphans: BTreeMap<u64, Mono>,
     /// Up to which entry no actor is short of copies.
     repaired: Arc<AtomicU64>,
+    search: Arc<Mutex<Search>>,
 }
 
 impl Duties {
@@ -128,11 +130,13 @@ impl Duties {
             return;
         }
         let (consensus, repairing) = (consensus.clone(), self.repairing.clone());
-        let (repaired, by) = (self.repaired.clone(), shared.clone());
+        let (repaired, by, search) = (self.repaired.clone(), shared.clone(), self.search.clone());
         shared.spawn(async move {
-            if by.repair_copies(&consensus).await {
-                repaired.store(applied, Ordering::SeqCst);
+            let mut here = std::mem::take(&mut *lock(&search));
+            if let Some(at) = by.repair_copies(&consensus, &mut here).await {
+                repaired.store(at, Ordering::SeqCst);
             }
+            *lock(&search) = here;
             repairing.store(false, Ordering::SeqCst);
         });
     }

@@ -113,7 +113,7 @@ fn directory() -> Result<(State, Vec<ActorId>), Failure> {
             whole: true,
         };
         let id = ActorId::new("sum", n.to_string())?;
-        state.actors.insert(id.clone(), actor);
+        state.actors.insert(&id, &actor);
         ids.push(id);
     }
     Ok((state, ids))
