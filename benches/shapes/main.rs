@@ -4,12 +4,13 @@ mod checkpoints;
 mod common;
 mod local;
 mod remote;
+mod scale;
 mod sections;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use benches::{Sample, Section, conditions, plot};
+use benches::{Growth, Sample, Section, conditions, lines, plot};
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -65,6 +66,14 @@ enum What {
         #[arg(long, default_value_t = 1024)]
         mib: usize,
     },
+    /// More peers, and more actors.
+    Scale {
+        #[arg(long, default_value_t = 2)]
+        rounds: usize,
+        /// Writes the plots into this directory.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -72,6 +81,10 @@ enum What {
     OneRemote { contender: remote::Carrier },
     #[command(hide = true)]
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
+    #[command(hide = true)]
+    OneScalePeers { peers: usize },
+    #[command(hide = true)]
+    OneScaleActors { actors: u64 },
     #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
@@ -87,6 +100,13 @@ fn main() -> io::Result<()> {
         What::OneRemote { contender } => say(&remote::run(contender)),
         What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
+        What::Scale { rounds, out } => {
+            let growths = scale::sections(rounds)?;
+            print!("{}", text_of(&growths)?);
+            out.map_or(Ok(()), |dir| draw(&growths, &dir))
+        }
+        What::OneScalePeers { peers } => say(&scale::run_peers(peers)),
+        What::OneScaleActors { actors } => say(&scale::run_actors(actors)),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -110,6 +130,18 @@ fn show(section: &Section) -> io::Result<()> {
     Ok(())
 }
 
+fn text_of(growths: &[Growth]) -> io::Result<String> {
+    let mut text = String::new();
+    growths.iter().try_for_each(|growth| growth.write(&mut text)).map_err(io::Error::other)?;
+    Ok(text)
+}
+
+fn draw(growths: &[Growth], dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir.join("plots"))?;
+    let one = |growth: &Growth| std::fs::write(dir.join("plots").join(growth.plot), lines(growth));
+    growths.iter().try_for_each(one)
+}
+
 fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<PathBuf>) -> io::Result<()> {
     let mut sections = Vec::new();
     for shape in local::Shape::value_variants() {
@@ -125,6 +157,8 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::remote(carriers, rounds)?);
     eprintln!("checkpoints: {rounds} rounds");
     sections.push(sections::checkpoints(mib, rounds)?);
+    eprintln!("scale");
+    let growths = scale::sections(rounds)?;
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
@@ -133,11 +167,12 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
         conditions(),
     );
     sections.iter().try_for_each(|section| section.write(&mut text)).map_err(io::Error::other)?;
+    text.push_str(&text_of(&growths)?);
     let Some(dir) = out else {
         print!("{text}");
         return Ok(());
     };
-    std::fs::create_dir_all(dir.join("plots"))?;
+    draw(&growths, &dir)?;
     std::fs::write(dir.join("plots/messages.svg"), plot(&sections))?;
     std::fs::write(dir.join("RESULTS.md"), format!("{}\n", text.trim_end()))
 }
