@@ -43,8 +43,19 @@ impl NodeId {
         Ok(Self(name.into()))
     }
 
+    /// One that was checked before.
+    pub(crate) fn of(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for NodeId {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -137,6 +148,11 @@ impl ActorId {
             return Err(InvalidName::new("actor key", key, "at most 256 bytes"));
         }
         Ok(Self { kind: kind.into(), key: key.into() })
+    }
+
+    /// One that was checked before.
+    pub(crate) fn of(name: ActorName<'_>) -> Self {
+        Self { kind: name.kind.into(), key: name.key.into() }
     }
 
     /// It, to look at.

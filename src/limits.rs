@@ -72,6 +72,8 @@ pub const MAX_RECENT_ENTRIES: usize = 1024;
 pub const MAX_RECENT_BYTES: usize = 4 << 20;
 /// Raft log entries kept behind a snapshot for followers that are only a little late.
 pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
+/// Actors in the directory that are written into a snapshot before others get their turn.
+pub const LINES_PER_TURN: usize = 2_000;
 /// Applied Raft log entries between two snapshots.
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
 /// Messages that an actor takes out of its mailbox at once, at most; others find their places free then.
@@ -208,10 +210,10 @@ pub const PARALLEL_LARGE_SAVES: usize = 2;
 pub const SLOWEST_COPY_BYTES_PER_SECOND: u64 = 8 << 20;
 /// Copies that one peer is asked at once to make again.
 pub const MAX_REPAIRS_PER_ORDER: usize = 256;
-/// A leader that found no copy lacking looks again after so many times the time which that took.
-pub const REPAIR_LOOK_SHARE: u32 = 30;
 /// How long it may take with them.
 pub const REPAIR_DEADLINE: Duration = Duration::from_secs(30);
+/// Actors in the directory that a leader looks at, at once, for copies that are missing.
+pub const MAX_LINES_PER_LOOK: usize = 10_000;
 /// How often old copies are removed.
 pub const COLLECT_INTERVAL: Duration = Duration::from_secs(1);
 /// Actors that are handed over at once.

@@ -5,12 +5,13 @@ mod common;
 mod local;
 mod many;
 mod remote;
+mod scale;
 mod sections;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use benches::{Sample, Section, conditions, plot};
+use benches::{Growth, Sample, Section, conditions, lines, plot};
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]
@@ -74,6 +75,14 @@ enum What {
         #[arg(long, default_value_t = 100_000)]
         actors: usize,
     },
+    /// More peers, and more actors.
+    Scale {
+        #[arg(long, default_value_t = 2)]
+        rounds: usize,
+        /// Writes the plots into this directory.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -83,6 +92,10 @@ enum What {
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
     #[command(hide = true)]
     OneMany { actors: usize, work: many::Work },
+    #[command(hide = true)]
+    OneScalePeers { peers: usize },
+    #[command(hide = true)]
+    OneScaleActors { actors: u64 },
     #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
@@ -100,6 +113,13 @@ fn main() -> io::Result<()> {
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
         What::Many { rounds, actors } => show(&sections::many(actors, rounds)?),
         What::OneMany { actors, work } => say(&many::run(work, actors)),
+        What::Scale { rounds, out } => {
+            let growths = scale::sections(rounds)?;
+            print!("{}", text_of(&growths)?);
+            out.map_or(Ok(()), |dir| draw(&growths, &dir))
+        }
+        What::OneScalePeers { peers } => say(&scale::run_peers(peers)),
+        What::OneScaleActors { actors } => say(&scale::run_actors(actors)),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -123,6 +143,18 @@ fn show(section: &Section) -> io::Result<()> {
     Ok(())
 }
 
+fn text_of(growths: &[Growth]) -> io::Result<String> {
+    let mut text = String::new();
+    growths.iter().try_for_each(|growth| growth.write(&mut text)).map_err(io::Error::other)?;
+    Ok(text)
+}
+
+fn draw(growths: &[Growth], dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir.join("plots"))?;
+    let one = |growth: &Growth| std::fs::write(dir.join("plots").join(growth.plot), lines(growth));
+    growths.iter().try_for_each(one)
+}
+
 fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<PathBuf>) -> io::Result<()> {
     let mut sections = Vec::new();
     for shape in local::Shape::value_variants() {
@@ -140,6 +172,8 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::checkpoints(mib, rounds)?);
     eprintln!("many: {rounds} rounds");
     sections.push(sections::many(100_000, rounds)?);
+    eprintln!("scale");
+    let growths = scale::sections(rounds)?;
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
@@ -148,11 +182,12 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
         conditions(),
     );
     sections.iter().try_for_each(|section| section.write(&mut text)).map_err(io::Error::other)?;
+    text.push_str(&text_of(&growths)?);
     let Some(dir) = out else {
         print!("{text}");
         return Ok(());
     };
-    std::fs::create_dir_all(dir.join("plots"))?;
+    draw(&growths, &dir)?;
     std::fs::write(dir.join("plots/messages.svg"), plot(&sections))?;
     std::fs::write(dir.join("RESULTS.md"), format!("{}\n", text.trim_end()))
 }

@@ -7,6 +7,8 @@
 mod conditions;
 pub mod counter;
 mod figures;
+mod growth;
+mod lines;
 mod plot;
 mod report;
 mod turns;
@@ -14,7 +16,9 @@ mod whole;
 
 pub use conditions::conditions;
 pub use figures::{Figures, median};
+pub use growth::Growth;
+pub use lines::lines;
 pub use plot::plot;
 pub use report::{Goal, Measure, Section};
 pub use turns::{Sample, turns};
-pub use whole::all_pieces;
+pub use whole::{RuntimeClock, all_pieces};

@@ -96,7 +96,7 @@ impl Section {
 }
 
 /// Three digits are enough, given the spread.
-fn short(value: f64) -> String {
+pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         v if v >= 1e6 => format!("{:.2} M", value / 1e6),
         v if v >= 1e4 => format!("{:.1} k", value / 1e3),

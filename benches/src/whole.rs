@@ -40,7 +40,15 @@ pub fn all_pieces() -> impl Iterator<Item = Piece> {
 }
 
 /// A clock that goes as the runtime's does.
-struct RuntimeClock(Instant);
+pub struct RuntimeClock(Instant);
+
+impl RuntimeClock {
+    /// One of a machine that was started a while ago.
+    #[allow(clippy::new_without_default, reason = "what it is depends on when it is made")]
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for RuntimeClock {
     fn now(&self) -> Mono {
@@ -76,7 +84,7 @@ async fn start(peers: usize) -> Result<(Vec<Peer>, ActorRef<Sum>), Failure> {
             .identity(authority.issue(&node)?)
             .network(network)
             .store(Arc::new(world.disk(Path::new(node.as_str()))))
-            .clock(Arc::new(RuntimeClock(Instant::now())))
+            .clock(Arc::new(RuntimeClock::new()))
             .bootstrap(at == 0)
             .contacts(all.first().and_then(|first| first.status().addr))
             .kind(Sum::kind());

@@ -102,8 +102,8 @@ impl Shared {
             let mut outdated = lock(&self.outdated);
             for key in keys {
                 let line = s.actors.get(&key.actor);
-                if is_live(&key, line, applied) {
-                    outdated.found(&key, is_confirmed(&key, line, disk));
+                if is_live(&key, line.as_ref(), applied) {
+                    outdated.found(&key, is_confirmed(&key, line.as_ref(), disk));
                 } else {
                     outdated.forget(&key);
                     dead.push(key);

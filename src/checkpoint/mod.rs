@@ -30,6 +30,7 @@ use std::time::Duration;
 pub(crate) use content::Content;
 pub(crate) use fetch::FetchError;
 pub(crate) use outdated::Outdated;
+pub(crate) use repair::Search;
 pub(crate) use save::{SaveOrder, Saves};
 pub(crate) use sealed::Cutting;
 #[cfg(feature = "testing")]

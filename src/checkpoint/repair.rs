@@ -5,36 +5,86 @@ use std::sync::Arc;
 
 use super::transfer;
 use crate::core::command::{Command, Held};
+use crate::core::lines::Line;
 use crate::core::placement::{self, Candidate};
-use crate::core::state::{Actor, State};
-use crate::id::RaftId;
-use crate::limits::{MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE};
+use crate::core::state::{Actor, Member, State};
+use crate::id::{ActorId, Incarnation, NodeId, RaftId};
+use crate::limits::{
+    MAX_LINES_PER_LOOK, MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE,
+};
 use crate::peer::Shared;
 use crate::raft::Consensus;
 use crate::store::CopyKey;
 use crate::wire::{Answer, RepairOrder, Request};
 
-/// Which disk should fetch which copies: all that are short of one.
-fn shortages(state: &State) -> BTreeMap<RaftId, Vec<RepairOrder>> {
-    let living: Vec<Candidate> = state
-        .living()
-        .map(|(node, m)| Candidate {
+/// How far a leader has looked for copies that are missing. It looks at a part of the directory at a time: others wait
+/// for the state meanwhile, and it may be long.
+#[derive(Default)]
+pub(crate) struct Search {
+    /// The newest entry when it began.
+    begun_at: u64,
+    /// The last actor that it looked at; none at the beginning.
+    after: Option<ActorId>,
+    /// Whether any copy was missing.
+    found: bool,
+}
+
+/// Whom copies can be on.
+struct Living {
+    candidates: Vec<Candidate>,
+    disks: BTreeSet<RaftId>,
+    by_process: BTreeMap<Incarnation, RaftId>,
+}
+
+impl Living {
+    fn of(state: &State) -> Self {
+        let candidate = |(node, m): (&NodeId, &Member)| Candidate {
             node: node.clone(),
             raft_id: m.raft_id,
             zone: m.zone().unwrap_or_default().to_owned(),
-        })
-        .collect();
+        };
+        Self {
+            candidates: state.living().map(candidate).collect(),
+            disks: state.living().map(|(_, m)| m.raft_id).collect(),
+            by_process: state.living().map(|(_, m)| (m.incarnation, m.raft_id)).collect(),
+        }
+    }
+
+    /// Whether nothing is missing, or can be made again: so it is of all lines but a few.
+    fn are_enough(&self, line: &Line<'_>) -> bool {
+        let (wanted, holders) = line.copies();
+        let own = line.host.and_then(|host| self.by_process.get(&host));
+        let others = holders.clone().filter(|disk| self.disks.contains(disk) && Some(disk) != own).count();
+        let own_is_there = own.is_none_or(|own| holders.clone().any(|disk| disk == *own));
+        (others >= usize::from(wanted) && own_is_there) || holders.count() == 0
+    }
+}
+
+/// Which disk should fetch which copies, of the actors behind one in the directory; and where to go on, if there are
+/// more.
+fn shortages(
+    state: &State,
+    after: Option<&ActorId>,
+) -> (BTreeMap<RaftId, Vec<RepairOrder>>, Option<ActorId>) {
+    let living = Living::of(state);
     let mut orders: BTreeMap<RaftId, Vec<RepairOrder>> = BTreeMap::new();
-    for (id, actor) in &state.actors {
-        for disk in missing(state, actor, &living) {
+    let (mut count, mut last) = (0, None);
+    for line in state.actors.after(after).take(MAX_LINES_PER_LOOK) {
+        (count, last) = (count + 1, Some(line));
+        if living.are_enough(&line) {
+            continue;
+        }
+        let actor = line.actor();
+        for disk in missing(state, &actor, &living.candidates) {
             let Some((epoch, checkpoint)) = &actor.checkpoint else { continue };
             let order = orders.entry(disk).or_default();
             if order.len() < MAX_REPAIRS_PER_ORDER {
-                order.push(RepairOrder { actor: id.clone(), epoch: *epoch, checkpoint: checkpoint.clone() });
+                order.push(RepairOrder { actor: line.id(), epoch: *epoch, checkpoint: checkpoint.clone() });
             }
         }
     }
-    orders
+    let last = last.filter(|_| count == MAX_LINES_PER_LOOK).map(|line| line.id());
+    (orders, last)
 }
 
 fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
@@ -48,7 +98,6 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
         !checkpoint.holders.contains(disk) && living.iter().any(|candidate| candidate.raft_id == *disk)
     };
     let own = host.map(|(_, disk)| disk).filter(is_short);
-    // Fast way out for all but a few.
     if (has >= wanted && own.is_none()) || checkpoint.holders.is_empty() {
         return vec![];
     }
@@ -61,12 +110,33 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
 }
 
 impl Shared {
-    /// One round of repairs, on the leader. Whether there was nothing to do.
-    pub(crate) async fn repair_copies(self: &Arc<Self>, consensus: &Consensus) -> bool {
-        let orders = consensus.applied().read(shortages);
-        if orders.is_empty() {
-            return true;
+    /// One round of repairs, on the leader. Once all was looked at and nothing missing, up to which entry that is so.
+    pub(crate) async fn repair_copies(
+        self: &Arc<Self>,
+        consensus: &Consensus,
+        search: &mut Search,
+    ) -> Option<u64> {
+        let (orders, last) = consensus.applied().read_at(|state, index, _| {
+            if search.after.is_none() {
+                *search = Search { begun_at: index, ..Search::default() };
+            }
+            shortages(state, search.after.as_ref())
+        });
+        search.found |= !orders.is_empty();
+        let repaired = !orders.is_empty() && self.order_repairs(consensus, orders).await;
+        // Where something was repaired there may be more than was ordered.
+        if !repaired {
+            search.after = last;
         }
+        (search.after.is_none() && !search.found).then_some(search.begun_at)
+    }
+
+    /// Whether any copy was made again.
+    async fn order_repairs(
+        self: &Arc<Self>,
+        consensus: &Consensus,
+        orders: BTreeMap<RaftId, Vec<RepairOrder>>,
+    ) -> bool {
         let asked = orders.into_iter().map(|(disk, items)| async move {
             if Some(disk) == self.admission().map(|a| a.raft_id) {
                 return self.on_repair(items).await;
@@ -81,6 +151,7 @@ impl Shared {
         if !held.is_empty() {
             tracing::info!(copies = held.len(), "made lost copies again");
             drop(consensus.propose(Command::AddHolders { items: held, repair: true }).await);
+            return true;
         }
         false
     }
@@ -140,9 +211,8 @@ impl Shared {
         let mut offered = BTreeSet::new();
         for key in keys {
             let newest = consensus.applied().read(|s| {
-                let checkpoint = s.actors.get(&key.actor)?.checkpoint.as_ref()?;
-                let (epoch, c) = checkpoint;
-                Some((*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest))
+                let (epoch, c) = s.actors.get(&key.actor)?.checkpoint?;
+                Some((epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest))
             });
             if newest == Some(true) && self.is_whole(&key).await {
                 offered.insert(key);
@@ -158,5 +228,69 @@ impl Shared {
                 tracing::warn!(%e, "could not offer the copies that this disk brought");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::Checkpoint;
+    use crate::core::state::Status;
+    use crate::id::Epoch;
+
+    fn state(actors: usize, short: &[usize]) -> State {
+        let mut state = State::default();
+        for n in 1..=3 {
+            let member = Member {
+                incarnation: Incarnation(n),
+                raft_id: RaftId(n),
+                addr: ([127, 0, 0, 1], 1).into(),
+                standing: Status::Up,
+                kinds: BTreeSet::new(),
+                labels: BTreeMap::new(),
+                nonce: 0,
+                silent_ms: 0,
+            };
+            state.members.insert(NodeId::new(format!("peer-{n}")).unwrap(), member);
+        }
+        for n in 0..actors {
+            let holders = if short.contains(&n) { vec![1, 2] } else { vec![1, 2, 3] };
+            let holders = holders.into_iter().map(RaftId).collect();
+            let checkpoint = Checkpoint { seq: 1, digest: [0; 32], length: 1, copies: 2, holders };
+            let actor = Actor {
+                home: NodeId::new("peer-1").unwrap(),
+                host: Some(Incarnation(1)),
+                epoch: Epoch(1),
+                life: 1,
+                nonce: 0,
+                checkpoint: Some((Epoch(1), checkpoint)),
+                saved_at: 2,
+                lost: false,
+                stopping: false,
+                failed: false,
+                stand_in_ms: None,
+                by_hand: false,
+                whole: true,
+            };
+            state.actors.insert(&ActorId::new("k", format!("{n:08}")).unwrap(), &actor);
+        }
+        state
+    }
+
+    #[test]
+    fn a_long_directory_is_searched_in_parts_and_to_its_end() {
+        let (first, last) = (7, MAX_LINES_PER_LOOK + 2);
+        let state = state(last + 1, &[first, last]);
+        let found = |orders: BTreeMap<RaftId, Vec<RepairOrder>>| -> Vec<(RaftId, String)> {
+            let keys = |(disk, orders): (RaftId, Vec<RepairOrder>)| {
+                orders.into_iter().map(move |order| (disk, order.actor.key().to_owned()))
+            };
+            orders.into_iter().flat_map(keys).collect()
+        };
+        let (orders, after) = shortages(&state, None);
+        assert_eq!(found(orders), [(RaftId(3), format!("{first:08}"))]);
+        let after = after.expect("there are more");
+        let (orders, after) = shortages(&state, Some(&after));
+        assert_eq!((found(orders), after), (vec![(RaftId(3), format!("{last:08}"))], None));
     }
 }

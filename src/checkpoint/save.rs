@@ -81,7 +81,7 @@ impl Saver for Saves {
 
     fn stop(&self, actor: &ActorId, epoch: Epoch) {
         let Some(shared) = self.0.upgrade() else { return };
-        let line = shared.state(|s| s.actors.get(actor).filter(|a| a.epoch == epoch).map(|a| a.life));
+        let line = shared.state(|s| s.actors.line(actor).filter(|a| a.epoch == epoch).map(|a| a.life));
         if let Some(life) = line.flatten() {
             let command = Command::Stop { actor: actor.clone(), life, by: shared.incarnation() };
             shared.clone().spawn(async move { shared.propose_until_moot(command).await });

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
 use super::event::Event;
+use super::line::Line;
 use super::state::{Actor, Member, Session, State, Status};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
@@ -152,23 +153,25 @@ impl State {
         founder.ok_or(Refused::NotFounded)
     }
 
-    pub(super) fn drop_actors(&mut self, changes: &mut Changes, which: impl Fn(&Actor) -> bool) {
-        self.actors.retain(|id, a| {
-            let dropped = which(a);
-            if dropped {
-                changes.actors.insert(id.clone());
-            }
-            !dropped
-        });
+    pub(super) fn drop_actors(&mut self, changes: &mut Changes, which: impl Fn(&Line<'_>) -> bool) {
+        let dropped: Vec<ActorId> = self.actors.iter().filter(which).map(|line| line.id()).collect();
+        for id in dropped {
+            self.actors.remove(&id);
+            changes.actors.insert(id);
+        }
     }
 
     /// A retired disk holds nothing any more, whatever may still be written on it.
     fn strike(&mut self, disk: RaftId, changes: &mut Changes) {
-        for (id, actor) in &mut self.actors {
-            if actor.holders_mut().is_some_and(|holders| holders.remove(&disk)) {
-                changes.actors.insert(id.clone());
-                note_if_lost(id, actor, changes);
-            }
+        let held = |line: &Line<'_>| line.copies().1.any(|holder| holder == disk);
+        let held: Vec<ActorId> = self.actors.iter().filter(held).map(|line| line.id()).collect();
+        for id in held {
+            self.actors.update(&id, |actor| {
+                if actor.holders_mut().is_some_and(|holders| holders.remove(&disk)) {
+                    note_if_lost(&id, actor, changes);
+                }
+            });
+            changes.actors.insert(id);
         }
     }
 
@@ -190,7 +193,7 @@ impl State {
             if let Event::PeerDown { silent_ms, .. } = &event {
                 member.silent_ms = *silent_ms;
                 // It runs nothing before it has applied that it is up again, and so this.
-                self.drop_actors(changes, |a| a.stopping && a.host == Some(incarnation));
+                self.drop_actors(changes, |a| a.stopping() && a.host == Some(incarnation));
             }
             changes.members = true;
             changes.events.push(event);
@@ -215,18 +218,18 @@ impl State {
             member.standing = Status::Left;
             changes.members = true;
             changes.events.push(Event::PeerLeft { node: node.clone() });
-            self.drop_actors(changes, |a| a.host == Some(incarnation) && (a.is_unborn() || a.stopping));
+            self.drop_actors(changes, |a| a.host == Some(incarnation) && (a.is_unborn() || a.stopping()));
             self.take_over(node, 0, at, changes);
-            for (id, actor) in &mut self.actors {
-                let waits = actor.host == Some(incarnation);
-                if waits {
-                    actor.host = None;
-                }
-                // Whoever was moved away from here returns when this node does.
-                if waits || (actor.by_hand && actor.home == *node) {
+            let waits = |host: Option<Incarnation>| host == Some(incarnation);
+            // Whoever was moved away from here returns when this node does.
+            let changed = |a: &Line<'_>| waits(a.host) || (a.by_hand() && a.home == node.as_str());
+            let changed: Vec<ActorId> = self.actors.iter().filter(changed).map(|line| line.id()).collect();
+            for id in changed {
+                self.actors.update(&id, |actor| {
+                    actor.host = actor.host.filter(|host| !waits(Some(*host)));
                     actor.by_hand = false;
-                    changes.actors.insert(id.clone());
-                }
+                });
+                changes.actors.insert(id);
             }
         }
         Ok(Response::Done)
@@ -268,7 +271,7 @@ impl State {
                         by_hand: false,
                         whole: true,
                     };
-                    self.actors.insert(actor, line);
+                    self.actors.insert(&actor, &line);
                     Ok(epoch)
                 }
             });
@@ -295,19 +298,20 @@ impl State {
             // A copy on a disk that was retired while this entry was under way does not count.
             checkpoint.holders.retain(|disk| current.contains(disk));
             let others = checkpoint.holders.iter().filter(|disk| **disk != own_disk).count();
-            let line = self.actors.get_mut(&actor);
-            let was_lost = line.as_ref().is_some_and(|a| a.lost);
-            let before = line.ok_or(Refused::NoSuchActor).and_then(|a| {
-                // One that nobody holds could not even be called lost.
-                let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
-                let enough = enough && !checkpoint.holders.is_empty();
-                commit_one(a, (at, by), epoch, checkpoint, enough)
-                    .map(|before| (before, a.checkpoint.clone()))
+            // One that nobody holds could not even be called lost.
+            let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
+            let enough = enough && !checkpoint.holders.is_empty();
+            let mut was_lost = false;
+            let committed = self.actors.update(&actor, |a| {
+                was_lost = a.lost;
+                let before = commit_one(a, (at, by), epoch, checkpoint, enough)?;
+                Ok((before, a.checkpoint.clone()))
             });
-            answers.push(before.as_ref().map(|_| epoch).map_err(|refused| *refused));
-            match before {
+            let committed = committed.unwrap_or(Err(Refused::NoSuchActor));
+            answers.push(committed.as_ref().map(|_| epoch).map_err(|refused| *refused));
+            match committed {
                 Ok((Some(before), Some(now))) if !was_lost => {
-                    changes.saved.push(Saved { actor, before, now })
+                    changes.saved.push(Saved { actor, before, now });
                 }
                 // Its first one, one again, or none: somebody may have to act.
                 _ => drop(changes.actors.insert(actor)),
@@ -324,7 +328,7 @@ impl State {
         gives_up: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let actor = self.actors.get_mut(&id).ok_or(Refused::NoSuchActor)?;
+        let mut actor = self.actors.get(&id).ok_or(Refused::NoSuchActor)?;
         if actor.host != Some(by) || actor.epoch != epoch {
             return Err(Refused::StaleEpoch);
         }
@@ -336,14 +340,16 @@ impl State {
             actor.failed = true;
             changes.events.push(Event::ActorFailed { actor: id.clone() });
         }
+        self.actors.insert(&id, &actor);
         changes.actors.insert(id);
         Ok(Response::Done)
     }
 
     fn revive(&mut self, at: At, id: ActorId, life: u64, changes: &mut Changes) -> Result<Response, Refused> {
-        let actor = self.actors.get_mut(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+        let mut actor = self.actors.get(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
         if std::mem::take(&mut actor.failed) {
             actor.epoch = Epoch(at.index);
+            self.actors.insert(&id, &actor);
             changes.actors.insert(id);
         }
         Ok(Response::Done)
@@ -356,12 +362,13 @@ impl State {
         by: Option<Incarnation>,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let actor = self.actors.get(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+        let actor = self.actors.line(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
         let may_run =
             !actor.is_unborn() && actor.host != by && actor.host.is_some_and(|host| self.is_up(host));
-        match self.actors.get_mut(&id).filter(|_| may_run && !made(Mistake::NameFreedEarly)) {
-            Some(actor) => actor.stopping = true,
-            None => drop(self.actors.remove(&id)),
+        if may_run && !made(Mistake::NameFreedEarly) {
+            self.actors.update(&id, |actor| actor.stopping = true);
+        } else {
+            self.actors.remove(&id);
         }
         changes.actors.insert(id);
         Ok(Response::Done)
@@ -404,7 +411,7 @@ impl State {
         let current: BTreeSet<RaftId> = self.members.values().map(|m| m.raft_id).collect();
         let mut count = 0;
         for held in items.into_iter().filter(|held| current.contains(&held.holder)) {
-            let Some(actor) = self.line_of(&held) else { continue };
+            let Some(mut actor) = self.line_of(&held) else { continue };
             if !actor.holders_mut().is_some_and(|holders| holders.insert(held.holder)) {
                 continue;
             }
@@ -414,6 +421,7 @@ impl State {
                 actor.epoch = Epoch(at.index);
                 actor.whole = false;
             }
+            self.actors.insert(&held.actor, &actor);
             changes.actors.insert(held.actor);
         }
         if repair && count > 0 {
@@ -423,18 +431,19 @@ impl State {
     }
 
     /// The line that a copy belongs to, if it is a copy of the newest checkpoint.
-    fn line_of(&mut self, held: &Held) -> Option<&mut Actor> {
-        let newest = |a: &&mut Actor| {
+    fn line_of(&self, held: &Held) -> Option<Actor> {
+        let newest = |a: &Actor| {
             a.checkpoint.as_ref().is_some_and(|(epoch, c)| (*epoch, c.seq) == (held.epoch, held.seq))
         };
-        self.actors.get_mut(&held.actor).filter(newest)
+        self.actors.get(&held.actor).filter(newest)
     }
 
     fn drop_holders(&mut self, items: Vec<Held>, changes: &mut Changes) -> Result<Response, Refused> {
         for held in items {
-            let Some(actor) = self.line_of(&held) else { continue };
+            let Some(mut actor) = self.line_of(&held) else { continue };
             if actor.holders_mut().is_some_and(|holders| holders.remove(&held.holder)) {
-                note_if_lost(&held.actor, actor, changes);
+                note_if_lost(&held.actor, &mut actor, changes);
+                self.actors.insert(&held.actor, &actor);
                 changes.actors.insert(held.actor);
             }
         }

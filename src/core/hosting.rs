@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use super::apply::{At, Changes};
 use super::command::{HandOver, Refused, Response};
 use super::event::Event;
+use super::line::Line;
 use super::placement;
-use super::state::{Actor, Member, State, Status};
+use super::state::{Member, State, Status};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId};
 
@@ -23,7 +24,7 @@ impl<'a> Crew<'a> {
     /// All but a node.
     fn of(state: &'a State, node: &NodeId) -> Self {
         let mut runs: BTreeMap<Incarnation, u64> = BTreeMap::new();
-        for host in state.actors.values().filter_map(|a| a.host) {
+        for host in state.actors.iter().filter_map(|a| a.host) {
             *runs.entry(host).or_default() += 1;
         }
         let others = state.living().filter(|(other, _)| *other != node);
@@ -52,24 +53,23 @@ impl State {
     /// A node is up: what nobody runs of its actors begins there. Those that others run are handed back by them.
     pub(super) fn come_home(&mut self, node: &NodeId, at: At, changes: &mut Changes) {
         let Some(host) = self.members.get(node).map(|m| m.incarnation) else { return };
-        let waits = |a: &Actor| {
-            a.home == *node && a.host != Some(host) && !a.host.is_some_and(|other| self.is_up(other))
+        let waits = |a: &Line<'_>| {
+            a.home == node.as_str() && a.host != Some(host) && !a.host.is_some_and(|other| self.is_up(other))
         };
-        let homeward = self.actors.iter().filter(|(_, a)| waits(a)).map(|(id, _)| (id.clone(), host));
-        let homeward = homeward.collect();
+        let homeward = self.actors.iter().filter(waits).map(|line| (line.id(), host)).collect();
         self.begin_anew(homeward, at, changes);
     }
 
     /// The process of a node was replaced: what it ran goes home if it can, and to the new process if not.
     pub(super) fn inherit(&mut self, old: Incarnation, node: &NodeId, at: At, changes: &mut Changes) {
         // Nobody was told of the ones, nobody waits for the others.
-        let ends = |a: &Actor| a.is_unborn() || a.stopping;
+        let ends = |a: &Line<'_>| a.is_unborn() || a.stopping();
         self.drop_actors(changes, |a| {
-            ends(a) && (a.host == Some(old) || (a.host.is_none() && a.home == *node))
+            ends(a) && (a.host == Some(old) || (a.host.is_none() && a.home == node.as_str()))
         });
         let Some(new) = self.members.get(node).map(|m| m.incarnation) else { return };
-        let left = self.actors.iter().filter(|(_, a)| a.host == Some(old));
-        let left = left.map(|(id, a)| (id.clone(), self.home_of(id, a).unwrap_or(new))).collect();
+        let left = self.actors.iter().filter(|a| a.host == Some(old));
+        let left = left.map(|a| (a.id(), self.home_of(&a).unwrap_or(new))).collect();
         self.begin_anew(left, at, changes);
     }
 
@@ -78,13 +78,13 @@ impl State {
         let mut crew = None;
         let mut moves = vec![];
         let mut stand_ins = 0;
-        for (id, actor) in self.left_at(node) {
-            if let Some(home) = self.home_of(id, actor).filter(|_| actor.home != *node) {
-                moves.push((id.clone(), home));
-            } else if !actor.lost && actor.stand_in_ms.is_some_and(|after| u64::from(after) <= away_ms) {
+        for actor in self.left_at(node) {
+            if let Some(home) = self.home_of(&actor).filter(|_| actor.home != node.as_str()) {
+                moves.push((actor.id(), home));
+            } else if !actor.lost() && actor.stand_in_ms.is_some_and(|after| u64::from(after) <= away_ms) {
                 let crew = crew.get_or_insert_with(|| Crew::of(self, node));
-                let Some((_, host)) = crew.next(id.kind()) else { continue };
-                moves.push((id.clone(), host));
+                let Some((_, host)) = crew.next(actor.name.kind) else { continue };
+                moves.push((actor.id(), host));
                 stand_ins += 1;
             }
         }
@@ -100,11 +100,12 @@ impl State {
         let knows = |kind: &str| self.living().any(|(_, m)| m.kinds.contains(kind));
         let mut known: BTreeMap<&str, bool> = BTreeMap::new();
         let mut earliest = None;
-        for (id, actor) in self.left_at(node).filter(|(_, a)| !a.lost) {
+        for actor in self.left_at(node).filter(|a| !a.lost()) {
             let Some(after) = actor.stand_in_ms.filter(|after| earliest.is_none_or(|e| *after < e)) else {
                 continue;
             };
-            if *known.entry(id.kind()).or_insert_with(|| knows(id.kind())) {
+            let kind = actor.name.kind;
+            if *known.entry(kind).or_insert_with(|| knows(kind)) {
                 earliest = Some(after);
             }
         }
@@ -112,29 +113,30 @@ impl State {
     }
 
     /// Where an actor runs that is not at its home although that is up and can run it, and nobody wished so.
-    pub fn homesick(&self, id: &ActorId, actor: &Actor) -> Option<Incarnation> {
-        let home = self.home_of(id, actor)?;
+    pub fn homesick(&self, actor: &Line<'_>) -> Option<Incarnation> {
+        let home = self.home_of(actor)?;
         let host = actor.host.filter(|host| *host != home && self.is_up(*host))?;
-        let stays = actor.by_hand || actor.stopping || actor.lost || actor.failed || actor.is_unborn();
+        let stays =
+            actor.by_hand() || actor.stopping() || actor.lost() || actor.failed() || actor.is_unborn();
         (!stays).then_some(host)
     }
 
     /// The process of a node that can run an actor now, if it can.
     pub fn able_host(&self, id: &ActorId, node: &NodeId) -> Option<Incarnation> {
-        self.members.get(node).filter(|m| is_able(m, id)).map(|m| m.incarnation)
+        self.members.get(node).filter(|m| is_able(m, id.kind())).map(|m| m.incarnation)
     }
 
     /// Where the actors that a node runs may go, so that it runs none: to their homes, or to those who run the fewest.
     pub fn evacuation(&self, node: &NodeId) -> Vec<HandOver> {
         let mut crew = Crew::of(self, node);
         let ours =
-            self.left_at(node).filter(|(_, a)| a.host.is_some() && !(a.stopping || a.lost || a.failed));
-        let place = |(id, actor): (&ActorId, &Actor)| {
-            let home = self.home_of(id, actor).map(|_| &actor.home).filter(|home| *home != node);
-            let to = home.or_else(|| crew.next(id.kind()).map(|(to, _)| to))?;
+            self.left_at(node).filter(|a| a.host.is_some() && !(a.stopping() || a.lost() || a.failed()));
+        let place = |actor: Line<'_>| {
             // One at home here comes back when this node does, another when its own home does.
-            let by_hand = actor.home == *node;
-            Some(HandOver { actor: id.clone(), epoch: actor.epoch, to: to.clone(), by_hand })
+            let by_hand = actor.home == node.as_str();
+            let home = self.home_of(&actor).filter(|_| !by_hand).map(|_| NodeId::of(actor.home));
+            let to = home.or_else(|| crew.next(actor.name.kind).map(|(to, _)| to.clone()))?;
+            Some(HandOver { actor: actor.id(), epoch: actor.epoch, to, by_hand })
         };
         ours.filter_map(place).collect()
     }
@@ -171,7 +173,7 @@ impl State {
         let mut moved: BTreeMap<NodeId, u64> = BTreeMap::new();
         for HandOver { actor: id, epoch, to, by_hand } in items {
             let able = self.able_host(&id, &to);
-            let Some(actor) = self.actors.get_mut(&id).filter(|a| !a.is_unborn()) else {
+            let Some(mut actor) = self.actors.get(&id).filter(|a| !a.is_unborn()) else {
                 answers.push(Err(Refused::NoSuchActor));
                 continue;
             };
@@ -188,6 +190,7 @@ impl State {
                     *moved.entry(to).or_default() += 1;
                 }
             }
+            self.actors.insert(&id, &actor);
             changes.actors.insert(id);
             answers.push(Ok(Epoch(at.index)));
         }
@@ -197,27 +200,32 @@ impl State {
     }
 
     /// What a node runs, or ran when it left.
-    fn left_at<'a>(&'a self, node: &'a NodeId) -> impl Iterator<Item = (&'a ActorId, &'a Actor)> {
+    fn left_at<'a>(&'a self, node: &'a NodeId) -> impl Iterator<Item = Line<'a>> {
         let host = self.members.get(node).map(|m| m.incarnation);
-        let is_its = move |a: &Actor| if a.host.is_some() { a.host == host } else { a.home == *node };
-        self.actors.iter().filter(move |(_, a)| is_its(a) && !a.is_unborn())
+        let is_its =
+            move |a: &Line<'_>| if a.host.is_some() { a.host == host } else { a.home == node.as_str() };
+        self.actors.iter().filter(move |a| is_its(a) && !a.is_unborn())
     }
 
     /// The process of an actor's home, if that is up and knows the kind.
-    fn home_of(&self, id: &ActorId, actor: &Actor) -> Option<Incarnation> {
-        self.able_host(id, &actor.home)
+    fn home_of(&self, actor: &Line<'_>) -> Option<Incarnation> {
+        let home = self.members.get(actor.home)?;
+        is_able(home, actor.name.kind).then_some(home.incarnation)
     }
 
     fn begin_anew(&mut self, moves: Vec<(ActorId, Incarnation)>, at: At, changes: &mut Changes) {
         for (id, host) in moves {
-            let Some(actor) = self.actors.get_mut(&id) else { continue };
-            (actor.host, actor.epoch) = (Some(host), Epoch(at.index));
-            (actor.by_hand, actor.whole) = (false, false);
-            changes.actors.insert(id);
+            let begun = self.actors.update(&id, |actor| {
+                (actor.host, actor.epoch) = (Some(host), Epoch(at.index));
+                (actor.by_hand, actor.whole) = (false, false);
+            });
+            if begun.is_some() {
+                changes.actors.insert(id);
+            }
         }
     }
 }
 
-fn is_able(member: &Member, id: &ActorId) -> bool {
-    member.standing == Status::Up && member.kinds.contains(id.kind())
+fn is_able(member: &Member, kind: &str) -> bool {
+    member.standing == Status::Up && member.kinds.contains(kind)
 }

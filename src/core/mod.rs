@@ -9,6 +9,8 @@ pub mod event;
 pub mod history;
 pub(crate) mod hosting;
 pub mod lease;
+mod line;
+pub mod lines;
 pub mod placement;
 pub mod probe;
 pub mod restores;

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::command::{Checkpoint, Settings};
 pub use super::lease::Status;
+pub use super::lines::Lines;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 
 /// What every peer agrees on. Changed by [`State::apply`](super::apply) only.
@@ -14,7 +15,7 @@ pub struct State {
     /// None until the founding entry is applied.
     pub cluster: Option<(ClusterId, Settings)>,
     pub members: BTreeMap<NodeId, Member>,
-    pub actors: BTreeMap<ActorId, Actor>,
+    pub actors: Lines,
     /// Sessions of clients outside of any actor, by the log index of their registration.
     pub sessions: BTreeMap<u64, Session>,
 }
@@ -106,7 +107,7 @@ impl State {
 
     /// Where calls to an actor go: the node and process that run it.
     pub fn host_of(&self, actor: &ActorId) -> Option<(&NodeId, &Member)> {
-        let host = self.actors.get(actor)?.host?;
+        let host = self.actors.line(actor)?.host?;
         self.member_of(host)
     }
 }

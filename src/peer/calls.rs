@@ -101,11 +101,11 @@ impl Shared {
         }
         let me = self.incarnation();
         let route = self.state(|s| {
-            let Some(line) = s.actors.get(actor) else { return Route::Unknown };
-            if line.lost {
+            let Some(line) = s.actors.line(actor) else { return Route::Unknown };
+            if line.lost() {
                 return Route::Lost;
             }
-            if line.failed {
+            if line.failed() {
                 return Route::Failed;
             }
             host_elsewhere(s, actor, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))

@@ -8,7 +8,8 @@ use super::credit::Credit;
 use super::shared::Shared;
 use crate::actor::{Message, Mode, encode_message};
 use crate::canary::{Mistake, made};
-use crate::core::state::{Actor, State, Status};
+use crate::core::lines::Line;
+use crate::core::state::{State, Status};
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, ActorName, Epoch, Incarnation};
 use crate::limits::{FAR_DEADLINE, PATIENCE_TICK};
@@ -112,10 +113,10 @@ impl Shared {
 
     /// Completes when an actor's line in the directory is as it should be, or gone: who runs it, that is. What
     /// checkpoints change there is not looked at.
-    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&State, &Actor) -> bool) {
+    pub(super) async fn until_line(&self, actor: &ActorId, is_so: impl Fn(&State, &Line<'_>) -> bool) {
         let Some(consensus) = self.consensus() else { return std::future::pending().await };
         let mut applied = consensus.applied().watch_places();
-        while !consensus.applied().read(|s| s.actors.get(actor).is_none_or(|a| is_so(s, a))) {
+        while !consensus.applied().read(|s| s.actors.line(actor).is_none_or(|a| is_so(s, &a))) {
             if applied.changed().await.is_err() {
                 return;
             }

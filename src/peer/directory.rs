@@ -115,7 +115,7 @@ impl Peer {
         let end = Instant::now() + DEFAULT_CALL_DEADLINE;
         // First: the life that this peer knows of may be over, and the name given to another by now.
         self.shared.catch_up(end).await.map_err(undecided_read)?;
-        let life = self.shared.state(|s| s.actors.get(actor.id()).map(|a| a.life)).flatten();
+        let life = self.shared.state(|s| s.actors.line(actor.id()).map(|a| a.life)).flatten();
         let life = life.ok_or(CallError::not_executed(Reason::NoSuchActor))?;
         let command = Command::Stop { actor: actor.id().clone(), life, by: None };
         let left = end.saturating_duration_since(Instant::now());
@@ -198,7 +198,7 @@ impl Shared {
 
     /// Waits until a life of an actor is over for good.
     async fn ended(&self, actor: &ActorId, life: u64, end: Instant) -> Result<(), CallError> {
-        let goes_on = || self.state(|s| s.actors.get(actor).is_some_and(|a| a.life == life));
+        let goes_on = || self.state(|s| s.actors.line(actor).is_some_and(|a| a.life == life));
         while goes_on() == Some(true) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {

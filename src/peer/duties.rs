@@ -1,19 +1,18 @@
 //! A leader's slow duties, one step of each at a time: the voters, the copies, a hung disk.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::shared::{Shared, lock, millis};
+use crate::checkpoint::Search;
 use crate::clock::Mono;
 use crate::core::command::Command;
 use crate::core::state::{Session, State, Status};
 use crate::core::voters::{self, Config, Health, Situation, Step};
 use crate::id::{NodeId, RaftId};
-use crate::limits::{
-    DOWN_LONG, HUNG_COMMIT, MAX_BATCH_ITEMS, REPAIR_LOOK_SHARE, SESSION_EXPIRY, TAKE_OVER_LOOK,
-};
+use crate::limits::{DOWN_LONG, HUNG_COMMIT, MAX_BATCH_ITEMS, SESSION_EXPIRY, TAKE_OVER_LOOK};
 use crate::raft::{Consensus, View};
 
 /// What one leader remembers between two looks.
@@ -31,8 +30,9 @@ pub(super) struct Duties {
     stuck_since: Option<(u64, Mono)>,
     /// Sessions whose process is gone, since this leader noticed.
     orphans: BTreeMap<u64, Mono>,
-    /// Up to which entry no actor is short of copies, and when to look at newer ones.
-    repaired: Arc<Mutex<(u64, Mono)>>,
+    /// Up to which entry no actor is short of copies.
+    repaired: Arc<AtomicU64>,
+    search: Arc<Mutex<Search>>,
 }
 
 impl Duties {
@@ -126,19 +126,17 @@ impl Duties {
     fn copies(&self, shared: &Arc<Shared>, consensus: &Consensus) {
         let applied = consensus.applied().read_at(|_, index, _| index);
         // Who lacks a copy is written in the log: nothing new there, nothing to look for.
-        let (repaired_to, not_before) = *lock(&self.repaired);
-        let nothing_new = repaired_to == applied || shared.now() < not_before;
-        if nothing_new || self.repairing.swap(true, Ordering::SeqCst) {
+        if self.repaired.load(Ordering::SeqCst) == applied || self.repairing.swap(true, Ordering::SeqCst) {
             return;
         }
         let (consensus, repairing) = (consensus.clone(), self.repairing.clone());
-        let (repaired, by) = (self.repaired.clone(), shared.clone());
+        let (repaired, by, search) = (self.repaired.clone(), shared.clone(), self.search.clone());
         shared.spawn(async move {
-            let begin = by.now();
-            if by.repair_copies(&consensus).await {
-                let now = by.now();
-                *lock(&repaired) = (applied, now + now.since(begin).saturating_mul(REPAIR_LOOK_SHARE));
+            let mut here = std::mem::take(&mut *lock(&search));
+            if let Some(at) = by.repair_copies(&consensus, &mut here).await {
+                repaired.store(at, Ordering::SeqCst);
             }
+            *lock(&search) = here;
             repairing.store(false, Ordering::SeqCst);
         });
     }

@@ -70,7 +70,7 @@ impl Shared {
     /// Whether one of these actors could run here, its home, and does not.
     fn is_one_homesick(&self, actors: &BTreeSet<ActorId>) -> bool {
         let away = |s: &State, id: &ActorId| {
-            s.actors.get(id).is_some_and(|a| a.home == self.node && s.homesick(id, a).is_some())
+            s.actors.line(id).is_some_and(|a| a.home == self.node.as_str() && s.homesick(&a).is_some())
         };
         self.state(|s| actors.iter().any(|id| away(s, id))) == Some(true)
     }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::shared::Shared;
 use crate::canary::{Mistake, made};
 use crate::core::command::{Command, HandOver};
-use crate::core::state::{Actor, State};
+use crate::core::lines::Line;
+use crate::core::state::State;
 use crate::id::{ActorId, Epoch, Incarnation};
 use crate::limits::{HAND_OVER_PATIENCE, MAX_HAND_OVERS};
 use crate::wire::{Answer, HandOverOrder, Request};
@@ -109,10 +110,8 @@ impl Shared {
 
     fn homesick(&self) -> Vec<Homesick> {
         let all = |s: &State| {
-            let ours = s.actors.iter().filter(|(_, a)| a.home == self.node);
-            let away = |(id, a): (&ActorId, &Actor)| {
-                Some(Homesick { actor: id.clone(), epoch: a.epoch, host: s.homesick(id, a)? })
-            };
+            let ours = s.actors.iter().filter(|a| a.home == self.node.as_str());
+            let away = |a: Line<'_>| Some(Homesick { actor: a.id(), epoch: a.epoch, host: s.homesick(&a)? });
             ours.filter_map(away).collect()
         };
         self.state(all).unwrap_or_default()
@@ -141,7 +140,7 @@ impl Shared {
 
     /// Whether the log has decided on one that was called home, and it runs if it is to run here.
     fn is_settled(&self, one: &Homesick) -> bool {
-        let line = self.state(|s| s.actors.get(&one.actor).map(|a| (a.epoch, a.host))).flatten();
+        let line = self.state(|s| s.actors.line(&one.actor).map(|a| (a.epoch, a.host))).flatten();
         match line {
             Some((epoch, _)) if epoch == one.epoch => false,
             Some((epoch, host)) if host == self.incarnation() => {

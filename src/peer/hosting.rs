@@ -9,6 +9,7 @@ use crate::checkpoint::{Content, FetchError};
 use crate::clock::Mono;
 use crate::core::command::{Checkpoint, Command};
 use crate::core::event::Event;
+use crate::core::lines::Line;
 use crate::core::restores::Restore;
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, Epoch, Incarnation};
@@ -55,8 +56,8 @@ impl Shared {
     /// Frees the name of an actor that is to end, now that it does not run here any more.
     fn confirm_stop(self: &Arc<Self>, id: &ActorId) {
         let Some(me) = self.incarnation() else { return };
-        let is_it = |a: &&Actor| a.stopping && a.host == Some(me);
-        let life = self.state(|s| s.actors.get(id).filter(is_it).map(|a| a.life)).flatten();
+        let is_it = |a: &Line<'_>| a.stopping() && a.host == Some(me);
+        let life = self.state(|s| s.actors.line(id).filter(is_it).map(|a| a.life)).flatten();
         if let Some(life) = life {
             let shared = self.clone();
             let command = Command::Stop { actor: id.clone(), life, by: Some(me) };
@@ -66,18 +67,18 @@ impl Shared {
 
     /// The same for all actors: when this process has just learned who it is.
     pub(super) fn reconcile_all(self: &Arc<Self>) {
-        let all: Vec<ActorId> = self.state(|s| s.actors.keys().cloned().collect()).unwrap_or_default();
+        let all: Vec<ActorId> = self.state(|s| s.actors.ids().collect()).unwrap_or_default();
         self.reconcile(all.iter());
     }
 
     fn assigned(&self, id: &ActorId) -> Option<Assigned> {
         let me = self.incarnation()?;
         self.state(|s| {
-            let actor =
-                s.actors.get(id).filter(|a| a.host == Some(me) && !(a.lost || a.stopping || a.failed))?;
-            let (written, checkpoint) = actor.checkpoint.clone()?;
+            let is_ours = |a: &Line<'_>| a.host == Some(me) && !(a.lost() || a.stopping() || a.failed());
+            let mut actor = s.actors.line(id).filter(is_ours)?.actor();
+            let (written, checkpoint) = actor.checkpoint.take()?;
             let (epoch, life, whole, saved_at) = (actor.epoch, actor.life, actor.whole, actor.saved_at);
-            let silent_ms = if whole { 0 } else { self.silence_before(s, actor, me) };
+            let silent_ms = if whole { 0 } else { self.silence_before(s, &actor, me) };
             Some(Assigned { epoch, life, silent_ms, whole, written, checkpoint, saved_at })
         })
         .flatten()
@@ -97,7 +98,7 @@ impl Shared {
     /// An actor that still runs is the one place where its state exists: its next checkpoint saves it.
     fn is_lost_here(&self, id: &ActorId) -> bool {
         let me = self.incarnation();
-        self.state(|s| s.actors.get(id).is_some_and(|a| a.lost && !a.stopping && a.host == me))
+        self.state(|s| s.actors.line(id).is_some_and(|a| a.lost() && !a.stopping() && a.host == me))
             .unwrap_or(false)
     }
 

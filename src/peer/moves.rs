@@ -54,7 +54,7 @@ impl Peer {
 impl Shared {
     async fn move_to(self: &Arc<Self>, id: &ActorId, to: &NodeId, end: Instant) -> Result<(), CallError> {
         self.catch_up(end).await.map_err(undecided_read)?;
-        let line = self.state(|s| s.actors.get(id).filter(|a| a.checkpoint.is_some()).cloned()).flatten();
+        let line = self.state(|s| s.actors.get(id).filter(|a| a.checkpoint.is_some())).flatten();
         let line = line.ok_or(CallError::not_executed(Reason::NoSuchActor))?;
         let Some(target) = self.state(|s| s.able_host(id, to)).flatten() else {
             let why = format!("{to} is not up, or does not host the kind {}", id.kind());
@@ -66,13 +66,13 @@ impl Shared {
         let before = line.epoch;
         loop {
             let ask_again = (Instant::now() + HAND_OVER_PATIENCE).min(end);
-            let host = self.state(|s| s.actors.get(id)?.host.filter(|host| s.is_up(*host))).flatten();
+            let host = self.state(|s| s.actors.line(id)?.host.filter(|host| s.is_up(*host))).flatten();
             if let Some(host) = host {
                 let order = HandOverOrder { actors: vec![id.clone()], to: to.clone(), by_hand: true };
                 self.order_hand_over(host, order).await;
             }
             while Instant::now() < ask_again {
-                let line = self.state(|s| s.actors.get(id).map(|a| (a.life, a.epoch, a.host))).flatten();
+                let line = self.state(|s| s.actors.line(id).map(|a| (a.life, a.epoch, a.host))).flatten();
                 match line {
                     None => return Err(CallError::unknown(Reason::NoSuchActor)),
                     Some((_, epoch, host)) if epoch > before && host == Some(target) => return Ok(()),

@@ -86,14 +86,14 @@ enum Receiver {
 
 impl Shared {
     pub(super) fn life_of(&self, actor: &ActorId) -> Option<u64> {
-        self.state(|s| s.actors.get(actor).map(|a| a.life)).flatten()
+        self.state(|s| s.actors.line(actor).map(|a| a.life)).flatten()
     }
 
     fn standing(&self, sender: &Sender) -> Standing {
         let Some(consensus) = self.consensus() else { return Standing::NotYet };
         consensus.applied().read_at(|s, applied, _| {
             let (begun, lives) = match sender {
-                Sender::Actor { id, life } => (*life, s.actors.get(id).is_some_and(|a| a.life == *life)),
+                Sender::Actor { id, life } => (*life, s.actors.line(id).is_some_and(|a| a.life == *life)),
                 Sender::Client(session) => (*session, s.sessions.contains_key(session)),
             };
             match lives {
@@ -136,7 +136,7 @@ impl Shared {
         }
         let me = self.incarnation();
         consensus.applied().read_at(|s, applied, _| {
-            let line = s.actors.get(&parcels.to);
+            let line = s.actors.line(&parcels.to);
             match line {
                 Some(line) if line.life > parcels.life => Receiver::Over,
                 None if applied >= parcels.life => Receiver::Over,

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Peer;
 use super::shared::Phase;
+use crate::core::lines::Line;
 use crate::core::state::Status as Standing;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::{CONDITION_POLL, MAX_HELD_CALLS};
@@ -167,14 +168,17 @@ impl Peer {
 
     /// The directory as applied here.
     pub fn actors(&self) -> Vec<ActorStatus> {
-        let line = |(id, a): (&ActorId, &crate::core::state::Actor)| ActorStatus {
-            id: id.clone(),
-            home: a.home.clone(),
-            host: a.host,
-            epoch: a.epoch,
-            checkpoint: a.checkpoint.as_ref().map(|(epoch, c)| (*epoch, c.seq)),
-            holders: a.checkpoint.iter().flat_map(|(_, c)| c.holders.iter().copied()).collect(),
-            lost: a.lost,
+        let line = |line: Line<'_>| {
+            let a = line.actor();
+            ActorStatus {
+                id: line.id(),
+                home: a.home,
+                host: a.host,
+                epoch: a.epoch,
+                checkpoint: a.checkpoint.as_ref().map(|(epoch, c)| (*epoch, c.seq)),
+                holders: a.checkpoint.into_iter().flat_map(|(_, c)| c.holders).collect(),
+                lost: a.lost,
+            }
         };
         self.shared.state(|s| s.actors.iter().map(line).collect()).unwrap_or_default()
     }
@@ -226,16 +230,17 @@ fn fill(status: &mut Status, state: &crate::core::state::State, view: &crate::ra
         state.living().map(|(_, m)| (m.incarnation, m.raft_id)).collect();
     let disks: std::collections::BTreeSet<RaftId> = hosts.values().copied().collect();
     status.actors = state.actors.len();
-    for actor in state.actors.values() {
-        if let Some(home) = status.members.get_mut(&actor.home) {
+    for actor in state.actors.iter() {
+        if let Some(home) = status.members.get_mut(actor.home) {
             home.actors += 1;
         }
         let own = actor.host.and_then(|host| hosts.get(&host));
         status.actors_hosted += usize::from(own.is_some());
-        status.actors_lost += usize::from(actor.lost);
-        if let Some((_, c)) = &actor.checkpoint {
-            let others = c.holders.iter().filter(|disk| disks.contains(disk) && Some(*disk) != own).count();
-            let wanted = usize::from(c.copies).min(disks.len().saturating_sub(usize::from(own.is_some())));
+        status.actors_lost += usize::from(actor.lost());
+        if !actor.is_unborn() {
+            let (copies, mut holders) = actor.copies();
+            let others = holders.by_ref().filter(|disk| disks.contains(disk) && Some(disk) != own).count();
+            let wanted = usize::from(copies).min(disks.len().saturating_sub(usize::from(own.is_some())));
             status.short_of_copies += usize::from(others < wanted);
         }
     }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
 
-use super::codec::{decode, encode};
+use super::codec::{decode, encode, encode_state};
 #[cfg(feature = "testing")]
 use super::trail::{Next, Step};
 use super::types::{LogId, Snapshot, SnapshotMeta, StoredMembership, TypeConfig};
@@ -68,7 +68,7 @@ impl Applied {
     fn new(inner: Inner) -> Arc<Self> {
         let index = watch::Sender::new(inner.last.map_or(0, |id| id.index));
         // Whoever starts from a snapshot must look at everything once.
-        let actors = inner.state.actors.keys().cloned().collect();
+        let actors = inner.state.actors.ids().collect();
         let changes = Noted { members: true, actors, events: VecDeque::new() };
         Arc::new(Self {
             inner: RwLock::new(inner),
@@ -317,8 +317,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let restored = restore(meta, &snapshot)?;
         self.snapshots.write(meta, snapshot).await?;
         let mut inner = self.applied.write();
-        let mut actors: BTreeSet<_> = inner.state.actors.keys().cloned().collect();
-        actors.extend(restored.state.actors.keys().cloned());
+        let mut actors: BTreeSet<_> = inner.state.actors.ids().collect();
+        actors.extend(restored.state.actors.ids());
         *inner = restored;
         let index = meta.last_log_id.map_or(0, |id| id.index);
         drop(inner);
@@ -337,7 +337,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     type SnapshotData = Vec<u8>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
-        let snapshot = encode(&self.state)?;
+        let snapshot = encode_state(&self.state).await?;
         self.snapshots.write(&self.meta, snapshot.clone()).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
     }

@@ -5,6 +5,8 @@
 //! reaches other peers through [`RaftLink`] and the disk through [`Store`](crate::store::Store).
 
 mod admissions;
+#[cfg(feature = "testing")]
+mod alone;
 mod codec;
 mod consensus;
 mod gather;
@@ -23,6 +25,8 @@ mod trail;
 mod types;
 mod view;
 
+#[cfg(feature = "testing")]
+pub(crate) use alone::{Alone, Taken};
 pub(crate) use consensus::{Consensus, ConsensusConfig, ProposeError, Snapshots};
 pub(crate) use link::{FrameSink, FrameSource, LinkError, RaftLink};
 pub(crate) use machine::Saves;

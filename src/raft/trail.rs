@@ -59,8 +59,8 @@ fn wanted(command: &Command, before: &State) -> Vec<Wanted> {
     let Some((_, host)) = before.member_of(*by) else { return vec![] };
     let elsewhere = u8::from(before.members.len() > 1);
     let counts = |actor: &ActorId, number| {
-        let line = before.actors.get(actor).and_then(|a| a.checkpoint.as_ref());
-        line.is_some_and(|(epoch, c)| (*epoch, c.seq) == number)
+        let line = before.actors.get(actor).and_then(|a| a.checkpoint);
+        line.is_some_and(|(epoch, c)| (epoch, c.seq) == number)
     };
     let items = items.iter().map(|item| (item, (item.epoch, item.checkpoint.seq)));
     let new = items.filter(|(item, number)| !counts(&item.actor, *number));
@@ -75,10 +75,10 @@ fn wanted(command: &Command, before: &State) -> Vec<Wanted> {
 
 impl Wanted {
     fn is_thin(&self, after: &State) -> bool {
-        let line = after.actors.get(&self.actor).and_then(|a| a.checkpoint.as_ref());
+        let line = after.actors.get(&self.actor).and_then(|a| a.checkpoint);
         line.is_some_and(|(epoch, c)| {
             let others = c.holders.iter().filter(|disk| **disk != self.own_disk).count();
-            (*epoch, c.seq) == self.number && others < self.least
+            (epoch, c.seq) == self.number && others < self.least
         })
     }
 }

@@ -119,7 +119,7 @@ impl Cluster {
     #[doc(hidden)]
     pub fn holds_spoiled(&self, at: usize, actor: &ActorId) -> bool {
         let shared = &self.peer(at).shared;
-        let newest = shared.state(|s| s.actors.get(actor)?.checkpoint.clone()).flatten();
+        let newest = shared.state(|s| s.actors.get(actor)?.checkpoint).flatten();
         let Some((epoch, c)) = newest else { return false };
         let key = CopyKey { actor: actor.clone(), epoch, seq: c.seq, digest: c.digest };
         matches!(shared.store.copy_get(&key), Ok(Some(bytes)) if blake3::hash(&bytes) != c.digest)

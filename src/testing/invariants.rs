@@ -10,8 +10,9 @@ use tokio::time::Instant;
 use super::{Cluster, PATIENCE};
 use crate::core::command::Command;
 use crate::core::lease::Status as Standing;
+use crate::core::lines::Line;
 use crate::core::state::State;
-use crate::id::{ActorId, RaftId};
+use crate::id::{NodeId, RaftId};
 use crate::limits::CONDITION_POLL;
 use crate::peer::{Peer, PhaseStatus, Shared};
 use crate::store::CopyKey;
@@ -188,9 +189,9 @@ impl Cluster {
 
 /// The copies that a peer's own directory says are on its disk.
 fn held(peer: &Peer, disk: RaftId) -> BTreeSet<CopyKey> {
-    let key = |(id, actor): (&ActorId, &crate::core::state::Actor)| {
-        let (epoch, c) = actor.checkpoint.as_ref().filter(|(_, c)| c.holders.contains(&disk))?;
-        Some(CopyKey { actor: id.clone(), epoch: *epoch, seq: c.seq, digest: c.digest })
+    let key = |line: Line<'_>| {
+        let (epoch, c) = line.actor().checkpoint.filter(|(_, c)| c.holders.contains(&disk))?;
+        Some(CopyKey { actor: line.id(), epoch, seq: c.seq, digest: c.digest })
     };
     peer.shared.state(|s| s.actors.iter().filter_map(key).collect()).unwrap_or_default()
 }
@@ -228,15 +229,16 @@ fn voters_ailment(shared: &Shared, state: &State) -> Option<String> {
 
 fn actors_ailment(shared: &Shared, state: &State) -> Option<String> {
     let me = shared.incarnation()?;
-    for (id, actor) in state.actors.iter().filter(|(_, a)| a.checkpoint.is_some() && !a.lost) {
-        if state.homesick(id, actor).is_some() {
+    for actor in state.actors.iter().filter(|a| !a.is_unborn() && !a.lost()) {
+        let id = &actor.id();
+        if state.homesick(&actor).is_some() {
             return Some(format!("{id} is not at its home"));
         }
         let runs = actor.host.is_some_and(|host| state.is_up(host));
-        if !runs && state.able_host(id, &actor.home).is_some() {
+        if !runs && state.able_host(id, &NodeId::of(actor.home)).is_some() {
             return Some(format!("{id} runs nowhere"));
         }
-        if actor.host == Some(me) && !actor.failed && shared.host()?.running(id) != Some(actor.epoch) {
+        if actor.host == Some(me) && !actor.failed() && shared.host()?.running(id) != Some(actor.epoch) {
             return Some(format!("{id} does not run under its epoch"));
         }
     }
@@ -245,7 +247,7 @@ fn actors_ailment(shared: &Shared, state: &State) -> Option<String> {
     if let Some((node, _)) = away.into_iter().find(|(node, _)| state.next_take_over(node).is_some_and(soon)) {
         return Some(format!("nobody stands in for {node}"));
     }
-    let short = state.actors.values().filter(|a| !a.lost && short_of_copies(state, a)).count();
+    let short = state.actors.iter().filter(|a| !a.lost() && short_of_copies(state, &a.actor())).count();
     (short > 0).then(|| format!("{short} checkpoints are short of copies"))
 }
 

@@ -33,6 +33,7 @@
 //! ```
 
 mod cluster;
+mod directory;
 mod faults;
 mod invariants;
 pub mod pieces;
@@ -41,8 +42,9 @@ mod world;
 
 pub use crate::prng::Prng;
 pub use crate::task::Process;
-pub use crate::transport::{SimNetwork, Traffic, Weather};
+pub use crate::transport::{HostTraffic, SimNetwork, Traffic, Weather};
 pub use cluster::{Cluster, PATIENCE};
+pub use directory::{Directory, Entry, Snapshot};
 pub use invariants::{Violation, per_sender_order};
 pub use world::{SimClock, World};
 

@@ -253,7 +253,8 @@ impl Record {
     }
 
     fn shows(&mut self, process: Incarnation, state: &State) {
-        for (id, actor) in &state.actors {
+        for line in state.actors.iter() {
+            let (id, actor) = (&line.id(), &line.actor());
             let checkpoint = actor.checkpoint.as_ref().map(|(epoch, c)| (*epoch, c.seq));
             let line = Line { life: actor.life, epoch: actor.epoch, checkpoint };
             if let Some(why) = fault(state, actor) {

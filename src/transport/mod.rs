@@ -49,7 +49,7 @@ pub(crate) use frame::{Batch, FrameReader};
 pub use request::{Dest, Handler, Remote, RequestError, Waiting};
 pub use serve::Reply;
 #[cfg(feature = "testing")]
-pub use simulated::{SimNetwork, Traffic, Weather};
+pub use simulated::{HostTraffic, SimNetwork, Traffic, Weather};
 pub use socket::Network;
 pub use stream::{FramedRecv, FramedSend, FramedStream, StreamError};
 pub use wire::{Hello, Lane, PROTOCOL_VERSION, Refusal};

@@ -61,6 +61,15 @@ pub struct Traffic {
     pub trace: u64,
 }
 
+/// What one host sent and got so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HostTraffic {
+    /// Packets that arrived, there or from there.
+    pub packets: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
 /// Sockets, and the links between their hosts. Clones are the same network.
 #[derive(Clone)]
 pub struct SimNetwork(Arc<Wires>);
@@ -82,6 +91,7 @@ struct Inner {
     under_way: BinaryHeap<Reverse<Packet>>,
     count: u64,
     traffic: Traffic,
+    by_host: BTreeMap<IpAddr, HostTraffic>,
 }
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +141,7 @@ impl SimNetwork {
             under_way: BinaryHeap::new(),
             count: 0,
             traffic: Traffic::default(),
+            by_host: BTreeMap::new(),
         };
         let wires = Arc::new(Wires { inner: Mutex::new(inner), news: Notify::new() });
         tokio::spawn(deliver(Arc::downgrade(&wires)));
@@ -216,6 +227,11 @@ impl SimNetwork {
     pub fn traffic(&self) -> Traffic {
         lock(&self.0.inner).traffic
     }
+
+    /// The part of it that one host has in it.
+    pub fn traffic_of(&self, host: IpAddr) -> HostTraffic {
+        lock(&self.0.inner).by_host.get(&host).copied().unwrap_or_default()
+    }
 }
 
 impl Wires {
@@ -287,6 +303,11 @@ impl Inner {
         }
         self.traffic.delivered += 1;
         self.traffic.bytes += packet.bytes.len() as u64;
+        for host in [packet.from.ip(), packet.to.ip()] {
+            let part = self.by_host.entry(host).or_default();
+            part.packets += 1;
+            part.bytes += packet.bytes.len() as u64;
+        }
         let fate = packet.number ^ (packet.bytes.len() as u64) << 32 ^ u64::from(packet.to.port()) << 48;
         self.traffic.trace = (self.traffic.trace.rotate_left(7) ^ fate).wrapping_mul(0x0100_0000_01b3);
         inbox.packets.push_back((packet.from, packet.bytes));

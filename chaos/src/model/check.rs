@@ -61,8 +61,8 @@ impl Cluster {
 
     fn is_on_its_holders(&self, world: &World) -> bool {
         let lines = self.actors.iter().zip(0..).filter_map(|(id, nr)| {
-            let (epoch, checkpoint) = world.newest().state.actors.get(id)?.checkpoint.as_ref()?;
-            Some((nr, (*epoch, checkpoint.seq), &checkpoint.holders))
+            let (epoch, checkpoint) = world.newest().state.actors.get(id)?.checkpoint?;
+            Some((nr, (epoch, checkpoint.seq), checkpoint.holders))
         });
         lines.into_iter().all(|(nr, key, holders)| {
             holders.iter().all(|holder| self.copy_on(world, *holder, nr, key).is_some())

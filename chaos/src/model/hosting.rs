@@ -54,8 +54,8 @@ impl Cluster {
         let mut wishes = vec![];
         for (actor, run) in runs {
             let line = state.actors.get(&self.actors[usize::from(*actor)]);
-            let newest = line.and_then(|line| line.checkpoint.as_ref());
-            if newest.is_some_and(|(epoch, c)| (*epoch, c.seq) == (run.epoch, run.seq))
+            let newest = line.and_then(|line| line.checkpoint);
+            if newest.is_some_and(|(epoch, c)| (epoch, c.seq) == (run.epoch, run.seq))
                 && let Some(to) = run.heir.take()
             {
                 let copy = Copy { actor: *actor, epoch: run.epoch, seq: run.seq, activation: run.activation };

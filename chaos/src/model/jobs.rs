@@ -29,7 +29,7 @@ impl Cluster {
         let mut wishes = vec![];
         for (id, nr) in self.actors.iter().zip(0..) {
             let line = table.state.actors.get(id).filter(|actor| actor.host == Some(place.incarnation));
-            match line.map(|actor| (actor, actor.checkpoint.as_ref())) {
+            match line.as_ref().map(|actor| (actor, actor.checkpoint.as_ref())) {
                 Some((actor, _)) if actor.stopping => {
                     runs.remove(&nr);
                     wishes.push(Wish::Stop { actor: nr, life: actor.life, by: Some(place.incarnation) });
@@ -52,7 +52,7 @@ impl Cluster {
         wishes.extend(self.given_away(&table.state, place.incarnation, &mut runs));
         let is_live = |copy: &Copy| {
             let line = table.state.actors.get(&self.actors[usize::from(copy.actor)]);
-            is_live(copy, line, index)
+            is_live(copy, line.as_ref(), index)
         };
         let disk = process.disk;
         let kept: BTreeSet<Copy> =

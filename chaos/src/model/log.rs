@@ -211,7 +211,7 @@ impl Cluster {
             let written = |actor: &standin::core::state::Actor| {
                 actor.checkpoint.as_ref().map(|(epoch, checkpoint)| (*epoch, checkpoint.seq))
             };
-            if written(new) < written(old) {
+            if written(&new) < written(&old) {
                 broken.push(Broken::CheckpointWentBack);
             }
             let current = |disk: &RaftId| after.disk(*disk).is_some();
@@ -223,8 +223,8 @@ impl Cluster {
             && matches!(answers.first(), Some(Ok(_)))
         {
             let line = before.state.actors.get(&self.actors[usize::from(copy.actor)]);
-            let newest = line.and_then(|actor| actor.checkpoint.as_ref());
-            let is_whole = newest.is_some_and(|(epoch, c)| (*epoch, c.seq) == (copy.epoch, copy.seq))
+            let newest = line.and_then(|actor| actor.checkpoint);
+            let is_whole = newest.is_some_and(|(epoch, c)| (epoch, c.seq) == (copy.epoch, copy.seq))
                 && before.activations.get(&copy.actor) == Some(&copy.activation);
             if !is_whole {
                 broken.push(Broken::HandedOverInPart);
@@ -243,10 +243,10 @@ impl Cluster {
                 broken.push(Broken::OldEpochAccepted);
             }
             let own = before.state.member_of(*by).map(|(_, m)| m.raft_id);
-            let holders = after.actors.get(id).and_then(|actor| actor.checkpoint.as_ref());
+            let holders = after.actors.get(id).and_then(|actor| actor.checkpoint);
             let others = holders.map_or(0, |(_, c)| c.holders.iter().filter(|id| Some(**id) != own).count());
-            let is_repeated = before.state.actors.get(id).map(|actor| &actor.checkpoint)
-                == after.actors.get(id).map(|actor| &actor.checkpoint);
+            let is_repeated = before.state.actors.get(id).map(|actor| actor.checkpoint)
+                == after.actors.get(id).map(|actor| actor.checkpoint);
             if !is_repeated && others < usize::from(*required) {
                 broken.push(Broken::TooFewCopies);
             }

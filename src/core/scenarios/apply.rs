@@ -169,7 +169,8 @@ impl World {
         for (node, m) in &self.state.members {
             writeln!(out, "   {node}/{} disk {} {:?}", m.incarnation, m.raft_id, m.standing).unwrap();
         }
-        for (actor, a) in &self.state.actors {
+        for line in self.state.actors.iter() {
+            let (actor, a) = (line.id(), line.actor());
             let host = a.host.map_or("none".into(), |host| host.to_string());
             let at = format!("home {} host {host} epoch {} life {}", a.home, a.epoch, a.life);
             let kept = match &a.checkpoint {

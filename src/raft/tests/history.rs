@@ -29,7 +29,7 @@ fn entry(name: &str) -> Command {
 
 /// Whether a peer's applied state reflects the entry: its founder has the incarnation that creates.
 fn has(peer: &Consensus, name: &str) -> bool {
-    peer.applied().read(|s| s.actors.contains_key(&ActorId::new("k", name).unwrap()))
+    peer.applied().read(|s| s.actors.contains(&ActorId::new("k", name).unwrap()))
 }
 
 impl Five {

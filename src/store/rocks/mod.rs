@@ -314,7 +314,10 @@ impl Store for RocksStore {
         let mut stored = self.iterate(Column::Copies, &from, to)?;
         let mut keys = Vec::new();
         while let Some((key, sum)) = stored.item().filter(|(key, _)| key.starts_with(&from)) {
-            codec::unseal(Column::Copies.tag(), key, sum, || "the name of a copy".into())?;
+            // Where the bytes are with the name, whoever reads them will see whether they are spoiled.
+            if sum.len() <= codec::SUM_BYTES {
+                codec::unseal(Column::Copies.tag(), key, sum, || "the name of a copy".into())?;
+            }
             keys.push(parse_copy_key(key).ok_or_else(|| corrupt("the name of a copy is malformed"))?);
             stored.next();
         }

@@ -55,7 +55,11 @@ async fn fill(store: &RocksStore) {
     durable(|done| store.log_append(entries(1..20, "first"), done)).await.unwrap();
     durable(|done| store.put(Slot::Vote, b"vote".to_vec(), done)).await.unwrap();
     durable(|done| store.put_snapshot(b"meta".to_vec(), vec![5; 3000], done)).await.unwrap();
-    durable(|done| store.copies_put(vec![(copy("a", 1), vec![6; 3000])], done)).await.unwrap();
+    durable(|done| {
+        store.copies_put(vec![(copy("a", 1), vec![6; 3000]), (copy("a", 2), vec![7; 5000])], done)
+    })
+    .await
+    .unwrap();
     store.log_truncate(10).unwrap();
     durable(|done| store.log_append(entries(10..15, "second"), done)).await.unwrap();
     store.log_purge(3, Slot::Purged, b"3".to_vec()).unwrap();
@@ -70,8 +74,10 @@ fn check_filled(store: &RocksStore) -> io::Result<()> {
     assert_eq!(store.get(Slot::Purged)?.as_deref(), Some(&b"3"[..]));
     assert_eq!(store.get(Slot::Identity)?.as_deref(), Some(&b"me"[..]));
     assert_eq!(store.snapshot()?, Some((b"meta".to_vec(), vec![5; 3000])));
-    assert_eq!(store.copies_of(None)?, vec![copy("a", 1)]);
+    assert_eq!(store.copies_of(None)?, vec![copy("a", 1), copy("a", 2)]);
+    // Short ones lie with their names, long ones apart.
     assert_eq!(store.copy_get(&copy("a", 1))?, Some(vec![6; 3000]));
+    assert_eq!(store.copy_get(&copy("a", 2))?, Some(vec![7; 5000]));
     Ok(())
 }
 
@@ -267,10 +273,14 @@ async fn a_value_that_does_not_match_its_checksum_is_invalid_data() {
         *stored.last_mut().unwrap() ^= 1;
         store.disk.db().put_cf(family, key, stored).unwrap();
     };
-    spoil(Column::Copies, &copy_key(CopyPart::Bytes, &copy("a", 1)));
+    spoil(Column::Copies, &copy_key(CopyPart::Name, &copy("a", 1)));
+    spoil(Column::Copies, &copy_key(CopyPart::Bytes, &copy("a", 2)));
     spoil(Column::Meta, slot_key(Slot::Vote));
     spoil(Column::Snapshot, SNAPSHOT);
-    assert_eq!(store.copy_get(&copy("a", 1)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    for n in [1, 2] {
+        assert_eq!(store.copy_get(&copy("a", n)).unwrap_err().kind(), io::ErrorKind::InvalidData);
+    }
+    assert_eq!(store.copies_of(None).unwrap(), [copy("a", 1), copy("a", 2)], "they are found, to be mended");
     assert_eq!(store.get(Slot::Vote).unwrap_err().kind(), io::ErrorKind::InvalidData);
     assert_eq!(store.snapshot().unwrap_err().kind(), io::ErrorKind::InvalidData);
     spoil(Column::Log, &7_u64.to_be_bytes());

@@ -74,7 +74,7 @@ fn commit() -> Result<Round, Failure> {
             let answer =
                 command.take().map(|command| state.apply(At { index, term: 1 }, command, &mut changes));
             let all = matches!(answer, Some(Response::Items(items)) if items.iter().all(Result::is_ok));
-            assert!(all && changes.actors.len() as u64 == COMMITS, "a checkpoint does not count");
+            assert!(all && changes.saved.len() as u64 == COMMITS, "a checkpoint does not count");
         });
     }))
 }
@@ -113,7 +113,7 @@ fn directory() -> Result<(State, Vec<ActorId>), Failure> {
             whole: true,
         };
         let id = ActorId::new("sum", n.to_string())?;
-        state.actors.insert(id.clone(), actor);
+        state.actors.insert(&id, &actor);
         ids.push(id);
     }
     Ok((state, ids))

@@ -1,0 +1,247 @@
+//! The lines of all actors, in the order of their names. There may be millions: each takes about as many bytes as its
+//! numbers have, and is made readable when somebody looks.
+
+use serde::de::{MapAccess, Visitor};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Bound;
+
+pub use super::line::Line;
+use super::line::{Named, Packed};
+use super::state::Actor;
+use crate::id::ActorId;
+
+/// Actors by name.
+#[derive(Clone, Default)]
+pub struct Lines(BTreeSet<Packed>);
+
+impl Lines {
+    fn packed(&self, id: &ActorId) -> Option<&Packed> {
+        self.0.get::<dyn Named + '_>(id)
+    }
+
+    /// One line, to look at.
+    pub fn line(&self, id: &ActorId) -> Option<Line<'_>> {
+        self.packed(id).map(Packed::line)
+    }
+
+    /// One line, to keep.
+    pub fn get(&self, id: &ActorId) -> Option<Actor> {
+        self.line(id).map(|line| line.actor())
+    }
+
+    /// Whether there is such an actor.
+    pub fn contains(&self, id: &ActorId) -> bool {
+        self.packed(id).is_some()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = Line<'_>> + Clone {
+        self.0.iter().map(Packed::line)
+    }
+
+    /// Those behind a name, or all.
+    pub fn after(&self, id: Option<&ActorId>) -> impl Iterator<Item = Line<'_>> {
+        let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id as &dyn Named));
+        self.0.range::<dyn Named + '_, _>((from, Bound::Unbounded)).map(Packed::line)
+    }
+
+    /// All names.
+    pub fn ids(&self) -> impl Iterator<Item = ActorId> {
+        self.iter().map(|line| line.id())
+    }
+
+    /// Writes a line, in the place of the one of that name.
+    pub fn insert(&mut self, id: &ActorId, actor: &Actor) {
+        self.0.replace(Packed::new(id.name(), actor));
+    }
+
+    /// Changes a line, if there is one.
+    pub fn update<T>(&mut self, id: &ActorId, change: impl FnOnce(&mut Actor) -> T) -> Option<T> {
+        let mut actor = self.get(id)?;
+        let answer = change(&mut actor);
+        self.insert(id, &actor);
+        Some(answer)
+    }
+
+    /// Removes a line. Whether there was one.
+    pub fn remove(&mut self, id: &ActorId) -> bool {
+        self.0.remove::<dyn Named + '_>(id)
+    }
+}
+
+impl PartialEq for Lines {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.bytes() == b.bytes())
+    }
+}
+
+impl Eq for Lines {}
+
+impl Hash for Lines {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.len().hash(state);
+        self.0.iter().for_each(|packed| packed.bytes().hash(state));
+    }
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|line| (line.id(), line.actor()))).finish()
+    }
+}
+
+/// As a map of whole lines: how they lie in memory is nobody else's business.
+impl Serialize for Lines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.len()))?;
+        self.iter().try_for_each(|line| map.serialize_entry(&line.id(), &line.actor()))?;
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Lines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(WholeLines)
+    }
+}
+
+struct WholeLines;
+
+impl<'de> Visitor<'de> for WholeLines {
+    type Value = Lines;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("actors by name")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lines, A::Error> {
+        let mut lines = vec![];
+        while let Some((id, actor)) = map.next_entry::<ActorId, Actor>()? {
+            lines.push(Packed::new(id.name(), &actor));
+        }
+        // All at once: no place is left free between them.
+        Ok(Lines(lines.into_iter().collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::Checkpoint;
+    use crate::id::{Epoch, Incarnation, NodeId, RaftId};
+    use crate::prng::Prng;
+    use std::collections::BTreeMap;
+
+    fn any(rng: &mut Prng) -> (ActorId, Actor) {
+        // Names that are not in the order of all their letters one after the other.
+        let part = |rng: &mut Prng| "\0ab".chars().filter(|_| rng.chance(50)).collect::<String>();
+        let name = ActorId::new(format!("k{}", part(rng)), part(rng).repeat(rng.below(80) as usize)).unwrap();
+        let number = |rng: &mut Prng| rng.any() >> rng.below(64);
+        let checkpoint = Checkpoint {
+            seq: number(rng),
+            digest: [rng.any() as u8; 32],
+            length: number(rng),
+            copies: rng.any() as u8,
+            holders: (0..rng.below(5)).map(|_| RaftId(number(rng))).collect(),
+        };
+        let actor = Actor {
+            home: NodeId::new(["a", "a-longer_one.7"][rng.below(2) as usize]).unwrap(),
+            host: rng.chance(50).then(|| Incarnation(number(rng))),
+            epoch: Epoch(number(rng)),
+            life: number(rng),
+            nonce: u128::from(rng.any()) << 64 | u128::from(number(rng)),
+            checkpoint: rng.chance(70).then(|| (Epoch(number(rng)), checkpoint)),
+            saved_at: number(rng),
+            lost: rng.chance(50),
+            stopping: rng.chance(50),
+            failed: rng.chance(50),
+            stand_in_ms: rng.chance(50).then(|| number(rng) as u32),
+            by_hand: rng.chance(50),
+            whole: rng.chance(50),
+        };
+        (name, actor)
+    }
+
+    #[test]
+    fn packed_lines_are_what_a_map_of_whole_ones_is_also_as_bytes() {
+        let mut rng = Prng::new(7);
+        let (mut plain, mut packed) = (BTreeMap::new(), Lines::default());
+        for _ in 0..5_000 {
+            let (id, actor) = any(&mut rng);
+            match rng.below(4) {
+                0 => assert_eq!(packed.remove(&id), plain.remove(&id).is_some()),
+                1 => {
+                    let epoch = packed.update(&id, |line| std::mem::replace(&mut line.epoch, actor.epoch));
+                    let line = plain.get_mut(&id);
+                    assert_eq!(
+                        epoch,
+                        line.map(|line: &mut Actor| std::mem::replace(&mut line.epoch, actor.epoch))
+                    );
+                }
+                _ => {
+                    packed.insert(&id, &actor);
+                    plain.insert(id.clone(), actor);
+                }
+            }
+            assert_eq!(packed.get(&id).as_ref(), plain.get(&id));
+            assert_eq!(packed.contains(&id), plain.contains_key(&id));
+        }
+        assert!(plain.len() > 50, "{}", plain.len());
+        let all: BTreeMap<_, _> = packed.iter().map(|line| (line.id(), line.actor())).collect();
+        assert_eq!(all, plain);
+        assert!(packed.ids().eq(plain.keys().cloned()), "another order");
+        for (id, actor) in &plain {
+            let line = packed.line(id).unwrap();
+            let (copies, holders) = line.copies();
+            let checkpoint = actor.checkpoint.as_ref().map(|(_, c)| (c.copies, c.holders.clone()));
+            assert_eq!((copies, holders.collect()), checkpoint.unwrap_or_default());
+            assert!(
+                packed
+                    .after(Some(id))
+                    .map(|l| l.id())
+                    .eq(plain.range(id..).skip(1).map(|(id, _)| id.clone()))
+            );
+        }
+        let bytes = rmp_serde::to_vec(&packed).unwrap();
+        assert_eq!(bytes, rmp_serde::to_vec(&plain).unwrap(), "another format of snapshots");
+        assert_eq!(rmp_serde::from_slice::<Lines>(&bytes).unwrap(), packed);
+    }
+
+    #[test]
+    fn a_usual_line_takes_about_a_hundred_bytes() {
+        let holders = [71_001, 71_002, 71_003].map(RaftId).into();
+        let checkpoint = Checkpoint { seq: 900, digest: [7; 32], length: 20_000, copies: 2, holders };
+        let actor = Actor {
+            home: NodeId::new("worker-17").unwrap(),
+            host: Some(Incarnation(71_001)),
+            epoch: Epoch(90_000_000),
+            life: 90_000_000,
+            nonce: u128::MAX,
+            checkpoint: Some((Epoch(90_000_000), checkpoint)),
+            saved_at: 99_000_000,
+            lost: false,
+            stopping: false,
+            failed: false,
+            stand_in_ms: None,
+            by_hand: false,
+            whole: true,
+        };
+        let id = ActorId::new("account", "customer-1234567").unwrap();
+        let packed = Packed::new(id.name(), &actor).bytes().len();
+        assert!(packed < 130, "{packed}");
+    }
+}
