@@ -176,7 +176,7 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
         text: format!(
             "{actors} actors of 200 bytes on five peers in one process, on one disk; each checkpoint is durable on \
              three of them and committed. A fifth of them changes every second, checkpoints half a second after a \
-             change: how long it took at most from a change until the last peer saw it committed, and how many cores \
+             change: how long it took at most from a change until that was committed, and how many cores \
              all of that kept busy, the changes themselves included. Flat out: all are changed and saved again and \
              again, each change answered when it is durable. All back: from the admission of a replacement with an \
              empty disk for a peer on which all of them lived, until the last runs there."

@@ -64,8 +64,8 @@ impl Outdated {
         }
     }
 
-    /// Of the copies that came here, those older than the newest checkpoint are dead, and that one is confirmed once the
-    /// log names this disk.
+    /// Of the copies that came here, those older than the newest checkpoint are dead, and that one is confirmed once
+    /// the log names this disk.
     fn settle(&mut self, actor: &ActorId, (written, c): (Epoch, Checkpoint), disk: RaftId) {
         let Some(versions) = self.unconfirmed.get_mut(actor) else { return };
         let newest = (written, c.seq, c.digest);
