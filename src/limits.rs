@@ -78,9 +78,6 @@ pub const LINES_PER_TURN: usize = 2_000;
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
 /// Messages that an actor takes out of its mailbox at once, at most; others find their places free then.
 pub const MESSAGES_TAKEN_AT_ONCE: usize = 32;
-/// How long an actor with messages goes on with these before it looks whether a checkpoint is durable, a timer has
-/// fired, or it is to end.
-pub const LOOK_AROUND: Duration = Duration::from_micros(100);
 /// Largest mailbox that a kind may ask for, in messages.
 pub const MAX_MAILBOX: usize = 1 << 20;
 /// Message types that one kind may handle.

@@ -29,18 +29,28 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
         Shape::Ask1 => (
             "Local ask, one pair",
             "One task asks one actor 300,000 times, each time after the reply. With two workers this is mostly one of \
-             them handing the turn to and fro.",
+             them handing the turn to and fro. Where the time goes, in instructions of one ask (about 3,630; \
+             callgrind, one thread): 1,420 are tokio's task switches, mailbox and oneshot, which the floor has too; \
+             600 are the handler's turn, between two looks at the lease and under a guard against panics; 400 find \
+             the mailbox and carry the letter; 320 read the clock, twice: before the handler may run, and before its \
+             reply may leave (the kernel's clock took 52 ns each time where this was looked at, a seventh of the \
+             whole); 260 are malloc's, for the letter and the oneshot; 350 are the caller's deadline and its error \
+             that tells the outcome; 170 are the actor's loop.",
             wanted(0.8, &["ractor"]),
         ),
         Shape::Ask16 => (
             "Local ask, sixteen pairs",
-            "Sixteen tasks ask an actor each, 50,000 times.",
+            "Sixteen tasks ask an actor each, 50,000 times. Each ask costs what is said above.",
             wanted(0.8, &["ractor", "actix"]),
         ),
         Shape::Tell1 => (
             "Local tell, one to one",
             "One task tells one actor a million times, then asks for the sum. Mailboxes hold 1024; those of ractor \
-             and actix have no bound.",
+             and actix have no bound. Where the time goes, in instructions of one tell with its handling (about \
+             1,520; callgrind, one thread): 530 are the handler's turn, 300 malloc's, because messages of all types \
+             share a mailbox and each is a box that is freed long after it was made; 230 find the mailbox and carry \
+             the letter, 160 read the clock once for the lease, 140 are the channel's, 100 the actor's loop. The \
+             floor has little besides the channel.",
             wanted(0.9, &["ractor"]),
         ),
         Shape::FanIn => (

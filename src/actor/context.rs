@@ -38,6 +38,8 @@ pub struct Context<A> {
     is_unsettled: bool,
     wants_checkpoint: bool,
     wants_stop: bool,
+    /// Whether timers or watches were changed.
+    has_set: bool,
     /// When a lease was seen to be held after the last handler.
     cleared: Option<Mono>,
 }
@@ -47,6 +49,8 @@ pub(super) struct Requests {
     pub(super) checkpoint: bool,
     pub(super) stop: bool,
     pub(super) sent: bool,
+    /// Any of these, or timers or watches were changed.
+    pub(super) any: bool,
 }
 
 impl<A: Actor> Context<A> {
@@ -67,6 +71,7 @@ impl<A: Actor> Context<A> {
             is_unsettled: false,
             wants_checkpoint: false,
             wants_stop: false,
+            has_set: false,
             cleared: None,
         }
     }
@@ -152,11 +157,13 @@ impl<A: Actor> Context<A> {
             return Err(ScheduleError::NotHandled(M::NAME));
         }
         let payload = encode_message(&message).map_err(|e| ScheduleError::Codec(e.reason.to_string()))?;
+        self.has_set = true;
         self.timers.set(self.life.gate.now() + after, M::NAME, payload, durable)
     }
 
     /// Takes back a timer. Whether it had not fired yet.
     pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.has_set = true;
         self.timers.cancel(timer)
     }
 
@@ -168,11 +175,13 @@ impl<A: Actor> Context<A> {
     /// # Errors
     /// [`WatchError::Full`].
     pub fn watch<B: Actor>(&mut self, other: &ActorRef<B>) -> Result<(), WatchError> {
+        self.has_set = true;
         self.watches.watch(other.id())
     }
 
     /// Ends that. Whether it was watched.
     pub fn unwatch<B: Actor>(&mut self, other: &ActorRef<B>) -> bool {
+        self.has_set = true;
         self.watches.unwatch(other.id())
     }
 
@@ -210,7 +219,13 @@ impl<A: Actor> Context<A> {
         &self.life
     }
 
-    /// The handler has returned: waits until what it did may leave.
+    /// The handler has returned: whether what it did may leave now.
+    pub(super) fn is_clear(&mut self) -> bool {
+        self.cleared = self.life.is_clear();
+        self.cleared.is_some()
+    }
+
+    /// Waits until that is so.
     pub(super) async fn clear(&mut self) -> Result<(), Retired> {
         self.cleared = Some(self.life.clear().await?);
         Ok(())
@@ -264,10 +279,10 @@ impl<A: Actor> Context<A> {
 
     /// What the last handler asked for.
     pub(super) fn take_requests(&mut self) -> Requests {
-        Requests {
-            checkpoint: std::mem::take(&mut self.wants_checkpoint),
-            stop: std::mem::take(&mut self.wants_stop),
-            sent: self.mail.has_sent(),
-        }
+        let checkpoint = std::mem::take(&mut self.wants_checkpoint);
+        let stop = std::mem::take(&mut self.wants_stop);
+        let sent = self.mail.has_sent();
+        let any = std::mem::take(&mut self.has_set) || checkpoint || stop || sent;
+        Requests { checkpoint, stop, sent, any }
     }
 }

@@ -51,6 +51,7 @@ impl Gate {
     }
 
     /// The time on the clock that leases are measured with.
+    #[inline]
     pub fn now(&self) -> Mono {
         self.clock.now()
     }
@@ -85,6 +86,7 @@ impl Gate {
     }
 
     /// Whether a lease is held at a moment that was read just now.
+    #[inline]
     pub(super) fn is_open_at(&self, now: Mono) -> bool {
         is_before(now, self.until.load(Ordering::Acquire))
     }

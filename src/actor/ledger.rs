@@ -58,10 +58,19 @@ impl Ledger {
         }
     }
 
-    /// A message was handled. `now` is asked for only if it matters.
-    pub(super) fn handled(&mut self, now: impl FnOnce() -> Mono) {
+    /// A message was handled; whether that may have changed when a checkpoint is due. `now` is asked for only if it
+    /// matters.
+    #[inline]
+    pub(super) fn handled(&mut self, now: impl FnOnce() -> Mono) -> bool {
+        let is_first = self.handled == self.taken || self.changed_at.is_none();
         self.since_taken = self.since_taken.saturating_add(1);
         self.changed(now);
+        match self.when {
+            When::Every(_) => is_first,
+            When::EveryMessages(n) => self.since_taken >= n || self.retry_at.is_some(),
+            When::OnRequest => self.handled == self.taken.saturating_add(1),
+            When::Never => false,
+        }
     }
 
     /// Something that a checkpoint holds has changed.

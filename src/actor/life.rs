@@ -64,6 +64,7 @@ impl Life {
         self.ending.store(true, Ordering::Release);
     }
 
+    #[inline]
     pub(super) fn is_to_end(&self) -> bool {
         self.ending.load(Ordering::Acquire)
     }
@@ -73,6 +74,7 @@ impl Life {
         self.over.store(true, Ordering::Release);
     }
 
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
@@ -99,6 +101,13 @@ impl Life {
         self.policy.checkpoint != When::Never
     }
 
+    /// [`Life::clear`] where nothing has to be waited for.
+    #[inline]
+    pub(super) fn is_clear(&self) -> Option<Mono> {
+        let now = self.gate.now();
+        (!self.halted.load(Ordering::Acquire) && self.gate.is_open_at(now)).then_some(now)
+    }
+
     /// The outlet: what the actor did leaves only while it may still act. Waits for the lease if it
     /// lapsed; never returns once halted (the task is being aborted). The moment at which a lease was held.
     pub(super) async fn clear(&self) -> Result<Mono, Retired> {
@@ -106,8 +115,7 @@ impl Life {
             if self.halted.load(Ordering::Acquire) {
                 std::future::pending::<()>().await;
             }
-            let now = self.gate.now();
-            if self.gate.is_open_at(now) {
+            if let Some(now) = self.is_clear() {
                 return Ok(now);
             }
             self.gate.wait_open().await?;

@@ -118,7 +118,7 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
             // The state is dropped after a panic, so nobody sees it half changed.
             let handled = AssertUnwindSafe(async { actor.handle(message, &mut *ctx).await });
             let handled = handled.catch_unwind().await;
-            if ctx.clear().await.is_err() {
+            if !ctx.is_clear() && ctx.clear().await.is_err() {
                 return After::Retired;
             }
             match handled {

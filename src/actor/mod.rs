@@ -15,6 +15,7 @@
 
 mod alarm;
 mod api;
+mod aside;
 mod bundle;
 mod codec;
 mod context;

@@ -34,6 +34,7 @@ struct Places {
 
 impl Memory {
     /// Where it was found first, if it still runs there, on the peer whose gate that is.
+    #[inline]
     pub(super) fn first(&self, gate: &Arc<Gate>) -> Option<&Near> {
         self.0.get()?.first.get().filter(|near| near.is_of(gate))
     }

@@ -26,7 +26,9 @@ impl<A: Actor> Queue<A> {
         }
         if self.inbox.len() < MESSAGES_TAKEN_AT_ONCE / 4 {
             // An actor that is idle keeps no room for many.
-            self.taken = Vec::new();
+            if self.taken.capacity() > 0 {
+                self.taken = Vec::new();
+            }
             return self.inbox.poll_recv(task);
         }
         ready!(self.inbox.poll_recv_many(task, &mut self.taken, MESSAGES_TAKEN_AT_ONCE));

@@ -18,7 +18,7 @@ pub(super) struct Unanswered {
 }
 
 /// Where a caller on this peer waits.
-pub(super) type LocalCaller<R> = oneshot::Sender<Result<R, Unanswered>>;
+pub(super) type LocalCaller<R> = oneshot::Sender<Result<R, Box<Unanswered>>>;
 
 enum Port<R> {
     Nobody,
@@ -31,7 +31,7 @@ impl<R> Port<R> {
         match self {
             Port::Nobody => {}
             // A caller that gave up is gone; nobody else wants its answer. So below.
-            Port::Local(caller) => drop(caller.send(Err(Unanswered { error, message }))),
+            Port::Local(caller) => drop(caller.send(Err(Box::new(Unanswered { error, message })))),
             Port::Wire(answer) => answer(Err(error)),
         }
     }

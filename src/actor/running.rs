@@ -10,9 +10,10 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-use self::look::{Brisk, Next};
+use self::look::{Calm, Next};
 use super::alarm::Alarm;
 use super::api::Actor;
+use super::aside::Aside;
 use super::bundle::Bundle;
 use super::context::Context;
 use super::gate::Retired;
@@ -66,7 +67,9 @@ pub(super) struct Running<A: Actor> {
     queue: Queue<A>,
     /// The time, if it was read since a handler returned, or since anything else was done that may take long.
     now: Option<Mono>,
-    brisk: Brisk,
+    calm: Calm,
+    /// Whom all but the mailbox wakes.
+    aside: Option<Aside>,
     /// What is left of the reliable messages that came last.
     bundle: Option<Bundle<A>>,
     /// Until when an actor that ends waits for what it sent to arrive.
@@ -100,7 +103,8 @@ impl<A: Actor> Running<A> {
             life,
             queue,
             now: None,
-            brisk: Brisk::default(),
+            calm: Calm::default(),
+            aside: None,
             bundle: None,
             draining: None,
             finish,
@@ -135,17 +139,8 @@ impl<A: Actor> Running<A> {
             self.play(Box::new(Restored { resends, ..restored }), false, false).await?;
         }
         loop {
-            if self.is_due() {
-                self.take().await?;
-            }
-            if self.ctx.mail().is_stirred() {
-                self.life.clear().await?;
-                self.ctx.mail().run_jobs(self.ledger.durable());
-            }
-            self.end_if_drained().await?;
-            let until = self.finishing.as_ref().map(|(_, until)| *until);
-            if until.is_some_and(|until| until <= self.now()) {
-                self.finish().await?;
+            if !self.is_calm() {
+                self.before_next().await?;
             }
             match poll_fn(|task| self.poll_next(task)).await {
                 Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
@@ -173,6 +168,23 @@ impl<A: Actor> Running<A> {
         }
     }
 
+    /// What is due between two messages.
+    async fn before_next(&mut self) -> Result<(), End> {
+        if self.is_due() {
+            self.take().await?;
+        }
+        if self.ctx.mail().is_stirred() {
+            self.life.clear().await?;
+            self.ctx.mail().run_jobs(self.ledger.durable());
+        }
+        self.end_if_drained().await?;
+        let until = self.finishing.as_ref().map(|(_, until)| *until);
+        if until.is_some_and(|until| until <= self.now()) {
+            self.finish().await?;
+        }
+        Ok(())
+    }
+
     /// No more messages: this activation ends, with a last checkpoint if that was asked for.
     async fn finish(&mut self) -> Result<(), End> {
         let Some((finished, _)) = self.finishing.take() else { return Err(End::Superseded) };
@@ -180,8 +192,12 @@ impl<A: Actor> Running<A> {
         Err(End::Finished(finished, self.ledger.durable_seq()))
     }
 
-    async fn open(&mut self, letter: BoxEnvelope<A>, is_parcel: bool) -> Result<(), End> {
-        self.play(letter, is_parcel, true).await
+    fn open(
+        &mut self,
+        letter: BoxEnvelope<A>,
+        is_parcel: bool,
+    ) -> impl Future<Output = Result<(), End>> + Send {
+        self.play(letter, is_parcel, true)
     }
 
     /// A message that does not count is not worth a checkpoint by itself.
@@ -194,11 +210,12 @@ impl<A: Actor> Running<A> {
         };
         self.now = self.ctx.take_cleared();
         let asked = self.ctx.take_requests();
+        let mut is_calm = !asked.any && matches!(after, After::Done);
         if counts || asked.checkpoint || asked.sent {
-            self.ledger.handled(|| self.now.unwrap_or_else(|| self.life.gate.now()));
+            is_calm &= !self.ledger.handled(|| self.now.unwrap_or_else(|| self.life.gate.now()));
         }
-        if asked.checkpoint || asked.sent || asked.stop || !matches!(after, After::Done) {
-            self.brisk = Brisk::default();
+        if !is_calm {
+            self.calm = Calm::default();
         }
         match after {
             After::Done => {}

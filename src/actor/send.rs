@@ -16,7 +16,7 @@ use crate::id::ActorName;
 
 /// A reply that is on its way. It always comes, as a reply or as an error; with one that says that nobody looked at
 /// the message, that may come back too.
-pub struct Pending<M: Message>(oneshot::Receiver<Result<M::Reply, Unanswered>>);
+pub struct Pending<M: Message>(oneshot::Receiver<Result<M::Reply, Box<Unanswered>>>);
 
 impl<M: Message> Pending<M> {
     /// Whether nothing has come yet.
@@ -26,19 +26,23 @@ impl<M: Message> Pending<M> {
 }
 
 impl<M: Message> Future for Pending<M> {
-    type Output = Result<M::Reply, (CallError, Option<M>)>;
+    type Output = Result<M::Reply, NoReply<M>>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0).poll(task).map(|answer| match answer {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(Unanswered { error, message })) => {
+            Ok(Err(unanswered)) => {
+                let Unanswered { error, message } = *unanswered;
                 let message = message.and_then(|message| message.downcast().ok());
-                Err((error, message.map(|message| *message)))
+                Err(Box::new((error, message.map(|message| *message))))
             }
-            Err(_) => Err((CallError::unknown(Reason::HostGone), None)),
+            Err(_) => Err(Box::new((CallError::unknown(Reason::HostGone), None))),
         })
     }
 }
+
+/// Why, and the message if nobody looked at it. On the heap, so that a reply, which is most often small, stays so.
+pub type NoReply<M> = Box<(CallError, Option<M>)>;
 
 type Caller<M> = Option<LocalCaller<<M as Message>::Reply>>;
 

@@ -1,8 +1,7 @@
 //! The messages that a kind handles.
 
 use std::any::TypeId;
-use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashMap;
 
 use super::api::{Actor, Handler, Message};
 use super::mailbox::Readers;
@@ -10,12 +9,13 @@ use super::mailbox::Readers;
 /// By name for what comes from other peers, by type for what is sent here.
 pub(super) struct Table<A: Actor> {
     readers: HashMap<&'static str, Readers<A>>,
-    types: HashSet<TypeId, BuildHasherDefault<TypeIdHasher>>,
+    /// In order: of few, which is usual, one is found faster so than by a hash.
+    types: Vec<TypeId>,
 }
 
 impl<A: Actor> Table<A> {
     pub(super) fn new() -> Self {
-        Self { readers: HashMap::new(), types: HashSet::default() }
+        Self { readers: HashMap::new(), types: Vec::new() }
     }
 
     /// Adds a message; false if another one of its name was there, which it replaces.
@@ -23,7 +23,10 @@ impl<A: Actor> Table<A> {
     where
         A: Handler<M>,
     {
-        self.types.insert(TypeId::of::<M>());
+        let id = TypeId::of::<M>();
+        if let Err(at) = self.types.binary_search(&id) {
+            self.types.insert(at, id);
+        }
         self.readers.insert(M::NAME, Readers::of::<M>()).is_none()
     }
 
@@ -38,26 +41,6 @@ impl<A: Actor> Table<A> {
 
     /// Whether the kind handles it.
     pub(super) fn has<M: Message>(&self) -> bool {
-        self.types.contains(&TypeId::of::<M>())
-    }
-}
-
-/// A type's id is a hash already.
-#[derive(Default)]
-struct TypeIdHasher(u64);
-
-impl Hasher for TypeIdHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, id: u64) {
-        self.0 = id;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+        self.types.binary_search(&TypeId::of::<M>()).is_ok()
     }
 }

@@ -29,7 +29,7 @@ impl Peer {
         to: &ActorRef<A>,
         message: M,
     ) -> Result<M::Reply, CallError> {
-        self.ask_within(to, message, DEFAULT_CALL_DEADLINE).await
+        self.shared.call::<A, M>(to, message, Mode::Ask, DEFAULT_CALL_DEADLINE).await
     }
 
     /// Like [`Peer::ask`], with a deadline. One of [`FAR_DEADLINE`] or more may end up to two
@@ -137,17 +137,36 @@ impl Shared {
         mode: Mode,
         deadline: Duration,
     ) -> Result<M::Reply, CallError> {
-        // Most often the actor is here and has room: no look at the directory and the clock is needed then.
-        let (mut message, end) = match self.ask_at_once(to, message, mode) {
+        // Most often the actor is here and has room: no look at the directory and the clock is needed then. What else
+        // there may be to do is put on the heap, so that this stays small.
+        let (message, end) = match self.ask_at_once(to, message, mode) {
             Err(back) => (back, Instant::now() + deadline),
-            Ok(pending) => {
-                let (answer, left) = self.within(deadline, pending).await;
-                match settled(answer) {
+            Ok(pending) if deadline < FAR_DEADLINE => {
+                let end = Instant::now() + deadline;
+                match settled(Box::pin(tokio::time::timeout_at(end, pending)).await.ok()) {
                     Ok(answer) => return answer,
-                    Err((back, _)) => (back, Instant::now() + left),
+                    Err((back, _)) => (back, end),
+                }
+            }
+            Ok(pending) => {
+                let mut patient = self.patience.limit(pending, deadline);
+                match settled((&mut patient).await) {
+                    Ok(answer) => return answer,
+                    Err((back, _)) => (back, Instant::now() + patient.left()),
                 }
             }
         };
+        Box::pin(self.call_on::<A, M>(to, message, mode, end)).await
+    }
+
+    /// The rest of a call that did not end where it began.
+    async fn call_on<A: Handler<M>, M: Message>(
+        self: &Arc<Self>,
+        to: &ActorRef<A>,
+        mut message: M,
+        mode: Mode,
+        end: Instant,
+    ) -> Result<M::Reply, CallError> {
         loop {
             let (why, took) = match self.next_route(to.id(), end).await? {
                 Route::Here => match self.call_here::<A, M>(to, message, mode, end).await {
@@ -184,6 +203,7 @@ impl Shared {
     }
 
     /// What runs here, unless this process's life as a member is over.
+    #[inline]
     fn host_in_charge(&self) -> Option<&Host> {
         self.host().filter(|_| !self.is_over.load(Ordering::Acquire))
     }
@@ -191,22 +211,33 @@ impl Shared {
     async fn tell<A: Handler<M>, M: Message>(
         self: &Arc<Self>,
         to: &ActorRef<A>,
-        mut message: M,
+        message: M,
         deadline: Duration,
     ) -> Result<(), CallError> {
-        if let Some(host) = self.host_in_charge() {
-            match host.tell_local(to, message) {
+        let message = match self.host_in_charge() {
+            Some(host) => match host.tell_local(to, message) {
                 Ok(()) => return Ok(()),
-                Err((back, _)) => message = back,
-            }
-        }
+                Err((back, _)) => back,
+            },
+            None => message,
+        };
         let end = Instant::now() + deadline;
+        Box::pin(self.tell_on::<A, M>(to, message, end)).await
+    }
+
+    /// The rest of a tell that did not end where it began.
+    async fn tell_on<A: Handler<M>, M: Message>(
+        self: &Arc<Self>,
+        to: &ActorRef<A>,
+        mut message: M,
+        end: Instant,
+    ) -> Result<(), CallError> {
         let host = self.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
         loop {
             let (why, took) = match self.next_route(to.id(), end).await? {
                 Route::Here => {
                     let left = end.saturating_duration_since(Instant::now());
-                    match self.within(left, pin!(host.tell_local_waiting(to, message))).await.0 {
+                    match self.within(left, pin!(host.tell_local_waiting(to, message))).await {
                         Some(Ok(())) => return Ok(()),
                         Some(Err((back, why))) => {
                             message = back;
@@ -283,16 +314,12 @@ impl Shared {
         settled(tokio::time::timeout_at(end, asked.map_err(not_taken)?).await.ok())
     }
 
-    /// What comes within the deadline, and how much time was left.
-    async fn within<F: Future + Unpin>(&self, deadline: Duration, what: F) -> (Option<F::Output>, Duration) {
-        if deadline < FAR_DEADLINE {
-            let end = Instant::now() + deadline;
-            let done = tokio::time::timeout_at(end, what).await.ok();
-            return (done, end.saturating_duration_since(Instant::now()));
+    /// What comes within the deadline.
+    async fn within<F: Future + Unpin>(&self, deadline: Duration, what: F) -> Option<F::Output> {
+        match deadline < FAR_DEADLINE {
+            true => tokio::time::timeout(deadline, what).await.ok(),
+            false => self.patience.limit(what, deadline).await,
         }
-        let mut patient = self.patience.limit(what, deadline);
-        let done = (&mut patient).await;
-        (done, patient.left())
     }
 }
 
@@ -303,8 +330,11 @@ type Settled<M> = Result<Result<<M as Message>::Reply, CallError>, (M, CallError
 fn settled<M: Message>(answer: Option<<Pending<M> as Future>::Output>) -> Settled<M> {
     match answer {
         // It waited in the mailbox of an activation that has ended.
-        Some(Err((why, Some(back)))) if retried(&why) => Err((back, why)),
-        Some(answer) => Ok(answer.map_err(|(why, _)| why)),
+        Some(Ok(reply)) => Ok(Ok(reply)),
+        Some(Err(no_reply)) => match *no_reply {
+            (why, Some(back)) if retried(&why) => Err((back, why)),
+            (why, _) => Ok(Err(why)),
+        },
         None => Ok(Err(CallError::unknown(Reason::Deadline))),
     }
 }

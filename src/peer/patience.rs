@@ -54,15 +54,16 @@ impl Patience {
         Patient { patience: self, what, until, seat: None }
     }
 
-    fn enter(&self, until: u64, waker: &Waker) -> Seat {
-        let seat = match LEFT.take().filter(|seat| seat.is_of(self)) {
-            Some(mut seat) => {
+    #[inline]
+    fn enter(&self, until: u64, waker: &Waker) -> Box<Seat> {
+        let seat = match LEFT.take() {
+            Some(mut seat) if seat.is_of(self) => {
                 seat.wake(waker);
                 // In one order with what the clock does before it stands still, as below.
                 seat.place.until.swap(until, Ordering::SeqCst);
                 seat
             }
-            None => Seat::new(self, until, waker),
+            _ => Box::new(Seat::new(self, until, waker)),
         };
         // After the entry, so that a clock that is about to stand still sees either this or that.
         if self.is_idle.load(Ordering::SeqCst) {
@@ -113,7 +114,7 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
 thread_local! {
     /// The place that somebody on this thread left last. Most often the same task waits there next, and nothing has
     /// to be told to others but until when.
-    static LEFT: Cell<Option<Seat>> = const { Cell::new(None) };
+    static LEFT: Cell<Option<Box<Seat>>> = const { Cell::new(None) };
 }
 
 /// A number of this thread's own.
@@ -148,6 +149,7 @@ impl Seat {
         Self { list: Arc::downgrade(&patience.shards), at, key, place, wakes: address(waker) }
     }
 
+    #[inline]
     fn is_of(&self, patience: &Patience) -> bool {
         std::ptr::addr_eq(self.list.as_ptr(), Arc::as_ptr(&patience.shards))
     }
@@ -163,7 +165,8 @@ impl Seat {
     }
 
     /// Nobody waits here any more.
-    fn leave(self) {
+    #[inline]
+    fn leave(self: Box<Self>) {
         self.place.until.store(NEVER, Ordering::Release);
         // A thread that ends keeps none.
         drop(LEFT.try_with(|left| left.replace(Some(self))));
@@ -188,7 +191,7 @@ pub(super) struct Patient<'a, F> {
     patience: &'a Patience,
     what: F,
     until: u64,
-    seat: Option<Seat>,
+    seat: Option<Box<Seat>>,
 }
 
 impl<F> Patient<'_, F> {

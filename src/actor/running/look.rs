@@ -7,11 +7,11 @@ use tokio::sync::oneshot;
 use super::saving::unanswered;
 use super::{Finished, Running};
 use crate::actor::api::Actor;
+use crate::actor::aside::Aside;
 use crate::actor::courier::Returned;
 use crate::actor::mailbox::{Item, Mailbox};
 use crate::actor::saver::SaveError;
 use crate::clock::Mono;
-use crate::limits::{LOOK_AROUND, MESSAGES_TAKEN_AT_ONCE};
 
 pub(super) enum Next<A: Actor> {
     Item(Item<A>),
@@ -28,47 +28,55 @@ pub(super) enum Next<A: Actor> {
     Gone,
 }
 
-/// Until when, and for how many messages, an actor goes on without a look at what else there is. Whatever it does that
-/// may matter ends this.
+/// `until` where no moment is known.
+const NEVER: Mono = Mono(u64::MAX);
+
+/// Until when there is nothing to look at but messages, unless something else [wakes](Aside) the loop. Whatever it does
+/// that may matter ends this.
 #[derive(Default)]
-pub(super) struct Brisk {
+pub(super) struct Calm {
     until: Mono,
-    left: usize,
 }
 
 impl<A: Actor> Running<A> {
-    /// Messages first: what else there is, is looked at when none waits, or when the last look is a while ago.
+    /// Messages first: what else there is, is looked at only if it may be there.
     pub(super) fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
-        let is_brisk =
-            self.brisk.left > 0 && self.now() < self.brisk.until && !self.life.is_to_end() && !self.rings();
-        if is_brisk && let Poll::Ready(item) = self.queue.poll_next(task) {
-            self.brisk.left -= 1;
-            return Poll::Ready(item.map_or(Next::Gone, Next::Item));
-        }
-        // A queue that was found empty wakes this task by itself.
-        let next = self.look_around(task, is_brisk);
+        let is_own = self.aside.as_ref().is_some_and(|aside| aside.wakes(task.waker()));
+        let next = if is_own && self.is_calm() {
+            self.queue.poll_next(task).map(|item| item.map_or(Next::Gone, Next::Item))
+        } else {
+            let aside = Aside::of(self.aside.take(), task.waker());
+            aside.clear();
+            let next = self.look_around(&mut Task::from_waker(aside.waker()), task);
+            self.aside = Some(aside);
+            next
+        };
         if next.is_pending() {
             self.now = None;
         }
         next
     }
 
-    /// Whether the time of a message to itself has come.
-    fn rings(&mut self) -> bool {
-        let at = self.ctx.timers().fires_at();
-        at.is_some_and(|at| at <= self.now())
+    /// Whether there is nothing to look at but messages.
+    pub(super) fn is_calm(&mut self) -> bool {
+        // Before the time is read: mostly neither is asked for before a look around.
+        self.calm.until > Mono(0)
+            && self.now() < self.calm.until
+            && !self.life.is_to_end()
+            && self.aside.as_ref().is_some_and(|aside| !aside.has_come())
     }
 
-    fn look_around(&mut self, task: &mut Task<'_>, is_empty: bool) -> Poll<Next<A>> {
-        self.brisk = Brisk::default();
+    /// `aside` is whom all but the mailbox wakes.
+    fn look_around(&mut self, aside: &mut Task<'_>, task: &mut Task<'_>) -> Poll<Next<A>> {
+        self.calm = Calm::default();
         // An error means that the host let go of this activation, and that it is being aborted.
-        if let Some(Ok(finished)) = poll_once(&mut self.finish, task) {
+        if let Some(Ok(finished)) = poll_once(&mut self.finish, aside) {
             return Poll::Ready(Next::Finish(finished));
         }
-        if let Some(result) = poll_once(&mut self.saving, task) {
+        if let Some(result) = poll_once(&mut self.saving, aside) {
             return Poll::Ready(Next::Saved(result.unwrap_or_else(|_| Err(unanswered()))));
         }
-        if let Poll::Ready(returned) = self.ctx.mail().poll_returned(task) {
+        if let Poll::Ready(returned) = self.ctx.mail().poll_returned(aside) {
             return Poll::Ready(Next::Returned(returned));
         }
         let stalled = self.ctx.mail().stalls_until(|| self.life.gate.now());
@@ -77,8 +85,12 @@ impl<A: Actor> Running<A> {
         let is_closed = is_full || stalled.is_some() || self.draining.is_some();
         // One that is to end here finds its durable timers where it goes on.
         let rings_at = self.ctx.timers().fires_at().filter(|_| !is_closed && self.finishing.is_none());
-        if self.poll_timer(task, stalled, rings_at).is_ready() {
-            return Poll::Ready(Next::Tick);
+        let alarm = self.alarm_at(stalled, rings_at);
+        if let Some(at) = alarm {
+            let now = self.now();
+            if self.alarm.poll(at, now, aside).is_ready() {
+                return Poll::Ready(Next::Tick);
+            }
         }
         if is_closed {
             return Poll::Pending;
@@ -89,20 +101,21 @@ impl<A: Actor> Running<A> {
         if !rings_last && let Some(timer) = self.ring_due(rings_at) {
             return Poll::Ready(timer);
         }
-        if self.ctx.watches().poll_rings(task).is_ready() {
+        if self.ctx.watches().poll_rings(aside).is_ready() {
             return Poll::Ready(Next::Rung);
         }
         if self.bundle.is_some() {
             return Poll::Ready(Next::Parcel);
         }
-        self.brisk = Brisk { until: self.now() + LOOK_AROUND, left: MESSAGES_TAKEN_AT_ONCE };
-        let item = if is_empty { Poll::Pending } else { self.queue.poll_next(task) };
-        match item {
-            Poll::Ready(item) => Poll::Ready(item.map_or(Next::Gone, Next::Item)),
-            Poll::Pending => {
-                self.ring_due(rings_at.filter(|_| rings_last)).map_or(Poll::Pending, Poll::Ready)
-            }
+        let item = self.queue.poll_next(task);
+        if item.is_pending()
+            && rings_last
+            && let Some(timer) = self.ring_due(rings_at)
+        {
+            return Poll::Ready(timer);
         }
+        self.calm = Calm { until: alarm.unwrap_or(NEVER) };
+        item.map(|item| item.map_or(Next::Gone, Next::Item))
     }
 
     fn ring_due(&mut self, rings_at: Option<Mono>) -> Option<Next<A>> {
@@ -112,13 +125,12 @@ impl<A: Actor> Running<A> {
         Some(Next::Timer(name, payload))
     }
 
-    fn poll_timer(&mut self, task: &mut Task<'_>, stalled: Option<Mono>, rings_at: Option<Mono>) -> Poll<()> {
+    /// When there is something to do that only the time brings.
+    fn alarm_at(&mut self, stalled: Option<Mono>, rings_at: Option<Mono>) -> Option<Mono> {
         let finishing = self.finishing.as_ref().map(|(_, until)| *until);
         let alarms =
             [self.ledger.due_at(), self.ctx.mail().wakes_at(), stalled, self.draining, finishing, rings_at];
-        let Some(at) = alarms.into_iter().flatten().min() else { return Poll::Pending };
-        let now = self.now();
-        self.alarm.poll(at, now, task)
+        alarms.into_iter().flatten().min()
     }
 }
 

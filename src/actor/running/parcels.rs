@@ -1,6 +1,6 @@
 //! Reliable messages: those that come, and what became of those that left.
 
-use super::look::Brisk;
+use super::look::Calm;
 use super::{End, Running};
 use crate::actor::api::Actor;
 use crate::actor::bundle::{Bundle, Opened};
@@ -18,7 +18,7 @@ impl<A: Actor> Running<A> {
         self.ctx.mail().answered(&bundle.from, bundle.answered);
         // Without checkpoints it can remember nothing, and the sender is not told that it does.
         self.bundle = self.life.keeps_checkpoints().then_some(bundle);
-        self.brisk = Brisk::default();
+        self.calm = Calm::default();
     }
 
     /// The next message of the bundle at hand; after the last, its sender waits for a checkpoint.

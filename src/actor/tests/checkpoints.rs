@@ -202,7 +202,7 @@ async fn one_that_ends_takes_nothing_new_and_gives_back_what_it_has_no_time_for(
     rig.stage.go.strike();
     assert_eq!(reply(second).await, Ok(10), "what was begun is finished");
     let back = soon(third).await;
-    assert_eq!(back, Err((CallError::not_executed(Reason::HostGone), Some(Push(1)))));
+    assert_eq!(back, Err(Box::new((CallError::not_executed(Reason::HostGone), Some(Push(1))))));
     soon(finished).await.unwrap();
     let last = rig.log.committed(&id::<Tally>()).unwrap();
     assert_eq!(Tally::decode(&last.bytes).unwrap().seen, [0, 0]);

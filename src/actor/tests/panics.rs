@@ -79,7 +79,7 @@ async fn the_back_off_outlives_the_activations_and_a_stop_ends_it() {
     let waits = rig.ask_later(Push(1)).await;
     rig.host.stop(&id::<Tally>(), Epoch(41));
     let back = soon(waits).await;
-    assert_eq!(back, Err((CallError::not_executed(Reason::HostGone), Some(Push(1)))));
+    assert_eq!(back, Err(Box::new((CallError::not_executed(Reason::HostGone), Some(Push(1))))));
     // Whoever could still ask holds the other end.
     let Rig { host, mut asked, .. } = rig;
     drop(host);

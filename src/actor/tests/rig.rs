@@ -393,7 +393,7 @@ impl<T> Awaited<T> for oneshot::Receiver<Result<T, CallError>> {
 
 impl<M: Message> Awaited<M::Reply> for Pending<M> {
     async fn answer(self) -> Result<M::Reply, CallError> {
-        self.await.map_err(|(why, _)| why)
+        self.await.map_err(|no_reply| no_reply.0)
     }
 }
 
