@@ -33,6 +33,7 @@
 //! ```
 
 mod cluster;
+mod commits;
 mod faults;
 mod invariants;
 pub mod pieces;
@@ -43,5 +44,6 @@ pub use crate::prng::Prng;
 pub use crate::task::Process;
 pub use crate::transport::{SimNetwork, Traffic, Weather};
 pub use cluster::{Cluster, PATIENCE};
+pub use commits::commit_nothing;
 pub use invariants::{Violation, per_sender_order};
 pub use world::{SimClock, World};
