@@ -1,6 +1,7 @@
 //! The shapes of work that are compared: `cargo bench --bench shapes -- --help`.
 
 mod checkpoints;
+mod commits;
 mod common;
 mod local;
 mod remote;
@@ -65,6 +66,14 @@ enum What {
         #[arg(long, default_value_t = 1024)]
         mib: usize,
     },
+    /// Entries of the log on a majority of disks.
+    Commits {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// With so many voters.
+        #[arg(long, value_delimiter = ',', default_values_t = VOTERS)]
+        voters: Vec<usize>,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -73,8 +82,15 @@ enum What {
     #[command(hide = true)]
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
     #[command(hide = true)]
+    OneCommits { voters: usize, log: commits::Log },
+    #[command(hide = true)]
+    ServeCommits(commits::Member),
+    #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
+
+/// Of the logs that are compared.
+const VOTERS: [usize; 2] = [3, 11];
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
@@ -87,6 +103,14 @@ fn main() -> io::Result<()> {
         What::OneRemote { contender } => say(&remote::run(contender)),
         What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
+        What::Commits { rounds, voters } => {
+            voters.into_iter().try_for_each(|voters| show(&commits::section(voters, rounds)?))
+        }
+        What::OneCommits { voters, log } => say(&commits::run(log, voters)),
+        What::ServeCommits(member) => {
+            commits::serve(&member);
+            Ok(())
+        }
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -125,6 +149,10 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::remote(carriers, rounds)?);
     eprintln!("checkpoints: {rounds} rounds");
     sections.push(sections::checkpoints(mib, rounds)?);
+    eprintln!("commits: {rounds} rounds");
+    for voters in VOTERS {
+        sections.push(commits::section(voters, rounds)?);
+    }
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
