@@ -1,11 +1,13 @@
 //! When to wait for company.
 
+use futures_util::future::join;
+use std::future::pending;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 
 /// So many in one batch are a crowd.
-const CROWD: usize = 16;
+pub(crate) const CROWD: usize = 16;
 /// How many waits after the last batch the next one may still expect as many.
 const BURST: u32 = 10;
 
@@ -38,12 +40,24 @@ impl Gather {
 
     /// To be called between the first of a batch and the look for others.
     pub(crate) async fn company(&self) {
-        if self.last.is_some_and(|(many, left)| many >= CROWD && left.elapsed() < self.wait * BURST) {
-            return sleep(self.wait).await;
-        }
+        self.company_or(pending()).await;
+    }
+
+    /// The same where it can be told that the crowd is here again: who is answered and writes the next thing at once
+    /// has all company there will be when the last one has come back. Before an earlier batch has ended they are not
+    /// all back, however many have come.
+    pub(crate) async fn company_or(&self, is_here: impl Future<Output = ()>) {
         let mut under_way = self.under_way.subscribe();
+        // What it returns is a lock that the end of a batch would wait for.
+        let alone = async { drop(under_way.wait_for(|batches| *batches == 0).await) };
+        let crowded =
+            self.last.is_some_and(|(many, left)| many >= CROWD && left.elapsed() < self.wait * BURST);
         // Past the time it goes all the same.
-        drop(timeout(self.wait, under_way.wait_for(|batches| *batches == 0)).await);
+        if crowded {
+            drop(timeout(self.wait, join(is_here, alone)).await);
+        } else {
+            drop(timeout(self.wait, alone).await);
+        }
     }
 
     /// To be called when a batch of so many leaves.
@@ -57,6 +71,7 @@ impl Gather {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::sleep;
 
     const WAIT: Duration = Duration::from_millis(10);
 
@@ -102,5 +117,31 @@ mod tests {
         drop(gather.leave(CROWD));
         sleep(WAIT * BURST).await;
         assert_eq!(waits(&gather).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_crowd_that_is_here_again_goes_once_the_earlier_batch_has_ended() {
+        let mut gather = Gather::new(WAIT);
+        let waits = async |gather: &Gather, comes: Duration| {
+            let begin = Instant::now();
+            gather.company_or(sleep(comes)).await;
+            begin.elapsed()
+        };
+        drop(gather.leave(CROWD));
+        let waited = waits(&gather, WAIT / 2).await;
+        assert!(waited >= WAIT / 2 && waited < WAIT, "all have come: {waited:?}");
+        let waited = waits(&gather, WAIT * 2).await;
+        assert!(waited >= WAIT && waited < WAIT * 2, "some stay away: {waited:?}");
+        let batch = gather.leave(CROWD);
+        assert!(waits(&gather, WAIT / 2).await >= WAIT, "some are still under way");
+        let ends = tokio::spawn(async move {
+            sleep(WAIT / 2).await;
+            drop(batch);
+        });
+        let waited = waits(&gather, Duration::ZERO).await;
+        assert!(waited >= WAIT / 2 && waited < WAIT, "they are not any more: {waited:?}");
+        ends.await.unwrap();
+        sleep(WAIT * BURST).await;
+        assert_eq!(waits(&gather, WAIT / 2).await, Duration::ZERO, "the crowd has gone");
     }
 }

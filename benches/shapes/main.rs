@@ -1,6 +1,7 @@
 //! The shapes of work that are compared: `cargo bench --bench shapes -- --help`.
 
 mod checkpoints;
+mod commits;
 mod common;
 mod local;
 mod many;
@@ -83,6 +84,14 @@ enum What {
         #[arg(long)]
         out: Option<PathBuf>,
     },
+    /// Entries of the log on a majority of disks.
+    Commits {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// With so many voters.
+        #[arg(long, value_delimiter = ',', default_values_t = VOTERS)]
+        voters: Vec<usize>,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -97,8 +106,15 @@ enum What {
     #[command(hide = true)]
     OneScaleActors { actors: u64 },
     #[command(hide = true)]
+    OneCommits { voters: usize, log: commits::Log },
+    #[command(hide = true)]
+    ServeCommits(commits::Member),
+    #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
+
+/// Of the logs that are compared.
+const VOTERS: [usize; 2] = [3, 11];
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
@@ -120,6 +136,14 @@ fn main() -> io::Result<()> {
         }
         What::OneScalePeers { peers } => say(&scale::run_peers(peers)),
         What::OneScaleActors { actors } => say(&scale::run_actors(actors)),
+        What::Commits { rounds, voters } => {
+            voters.into_iter().try_for_each(|voters| show(&commits::section(voters, rounds)?))
+        }
+        What::OneCommits { voters, log } => say(&commits::run(log, voters)),
+        What::ServeCommits(member) => {
+            commits::serve(&member);
+            Ok(())
+        }
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -174,6 +198,10 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::many(100_000, rounds)?);
     eprintln!("scale");
     let growths = scale::sections(rounds)?;
+    eprintln!("commits: {rounds} rounds");
+    for voters in VOTERS {
+        sections.push(commits::section(voters, rounds)?);
+    }
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \

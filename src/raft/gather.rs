@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::consensus::{ProposeError, refused};
 use super::types::Raft;
 use crate::core::command::{Command, Response};
-use crate::gather::{Gather, UnderWay};
+use crate::gather::{CROWD, Gather, UnderWay};
 use crate::limits::{GATHER_WRITES, MAX_BATCH_ITEMS, MAX_GATHERED_WRITES};
 
 pub(super) type Written = Result<(u64, Response), ProposeError>;
@@ -37,13 +37,22 @@ impl Gatherer {
 
 async fn run(raft: Raft, mut queue: mpsc::Receiver<Waiting>) {
     let mut gather = Gather::new(GATHER_WRITES);
+    let mut crowd = CROWD;
     while let Some(first) = queue.recv().await {
-        gather.company().await;
         let mut batch = vec![first];
+        let all_back = async {
+            while batch.len() < crowd {
+                let Some(next) = queue.recv().await else { return };
+                batch.push(next);
+            }
+        };
+        gather.company_or(all_back).await;
         while batch.len() < MAX_BATCH_ITEMS {
             let Ok(next) = queue.try_recv() else { break };
             batch.push(next);
         }
+        // Few that carry much wait for others as long as they may: there is no telling how many there are.
+        crowd = batch.len().max(CROWD);
         let under_way = gather.leave(batch.iter().map(|(command, _)| load(command)).sum());
         crate::task::spawn(write(raft.clone(), batch, under_way));
     }

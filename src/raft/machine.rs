@@ -166,10 +166,14 @@ impl Applied {
     }
 
     /// Keeps what has changed for whoever looks when the index is announced.
-    fn note(&self, fresh: Changes, index: u64) {
-        self.note_saved(fresh.saved);
+    fn note(&self, mut fresh: Changes, index: u64) {
+        self.note_saved(std::mem::take(&mut fresh.saved));
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.members |= fresh.members;
+        // The fewer go to the more: `append` would rebuild the set of all for every entry, until somebody looks.
+        if changes.actors.len() < fresh.actors.len() {
+            std::mem::swap(&mut changes.actors, &mut fresh.actors);
+        }
         changes.actors.extend(fresh.actors);
         changes.events.extend(fresh.events.into_iter().map(|event| (index, event)));
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
@@ -340,5 +344,23 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         let snapshot = encode_state(&self.state).await?;
         self.snapshots.write(&self.meta, snapshot.clone()).await?;
         Ok(Snapshot { meta: self.meta.clone(), snapshot })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_changed_is_kept_until_somebody_looks_whichever_entry_changed_more() {
+        let applied = Applied::new(Inner::default());
+        let actors = |range: std::ops::Range<u32>| -> BTreeSet<ActorId> {
+            range.map(|n| ActorId::new("kind", n.to_string()).unwrap()).collect()
+        };
+        for (index, actors) in [(1, actors(0..2)), (2, actors(1..9)), (3, actors(8..10))] {
+            applied.note(Changes { actors, ..Changes::default() }, index);
+        }
+        assert_eq!(applied.take_changes().actors, actors(0..10));
+        assert!(applied.take_changes().actors.is_empty());
     }
 }

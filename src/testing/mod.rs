@@ -33,6 +33,7 @@
 //! ```
 
 mod cluster;
+mod commits;
 mod directory;
 mod faults;
 mod invariants;
@@ -44,6 +45,7 @@ pub use crate::prng::Prng;
 pub use crate::task::Process;
 pub use crate::transport::{HostTraffic, SimNetwork, Traffic, Weather};
 pub use cluster::{Cluster, PATIENCE};
+pub use commits::commit_nothing;
 pub use directory::{Directory, Entry, Snapshot};
 pub use invariants::{Violation, per_sender_order};
 pub use world::{SimClock, World};

@@ -5,6 +5,7 @@ mod kameo;
 mod ractor;
 mod standin;
 
+use std::ffi::OsString;
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -125,26 +126,50 @@ async fn at_once<R: Remote, F: Future<Output = ()> + Send>(
 }
 
 /// The other process. It ends with this one, which holds its standard input.
-struct Server {
+pub struct Server {
     /// What it said first.
-    greeting: String,
-    _child: Child,
+    pub greeting: String,
+    child: Child,
+}
+
+impl Server {
+    /// Starts this program once more, with these arguments.
+    pub fn start(args: impl IntoIterator<Item = OsString>) -> Self {
+        let mut command = Command::new(std::env::current_exe().unwrap_or_else(fail));
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(fail);
+        let mut greeting = String::new();
+        let stdout = child.stdout.take().expect("its output is piped");
+        BufReader::new(stdout).read_line(&mut greeting).unwrap_or_else(fail);
+        Self { greeting: greeting.trim().to_owned(), child }
+    }
+
+    /// Lets it end, and waits for that.
+    pub fn end(mut self) {
+        drop(self.child.stdin.take());
+        self.child.wait().unwrap_or_else(fail);
+    }
 }
 
 fn server(carrier: Carrier, dir: &Path) -> Server {
-    let myself = std::env::current_exe().unwrap_or_else(fail);
-    let name = crate::common::name(carrier);
-    let mut command = Command::new(myself);
-    command.args(["serve", &name]).arg(dir).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(fail);
-    let mut greeting = String::new();
-    let stdout = child.stdout.take().expect("its output is piped");
-    BufReader::new(stdout).read_line(&mut greeting).unwrap_or_else(fail);
-    Server { greeting: greeting.trim().to_owned(), _child: child }
+    Server::start(["serve".into(), crate::common::name(carrier).into(), dir.into()])
+}
+
+/// Asks over the bare link, one after the other.
+pub struct BareLink(floor::Remote);
+
+impl BareLink {
+    pub async fn connect(dir: &Path) -> Self {
+        Self(floor::connect(dir).await)
+    }
+
+    pub async fn ask(&self) {
+        self.0.ask(1).await;
+    }
 }
 
 /// Tells the other process where this one is, and waits until that has gone.
-async fn stand_by(greeting: impl std::fmt::Display) {
+pub async fn stand_by(greeting: impl std::fmt::Display) {
     println!("{greeting}");
     let end = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
     drop(end.await);
