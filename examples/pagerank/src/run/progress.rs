@@ -68,7 +68,10 @@ impl Progress {
     pub fn command(&self, create: impl FnOnce() -> Command) -> Option<Command> {
         match self.phase {
             Phase::Creating => Some(create()),
-            Phase::Stepping => Some(Command::Await { beyond: self.has_begun.then_some(self.iteration) }),
+            Phase::Stepping => {
+                let beyond = self.has_begun.then_some(self.iteration);
+                Some(Command::Await { beyond, partitions: self.ranks.len() })
+            }
             Phase::Collecting => Some(Command::Collect { partitions: self.ranks.len() }),
             Phase::Starting | Phase::Done => None,
         }
@@ -137,7 +140,7 @@ mod tests {
         let mut progress = Progress::new(50, 1, 1);
         progress.phase = Phase::Stepping;
         let beyond = |progress: &Progress| match progress.command(|| unreachable!("created")) {
-            Some(Command::Await { beyond }) => beyond,
+            Some(Command::Await { beyond, .. }) => beyond,
             other => panic!("{other:?}"),
         };
         assert_eq!(beyond(&progress), None, "nobody was told to begin");
