@@ -6,11 +6,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cli::RunArgs;
 use crate::graph::Graph;
 use crate::job::{Give, Links, Partition, Plan, generate};
 use crate::rank;
-use crate::rmat::Rmat;
 use crate::run::cost::cpu_s;
+use crate::wire::Source;
 
 /// Messages that wait for one task, as in a mailbox.
 const WAITING: usize = 1024;
@@ -26,12 +27,13 @@ pub struct Outcome {
     pub cpu_s: f64,
 }
 
-/// Ranks a generated graph of this scale and seed.
+/// Ranks a generated graph.
 ///
 /// # Errors
-/// A task panicked.
-pub async fn run(scale: u32, seed: u64, partitions: usize, iterations: u64) -> Result<Outcome, String> {
-    let rmat = Rmat { scale, seed };
+/// It is none, or a task panicked.
+pub async fn run(args: &RunArgs) -> Result<Outcome, String> {
+    let Source::Rmat(rmat) = args.source() else { return Err("only --rmat is run like this".to_owned()) };
+    let (partitions, iterations) = (args.partitions as usize, args.iterations);
     let nodes = rmat.nodes();
     let plan = Plan {
         nodes: nodes as u64,
@@ -39,6 +41,7 @@ pub async fn run(scale: u32, seed: u64, partitions: usize, iterations: u64) -> R
         iterations,
         pace: Duration::ZERO,
         rmat: Some(rmat),
+        jumps: args.jumps(),
         cut_every: None,
     };
     let parts: Vec<_> = (0..partitions)
@@ -87,14 +90,17 @@ async fn steps(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
 
     #[tokio::test]
     async fn tasks_come_to_the_ranks_of_a_single_process() {
-        let rmat = Rmat { scale: 8, seed: 5 };
+        let rmat = crate::rmat::Rmat { scale: 8, seed: 5 };
         let graph = Graph::generate(rmat);
-        let mut reference = rank::Reference::new(&graph);
+        let mut reference = rank::Reference::new(&graph, rank::Jumps::Topics(2));
         (0..7).for_each(|_| reference.step());
-        let outcome = run(rmat.scale, rmat.seed, 5, 7).await.unwrap();
+        let line = "pagerank --rmat 8 --seed 5 --partitions 5 --iterations 7 --topic-every 2";
+        let outcome = run(&Cli::try_parse_from(line.split(' ')).unwrap().run).await.unwrap();
         assert_eq!(outcome.digest, rank::digest(graph.names(), reference.ranks()));
     }
 }

@@ -8,6 +8,7 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use standin::id::NodeId;
 
+use crate::rank::Jumps;
 use crate::rmat::{MAX_SCALE, Rmat};
 use crate::wire::Source;
 
@@ -49,6 +50,9 @@ pub struct RunArgs {
     /// Iterations to compute
     #[arg(long, value_name = "K", default_value_t = 50, value_parser = within(1, MAX_ITERATIONS))]
     pub iterations: u64,
+    /// Jump to another quarter of the nodes after so many iterations (topic-sensitive PageRank); 0: anywhere
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = within(0, MAX_ITERATIONS))]
+    pub topic_every: u64,
     /// Peers, each a process of its own
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = within(1, MAX_PEERS))]
     pub peers: u64,
@@ -177,6 +181,11 @@ impl RunArgs {
             Some(scale) => Source::Rmat(Rmat { scale, seed: self.seed }),
             None => Source::Edges(self.edges.clone()),
         }
+    }
+
+    /// Where the walk jumps to.
+    pub fn jumps(&self) -> Jumps {
+        if self.topic_every == 0 { Jumps::Anywhere } else { Jumps::Topics(self.topic_every) }
     }
 
     /// How many actors of this job live on a peer that has so many of its partitions.

@@ -58,7 +58,7 @@ impl Rmat {
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The end of splitmix64: every bit of the input moves every bit of the output.
-fn mix(z: u64) -> u64 {
+pub fn mix(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn edges_fall_into_the_quarters_as_often_as_they_should() {
-        let count = 1 << 14;
+        let count = 1_u32 << 14;
         let mut quarters = [0_u32; 4];
         for number in 0..count {
             let (from, to) = SMALL.edge(u64::from(number));

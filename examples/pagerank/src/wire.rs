@@ -11,6 +11,7 @@ use standin::id::NodeId;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::graph::{Graph, GraphError};
+use crate::rank::Jumps;
 use crate::rmat::Rmat;
 
 /// Longest line, in bytes.
@@ -68,6 +69,7 @@ pub struct Job {
     pub iterations: u64,
     /// Shortest time from one superstep to the next.
     pub pace_ms: u64,
+    pub jumps: Jumps,
     /// How often segments keep their ranks, if they do.
     pub cut_every_ms: Option<u64>,
 }

@@ -78,7 +78,8 @@ fn without_checkpoints_all_begin_anew() {
 #[test]
 fn a_generated_graph_is_ranked_either_way() {
     for how in ["reliable", "every-second"] {
-        let graph = "--rmat 10 --iterations 8 --partitions 6 --peers 3 --kill worker-2@3 --pace 50";
+        let graph =
+            "--rmat 10 --topic-every 3 --iterations 8 --partitions 6 --peers 3 --kill worker-2@3 --pace 50";
         assert_eq!(summary(&run(&format!("{graph} --checkpoints {how}")))["matches"], true, "{how}");
     }
 }

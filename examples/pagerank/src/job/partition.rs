@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::links::Links;
 use super::messages::{Give, Shares};
-use crate::rank::{self, ONE};
+use crate::rank::{self, Jumps, ONE};
 use crate::rmat::Rmat;
 use crate::words;
 
@@ -23,6 +23,7 @@ pub struct Plan {
     pub pace: Duration,
     /// How the graph is generated, if it is: then each partition makes its own [`Links`].
     pub rmat: Option<Rmat>,
+    pub jumps: Jumps,
     /// How often segments keep their ranks, if they do.
     pub cut_every: Option<Duration>,
 }
@@ -117,7 +118,10 @@ impl Partition {
 
     fn step(&mut self, Round { received, dangling, .. }: Round) {
         let share = rank::share(dangling, self.plan.nodes);
-        self.ranks = received.into_iter().map(|sum| rank::next(sum, share)).collect();
+        let nodes = (self.number as u64..).step_by(self.plan.partitions);
+        let jump = |node| self.plan.jumps.to(node, self.iteration);
+        let next = nodes.zip(received).map(|(node, sum)| rank::next(jump(node), sum, share));
+        self.ranks = next.collect();
         self.iteration += 1;
     }
 }

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::graph::{Graph, parse};
-use crate::rank::Reference;
+use crate::rank::{Jumps, Reference};
+
+const JUMPS: Jumps = Jumps::Topics(5);
 
 /// A few lines of xorshift: the same seed is the same run.
 pub struct Dice(pub u64);
@@ -26,14 +28,14 @@ pub fn random_graph(dice: &mut Dice) -> Graph {
 }
 
 pub fn ranks_at(graph: &Graph, iteration: u64) -> Vec<u64> {
-    let mut reference = Reference::new(graph);
+    let mut reference = Reference::new(graph, JUMPS);
     (0..iteration).for_each(|_| reference.step());
     reference.ranks().to_vec()
 }
 
 pub fn plan(graph: &Graph, partitions: usize, iterations: u64) -> Plan {
     let (nodes, pace) = (graph.len() as u64, Duration::ZERO);
-    Plan { nodes, partitions, iterations, pace, rmat: None, cut_every: None }
+    Plan { nodes, partitions, iterations, pace, rmat: None, jumps: JUMPS, cut_every: None }
 }
 
 fn parts(graph: &Graph, plan: &Plan) -> Vec<(Partition, Links)> {

@@ -118,6 +118,7 @@ impl<W: Write> Run<'_, W> {
                 partitions: self.args.partitions as usize,
                 iterations: self.args.iterations,
                 pace_ms: self.args.pace,
+                jumps: self.args.jumps(),
                 cut_every_ms: (self.args.checkpoints == Checkpoints::EverySecond).then_some(CUT_EVERY_MS),
             },
         };

@@ -88,7 +88,8 @@ enum Todo {
 pub async fn run<W: Write>(args: &RunArgs, graph: &Graph, setup: Setup<W>) -> Result<Summary, String> {
     let start = Instant::now();
     let partitions = args.partitions as usize;
-    let expected = (!args.unchecked).then(|| Expected::compute(graph, args.iterations, partitions));
+    let expected =
+        (!args.unchecked).then(|| Expected::compute(graph, args.jumps(), args.iterations, partitions));
     let (inbox, mut news) = mpsc::channel(NEWS_WAITING);
     let Setup { program, dir, issue, style, out } = setup;
     let shared = Shared {

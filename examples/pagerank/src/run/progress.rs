@@ -1,6 +1,7 @@
 //! How far the job is, told by what the speaking peer reports.
 
-use crate::rank;
+use crate::graph::Graph;
+use crate::rank::{self, Jumps};
 use crate::wire::Command;
 
 /// What the job is doing.
@@ -108,8 +109,8 @@ pub struct Expected {
 
 impl Expected {
     /// Computes the whole job in this process alone.
-    pub fn compute(graph: &crate::graph::Graph, iterations: u64, partitions: usize) -> Self {
-        let mut reference = rank::Reference::new(graph);
+    pub fn compute(graph: &Graph, jumps: Jumps, iterations: u64, partitions: usize) -> Self {
+        let mut reference = rank::Reference::new(graph, jumps);
         let sums_of = |ranks: &[u64]| {
             let sum = |p| ranks.iter().skip(p).step_by(partitions).sum();
             (0..partitions).map(sum).collect::<Vec<u64>>()
@@ -171,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_right_only_for_its_partition_and_iteration() {
-        let expected = Expected::compute(&parse("a\tb\nb\ta\nc\ta\n").unwrap(), 3, 2);
+        let expected = Expected::compute(&parse("a\tb\nb\ta\nc\ta\n").unwrap(), Jumps::Anywhere, 3, 2);
         assert!(expected.agrees(0, 0, 2 * ONE) && expected.agrees(1, 0, ONE));
         assert!(!expected.agrees(1, 0, 2 * ONE) && !expected.agrees(0, 1, 2 * ONE));
         assert!(!expected.agrees(0, 4, 2 * ONE) && !expected.agrees(2, 0, 0));

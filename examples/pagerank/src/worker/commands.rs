@@ -52,13 +52,14 @@ async fn create(worker: &Worker, source: Source, nodes: &[NodeId], job: Job) -> 
     let voters = nodes.len().min(MAX_VOTERS);
     let complete = |status: &standin::Status| status.members.values().filter(|m| m.votes).count() >= voters;
     worker.peer.wait_until(complete, VOTERS_DEADLINE).await.map_err(|error| error.to_string())?;
-    let Job { partitions, iterations, pace_ms, cut_every_ms } = job;
+    let Job { partitions, iterations, pace_ms, jumps, cut_every_ms } = job;
     let plan = |nodes: usize| Plan {
         nodes: nodes as u64,
         partitions,
         iterations,
         pace: Duration::from_millis(pace_ms),
         rmat: source.rmat(),
+        jumps,
         cut_every: cut_every_ms.map(Duration::from_millis),
     };
     // What is generated each partition generates for itself.
