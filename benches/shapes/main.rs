@@ -3,6 +3,7 @@
 mod checkpoints;
 mod common;
 mod local;
+mod premium;
 mod remote;
 mod sections;
 
@@ -34,6 +35,9 @@ enum What {
         /// How large a large state is, in MiB.
         #[arg(long, default_value_t = 1024)]
         mib: usize,
+        /// How large the graph of a job is: 2^SCALE nodes.
+        #[arg(long, default_value_t = 20)]
+        scale: u32,
         /// Writes RESULTS.md and plots into this directory, instead of showing the results.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -65,6 +69,14 @@ enum What {
         #[arg(long, default_value_t = 1024)]
         mib: usize,
     },
+    /// A job with checkpoints every second, without, and on bare tasks.
+    Premium {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// The graph has 2^SCALE nodes.
+        #[arg(long, default_value_t = 20)]
+        scale: u32,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -73,12 +85,17 @@ enum What {
     #[command(hide = true)]
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
     #[command(hide = true)]
+    OnePremium { contender: premium::Contender, scale: u32, iterations: u64 },
+    /// One peer of such a job.
+    #[command(hide = true)]
+    Worker(pagerank::cli::WorkerArgs),
+    #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
-        What::All { rounds, carrier, mib, out } => all(rounds, &or_all(carrier), mib, out),
+        What::All { rounds, carrier, mib, scale, out } => all(rounds, &or_all(carrier), (mib, scale), out),
         What::Local { rounds, shape, contender } => or_all(shape)
             .into_iter()
             .try_for_each(|shape| show(&sections::local(shape, &or_all(contender.clone()), rounds)?)),
@@ -87,6 +104,9 @@ fn main() -> io::Result<()> {
         What::OneRemote { contender } => say(&remote::run(contender)),
         What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
+        What::Premium { rounds, scale } => show(&premium::section(scale, rounds)?),
+        What::OnePremium { contender, scale, iterations } => say(&premium::run(contender, scale, iterations)),
+        What::Worker(args) => common::on_tokio(pagerank::work(args)).map_err(io::Error::other),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -110,7 +130,12 @@ fn show(section: &Section) -> io::Result<()> {
     Ok(())
 }
 
-fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<PathBuf>) -> io::Result<()> {
+fn all(
+    rounds: usize,
+    carriers: &[remote::Carrier],
+    (mib, scale): (usize, u32),
+    out: Option<PathBuf>,
+) -> io::Result<()> {
     let mut sections = Vec::new();
     for shape in local::Shape::value_variants() {
         eprintln!("{}: {rounds} rounds", common::name(*shape));
@@ -125,6 +150,8 @@ fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<Path
     sections.push(sections::remote(carriers, rounds)?);
     eprintln!("checkpoints: {rounds} rounds");
     sections.push(sections::checkpoints(mib, rounds)?);
+    eprintln!("premium: {} rounds", rounds.min(3));
+    sections.push(premium::section(scale, rounds.min(3))?);
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
          C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
