@@ -111,8 +111,8 @@ fn text(scale: u32, iterations: u64) -> String {
          tenth of the supersteps.\n\n\
          Where it goes, at scale 20 (`perf`, on a machine that others used as well; processor time of a superstep, not \
          wall time): bare tasks 43 ms; three processes 92 ms, for 15 MB that are written as bytes, encrypted, sent and \
-         read; with checkpoints 100 ms. Of what the checkpoints add, 45% are chunks (cuts, digests, LZ4, and all that \
-         again at the holders), 30% RocksDB, the rest copies of bytes, memory and TLS; Raft does not show. A \
+         read; with checkpoints 100 ms. Of what the checkpoints add, two fifths are chunks (cuts, digests, LZ4, and all that \
+         again at the holders), a quarter is RocksDB, the rest copies of bytes, memory and TLS; Raft does not show. A \
          superstep of reliable messages took about nine times as long as one of plain messages: each superstep's \
          messages are part of checkpoints, which follow each other without a pause."
     )
