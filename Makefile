@@ -33,13 +33,13 @@ chaos: setup ## 15 minutes of clusters under faults, simulated and with real pro
 	$(TARGET)/release/chaos sim --wall-minutes 9 --seeds $(or $(SEEDS),0..100000)
 	$(TARGET)/release/chaos run --minutes 6 --seed $(or $(SEED),1) --out $(TARGET)/chaos-run-$$(date +%s)
 
-bench: setup ## compares with bare tokio and quinn, and with other libraries; writes benches/RESULTS.md (30 minutes)
+bench: setup ## compares with bare tokio and quinn, and with other libraries; writes benches/RESULTS.md (an hour)
 	@scripts/setup etcd:etcd-server || echo "bench: etcd is not compared with" >&2
 	cd benches && cargo bench --locked --bench shapes -- all --out .
 	cd benches && cargo bench --locked --bench functions
 
-bench-quick: setup ## the same with fewer rounds, shown and not written (5 minutes)
-	cd benches && cargo bench --locked --bench shapes -- all --rounds 2 --mib 128
+bench-quick: setup ## the same once, and smaller; shown and not written (5 minutes)
+	cd benches && cargo bench --locked --bench shapes -- all --quick
 
 bench-guard: ## counts the instructions of hot paths; 5% more than benches/instructions.json fail (ARGS=--renew to agree)
 	@scripts/setup valgrind

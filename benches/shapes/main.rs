@@ -1,10 +1,12 @@
 //! The shapes of work that are compared: `cargo bench --bench shapes -- --help`.
 
+mod all;
 mod checkpoints;
 mod commits;
 mod common;
 mod local;
 mod many;
+mod premium;
 mod remote;
 mod scale;
 mod sections;
@@ -28,19 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum What {
     /// Everything.
-    All {
-        #[arg(long, default_value_t = 5)]
-        rounds: usize,
-        /// Only these between two processes.
-        #[arg(long)]
-        carrier: Vec<remote::Carrier>,
-        /// How large a large state is, in MiB.
-        #[arg(long, default_value_t = 1024)]
-        mib: usize,
-        /// Writes RESULTS.md and plots into this directory, instead of showing the results.
-        #[arg(long)]
-        out: Option<PathBuf>,
-    },
+    All(all::Everything),
     /// Messages within one process.
     Local {
         #[arg(long, default_value_t = 5)]
@@ -92,6 +82,14 @@ enum What {
         #[arg(long, value_delimiter = ',', default_values_t = VOTERS)]
         voters: Vec<usize>,
     },
+    /// A job with checkpoints every second, without, and on bare tasks.
+    Premium {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
+        /// The graph has 2^SCALE nodes.
+        #[arg(long, default_value_t = 20)]
+        scale: u32,
+    },
     /// One run of one contender.
     #[command(hide = true)]
     OneLocal { shape: local::Shape, contender: local::Contender },
@@ -110,6 +108,11 @@ enum What {
     #[command(hide = true)]
     ServeCommits(commits::Member),
     #[command(hide = true)]
+    OnePremium { contender: premium::Contender, scale: u32, iterations: u64 },
+    /// One peer of such a job.
+    #[command(hide = true)]
+    Worker(pagerank::cli::WorkerArgs),
+    #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
 }
 
@@ -118,7 +121,7 @@ const VOTERS: [usize; 2] = [3, 11];
 
 fn main() -> io::Result<()> {
     match Cli::parse().what {
-        What::All { rounds, carrier, mib, out } => all(rounds, &or_all(carrier), mib, out),
+        What::All(wanted) => all::all(&wanted),
         What::Local { rounds, shape, contender } => or_all(shape)
             .into_iter()
             .try_for_each(|shape| show(&sections::local(shape, &or_all(contender.clone()), rounds)?)),
@@ -130,9 +133,9 @@ fn main() -> io::Result<()> {
         What::Many { rounds, actors } => show(&sections::many(actors, rounds)?),
         What::OneMany { actors, work } => say(&many::run(work, actors)),
         What::Scale { rounds, out } => {
-            let growths = scale::sections(rounds)?;
-            print!("{}", text_of(&growths)?);
-            out.map_or(Ok(()), |dir| draw(&growths, &dir))
+            let growths = scale::sections(rounds, false)?;
+            print!("{}", all::text_of(&growths)?);
+            out.map_or(Ok(()), |dir| all::draw(&growths, &dir))
         }
         What::OneScalePeers { peers } => say(&scale::run_peers(peers)),
         What::OneScaleActors { actors } => say(&scale::run_actors(actors)),
@@ -144,6 +147,9 @@ fn main() -> io::Result<()> {
             commits::serve(&member);
             Ok(())
         }
+        What::Premium { rounds, scale } => show(&premium::section(scale, rounds)?),
+        What::OnePremium { contender, scale, iterations } => say(&premium::run(contender, scale, iterations)),
+        What::Worker(args) => common::on_tokio(pagerank::work(args)).map_err(io::Error::other),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
             Ok(())
@@ -165,57 +171,4 @@ fn show(section: &Section) -> io::Result<()> {
     section.write(&mut text).map_err(io::Error::other)?;
     print!("{text}");
     Ok(())
-}
-
-fn text_of(growths: &[Growth]) -> io::Result<String> {
-    let mut text = String::new();
-    growths.iter().try_for_each(|growth| growth.write(&mut text)).map_err(io::Error::other)?;
-    Ok(text)
-}
-
-fn draw(growths: &[Growth], dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir.join("plots"))?;
-    let one = |growth: &Growth| std::fs::write(dir.join("plots").join(growth.plot), lines(growth));
-    growths.iter().try_for_each(one)
-}
-
-fn all(rounds: usize, carriers: &[remote::Carrier], mib: usize, out: Option<PathBuf>) -> io::Result<()> {
-    let mut sections = Vec::new();
-    for shape in local::Shape::value_variants() {
-        eprintln!("{}: {rounds} rounds", common::name(*shape));
-        let mut contenders = or_all(vec![]);
-        if *shape == local::Shape::Skynet {
-            // See what is said there.
-            contenders.retain(|who| *who != local::Contender::Standin);
-        }
-        sections.push(sections::local(*shape, &contenders, rounds)?);
-    }
-    eprintln!("remote: {rounds} rounds");
-    sections.push(sections::remote(carriers, rounds)?);
-    eprintln!("checkpoints: {rounds} rounds");
-    sections.push(sections::checkpoints(mib, rounds)?);
-    eprintln!("many: {rounds} rounds");
-    sections.push(sections::many(100_000, rounds)?);
-    eprintln!("scale");
-    let growths = scale::sections(rounds)?;
-    eprintln!("commits: {rounds} rounds");
-    for voters in VOTERS {
-        sections.push(commits::section(voters, rounds)?);
-    }
-    let mut text = format!(
-        "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
-         C, ...), for {rounds} rounds after one that does not count. A ratio is the median of the ratios of each \
-         round; only ratios say anything about another machine. One of 1.00 is as good as what it is compared with, \
-         a higher one is better, also where less is better.\n\n{}\n\n![how good, compared with the floor](plots/messages.svg)\n\n",
-        conditions(),
-    );
-    sections.iter().try_for_each(|section| section.write(&mut text)).map_err(io::Error::other)?;
-    text.push_str(&text_of(&growths)?);
-    let Some(dir) = out else {
-        print!("{text}");
-        return Ok(());
-    };
-    draw(&growths, &dir)?;
-    std::fs::write(dir.join("plots/messages.svg"), plot(&sections))?;
-    std::fs::write(dir.join("RESULTS.md"), format!("{}\n", text.trim_end()))
 }

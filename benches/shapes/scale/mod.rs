@@ -23,31 +23,33 @@ pub fn run_actors(actors: u64) -> Sample {
     actors::run(actors)
 }
 
-/// Both, with the command line of one run.
+/// Both; where it is to be quick, only of small ones.
 ///
 /// # Errors
 /// If one fails.
-pub fn sections(rounds: usize) -> io::Result<Vec<Growth>> {
+pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
     let rounds = rounds.min(MAX_ROUNDS);
+    let few = if quick { 2 } else { PEERS.len() };
+    let (many_peers, many_actors) = (&PEERS[..few.min(PEERS.len())], &ACTORS[..few.min(ACTORS.len())]);
     let less = |name, unit| Measure { name, unit, is_more_better: false };
     let peers = Growth {
         title: "More peers".into(),
         text: peers::ABOUT.into(),
         of: "peers",
-        sizes: PEERS.into(),
+        sizes: many_peers.into(),
         measures: peers::MEASURES.map(|(name, unit)| less(name, unit)).into(),
         limits: vec![],
-        figures: run("one-scale-peers", &PEERS, rounds)?,
+        figures: run("one-scale-peers", many_peers, rounds)?,
         plot: "scale-peers.svg",
     };
     let actors = Growth {
         title: "More actors".into(),
         text: actors::ABOUT.into(),
         of: "actors",
-        sizes: ACTORS.into(),
+        sizes: many_actors.into(),
         measures: actors::MEASURES.map(|(name, unit)| less(name, unit)).into(),
         limits: vec![(actors::MEMORY, 200.0)],
-        figures: run("one-scale-actors", &ACTORS, rounds)?,
+        figures: run("one-scale-actors", many_actors, rounds)?,
         plot: "scale-actors.svg",
     };
     Ok(vec![peers, actors])

@@ -8,6 +8,10 @@ use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use standin::id::NodeId;
 
+use crate::rank::Jumps;
+use crate::rmat::{MAX_SCALE, Rmat};
+use crate::wire::Source;
+
 /// Most peers, partitions and iterations of one run: all of it lives on one machine.
 const MAX_PEERS: u64 = 64;
 const MAX_PARTITIONS: u64 = 1024;
@@ -37,9 +41,18 @@ pub struct RunArgs {
     /// Edge list in SNAP format, plain or .zst
     #[arg(long, value_name = "FILE", default_value_os_t = default_edges())]
     pub edges: PathBuf,
+    /// Rank a generated R-MAT graph of 2^SCALE nodes instead (as in Graph500, 16 edges for each)
+    #[arg(long, value_name = "SCALE", conflicts_with = "edges", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SCALE)))]
+    pub rmat: Option<u32>,
+    /// Another seed is another such graph
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "rmat")]
+    pub seed: u64,
     /// Iterations to compute
     #[arg(long, value_name = "K", default_value_t = 50, value_parser = within(1, MAX_ITERATIONS))]
     pub iterations: u64,
+    /// Jump to another quarter of the nodes after so many iterations (topic-sensitive PageRank); 0: anywhere
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = within(0, MAX_ITERATIONS))]
+    pub topic_every: u64,
     /// Peers, each a process of its own
     #[arg(long, value_name = "N", default_value_t = 11, value_parser = within(1, MAX_PEERS))]
     pub peers: u64,
@@ -61,12 +74,18 @@ pub struct RunArgs {
     /// Shortest time from one superstep to the next
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 0, value_parser = within(0, 3_600_000))]
     pub pace: u64,
-    /// Supersteps from one checkpoint to the next, at most; 0: none after the first, and plain messages
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(0, MAX_ITERATIONS))]
+    /// Supersteps from one checkpoint of a partition to the next, at most
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(1, MAX_ITERATIONS))]
     pub checkpoint_every: u64,
+    /// What survives failures; in supersteps of many MB the reliable messages cost more than the arithmetic
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Checkpoints::Reliable, conflicts_with = "checkpoint_every")]
+    pub checkpoints: Checkpoints,
     /// Keep the peers' directories and logs here [default: a temporary directory]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Do not compute the ranks in this process as well, to compare with
+    #[arg(long)]
+    pub unchecked: bool,
     /// Print one JSON object at the end, and nothing else
     #[arg(long)]
     pub json: bool,
@@ -96,9 +115,20 @@ pub struct WorkerArgs {
     /// Found the cluster
     #[arg(long)]
     pub bootstrap: bool,
-    /// Messages from one checkpoint of a partition to the next, at most; 0: none, and plain messages
+    /// Messages from one checkpoint of a partition to the next, at most; 0: segments instead, with plain messages
     #[arg(long)]
     pub checkpoint_every: u64,
+}
+
+/// What is kept of the job while it runs.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Checkpoints {
+    /// All messages are reliable, and only who died goes back
+    Reliable,
+    /// Plain messages; all keep the same superstep, and go back to it after a failure
+    EverySecond,
+    /// Plain messages, and no checkpoints after the first: after a failure all begin anew
+    Off,
 }
 
 /// What a replacement finds on its disk.
@@ -145,6 +175,27 @@ impl RunArgs {
         (1..=self.peers).filter_map(|n| NodeId::new(format!("worker-{n}")).ok()).collect()
     }
 
+    /// Where the graph comes from.
+    pub fn source(&self) -> Source {
+        match self.rmat {
+            Some(scale) => Source::Rmat(Rmat { scale, seed: self.seed }),
+            None => Source::Edges(self.edges.clone()),
+        }
+    }
+
+    /// Where the walk jumps to.
+    pub fn jumps(&self) -> Jumps {
+        if self.topic_every == 0 { Jumps::Anywhere } else { Jumps::Topics(self.topic_every) }
+    }
+
+    /// How many actors of this job live on a peer that has so many of its partitions.
+    pub fn actors_of(&self, partitions: usize, coordinates: bool) -> usize {
+        // Links that are read from a file are actors of their own.
+        let each = if self.rmat.is_none() { 2 } else { 1 };
+        let is_reliable = self.checkpoints == Checkpoints::Reliable;
+        each * partitions + usize::from(coordinates && is_reliable)
+    }
+
     /// What no single flag can check.
     pub fn check(&self) -> Result<(), String> {
         let nodes = self.nodes();
@@ -158,6 +209,9 @@ impl RunArgs {
                 && !nodes.contains(node)
             {
                 return Err(format!("--kill {node}: the peers are worker-1 to worker-{}", self.peers));
+            }
+            if *victim == Victim::Coordinator && self.checkpoints != Checkpoints::Reliable {
+                return Err("--kill coordinator: there is one only if messages are reliable".to_owned());
             }
             if *iteration >= self.iterations {
                 return Err(format!("--kill at iteration {iteration}: there are only {}", self.iterations));
@@ -212,6 +266,15 @@ mod tests {
     }
 
     #[test]
+    fn a_generated_graph_is_told_apart_from_a_file() {
+        let run = parse("pagerank --rmat 9 --seed 4 --checkpoints every-second --unchecked").unwrap();
+        assert_eq!(run.source(), Source::Rmat(Rmat { scale: 9, seed: 4 }));
+        assert_eq!((run.checkpoints, run.actors_of(3, true)), (Checkpoints::EverySecond, 3));
+        let run = parse("pagerank").unwrap();
+        assert_eq!((run.source(), run.actors_of(3, true)), (Source::Edges(default_edges()), 7));
+    }
+
+    #[test]
     fn nonsense_is_refused_before_anything_starts() {
         for line in [
             "--kill worker-2",
@@ -225,6 +288,11 @@ mod tests {
             "--after -1",
             "--deadline NaN",
             "--replace half",
+            "--rmat 40",
+            "--seed 3",
+            "--rmat 9 --edges f",
+            "--checkpoints off --checkpoint-every 2",
+            "--checkpoints off --kill coordinator@3",
         ] {
             assert!(parse(&format!("pagerank {line}")).is_err(), "{line}");
         }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use ruzstd::decoding::StreamingDecoder;
 
+use crate::rmat::Rmat;
+
 /// Longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 4096;
 /// Most nodes. Below 50 million no rank can overflow: `85 * N * ONE` still fits 64 bits.
@@ -75,6 +77,20 @@ impl Graph {
             reader.read(path, file)?;
         }
         reader.finish()
+    }
+
+    /// A generated graph: its nodes are numbers.
+    pub fn generate(rmat: Rmat) -> Self {
+        let mut edges: Vec<_> = rmat.edges().filter(|(from, to)| from != to).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        Self { names: Self::names_of(rmat), edges }
+    }
+
+    /// The names of the nodes of a generated graph, in byte order.
+    pub fn names_of(rmat: Rmat) -> Vec<String> {
+        let width = rmat.nodes().saturating_sub(1).to_string().len();
+        (0..rmat.nodes()).map(|node| format!("{node:0width$}")).collect()
     }
 
     /// How many nodes there are.

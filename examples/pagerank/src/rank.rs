@@ -3,9 +3,11 @@
 //! Everything is a whole number and every division rounds down, so the order of additions cannot
 //! change a result.
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::graph::Graph;
+use crate::rmat::mix;
 
 /// The rank that every node starts with.
 pub const ONE: u64 = 1 << 32;
@@ -20,12 +22,40 @@ pub fn share(dangling: u64, nodes: u64) -> u64 {
     dangling / nodes.max(1)
 }
 
+/// What a node gets whoever points at it: the walk jumps there.
+const JUMP: u64 = ONE * 15 / 100;
+
+/// Where the walk jumps to. `Anywhere` is PageRank; with topics it is topic-sensitive (Haveliwala, WWW 2002), one topic
+/// after the other: each is a quarter of the nodes. Ranks of a graph whose parts are well connected stand still, to the
+/// last bit, after some twenty iterations; these do not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jumps {
+    #[default]
+    Anywhere,
+    /// Another topic after so many iterations.
+    Topics(u64),
+}
+
+impl Jumps {
+    /// What a node gets in the step that follows an iteration.
+    pub fn to(self, node: u64, iteration: u64) -> u64 {
+        match self {
+            Jumps::Anywhere => JUMP,
+            Jumps::Topics(each) => {
+                let topic = iteration / each.max(1);
+                if mix(node ^ mix(topic)).is_multiple_of(4) { 4 * JUMP } else { 0 }
+            }
+        }
+    }
+}
+
 /// A node's next rank.
 ///
 /// With at most 2^24 nodes of one `ONE` each, `received + share` stays below 2^57. The operations
 /// saturate, so that a peer's nonsense gives a wrong digest instead of a panic.
-pub fn next(received: u64, share: u64) -> u64 {
-    (ONE * 15 / 100).saturating_add(received.saturating_add(share).saturating_mul(85) / 100)
+pub fn next(jump: u64, received: u64, share: u64) -> u64 {
+    jump.saturating_add(received.saturating_add(share).saturating_mul(85) / 100)
 }
 
 /// The ranks of every iteration from 0 to `iterations`, computed in this process alone.
@@ -33,12 +63,14 @@ pub struct Reference<'a> {
     graph: &'a Graph,
     outdegrees: Vec<u32>,
     ranks: Vec<u64>,
+    jumps: Jumps,
+    iteration: u64,
 }
 
 impl<'a> Reference<'a> {
     /// Iteration 0.
-    pub fn new(graph: &'a Graph) -> Self {
-        Self { graph, outdegrees: graph.outdegrees(), ranks: vec![ONE; graph.len()] }
+    pub fn new(graph: &'a Graph, jumps: Jumps) -> Self {
+        Self { graph, outdegrees: graph.outdegrees(), ranks: vec![ONE; graph.len()], jumps, iteration: 0 }
     }
 
     /// The ranks of the present iteration, in byte order of name.
@@ -55,7 +87,9 @@ impl<'a> Reference<'a> {
         let dangling =
             self.ranks.iter().zip(&self.outdegrees).filter(|(_, d)| **d == 0).map(|(r, _)| r).sum();
         let share = share(dangling, self.ranks.len() as u64);
-        self.ranks = received.into_iter().map(|sum| next(sum, share)).collect();
+        let jump = |node| self.jumps.to(node, self.iteration);
+        self.ranks = (0..).zip(received).map(|(node, sum)| next(jump(node), sum, share)).collect();
+        self.iteration += 1;
     }
 }
 
@@ -102,7 +136,7 @@ mod tests {
 
     fn ranked(text: &str, iterations: usize) -> Vec<(String, u128)> {
         let graph = parse(text).unwrap();
-        let mut reference = Reference::new(&graph);
+        let mut reference = Reference::new(&graph, Jumps::Anywhere);
         (0..iterations).for_each(|_| reference.step());
         graph.names().iter().cloned().zip(reference.ranks().iter().map(|r| u128::from(*r))).collect()
     }
@@ -123,17 +157,26 @@ mod tests {
     }
 
     #[test]
+    fn each_topic_is_about_a_quarter_and_another_one() {
+        let jumps = Jumps::Topics(5);
+        let of = |iteration| (0..4000).map(|node| jumps.to(node, iteration)).collect::<Vec<_>>();
+        assert!(of(0) == of(4) && of(0) != of(5));
+        let given = of(7).iter().sum::<u64>() / JUMP;
+        assert!((3600..4400).contains(&given), "{given}");
+    }
+
+    #[test]
     fn nodes_that_point_nowhere_give_to_all() {
         let all = ranked("a\tb\n", 1);
         let share = ONE / 2;
-        assert_eq!(all[0].1, u128::from(next(0, share)));
-        assert_eq!(all[1].1, u128::from(next(ONE, share)));
+        assert_eq!(all[0].1, u128::from(next(JUMP, 0, share)));
+        assert_eq!(all[1].1, u128::from(next(JUMP, ONE, share)));
     }
 
     #[test]
     fn the_debian_graph_has_the_published_digest() {
         let graph = Graph::open(&crate::cli::default_edges()).unwrap();
-        let mut reference = Reference::new(&graph);
+        let mut reference = Reference::new(&graph, Jumps::Anywhere);
         (0..50).for_each(|_| reference.step());
         let digest = digest(graph.names(), reference.ranks());
         assert_eq!(digest, "d352c0102ad2d3d246b6bab81a245e8261a44b8b9c5efd237dba8a2e63625bdc");

@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use standin::id::NodeId;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::graph::{Graph, GraphError};
+use crate::rank::Jumps;
+use crate::rmat::Rmat;
+
 /// Longest line, in bytes.
 pub const MAX_LINE_BYTES: u64 = 1 << 20;
 /// Most ranks in one line: 21 bytes each at most.
@@ -20,13 +24,42 @@ pub const RANKS_PER_LINE: usize = 16_384;
 #[serde(tag = "do", rename_all = "snake_case")]
 pub enum Command {
     /// Wait until all peers are members, then create the actors on them.
-    Create { edges: PathBuf, nodes: Vec<NodeId>, job: Job },
+    Create { source: Source, nodes: Vec<NodeId>, job: Job },
     /// Begin the job if that was not done yet, and wait until all partitions are further than this.
-    Await { beyond: Option<u64> },
+    Await { beyond: Option<u64>, partitions: usize },
     /// Ask a partition where it is, until it answers.
     Probe { partition: usize },
     /// Say all ranks of the last iteration.
     Collect { partitions: usize },
+}
+
+/// Where the graph comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    Edges(PathBuf),
+    Rmat(Rmat),
+}
+
+impl Source {
+    /// How the graph is generated, if it is.
+    pub fn rmat(&self) -> Option<Rmat> {
+        match self {
+            Source::Edges(_) => None,
+            Source::Rmat(rmat) => Some(*rmat),
+        }
+    }
+
+    /// The whole graph.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is no graph.
+    pub fn open(&self) -> Result<Graph, GraphError> {
+        match self {
+            Source::Edges(path) => Graph::open(path),
+            Source::Rmat(rmat) => Ok(Graph::generate(*rmat)),
+        }
+    }
 }
 
 /// What is to be computed, besides the graph.
@@ -36,6 +69,9 @@ pub struct Job {
     pub iterations: u64,
     /// Shortest time from one superstep to the next.
     pub pace_ms: u64,
+    pub jumps: Jumps,
+    /// How often segments keep their ranks, if they do.
+    pub cut_every_ms: Option<u64>,
 }
 
 /// What a peer says.

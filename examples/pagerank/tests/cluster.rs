@@ -17,13 +17,17 @@ fn edges(dir: &Path) -> PathBuf {
 }
 
 fn pagerank(flags: &str) -> Output {
+    run(&format!("--iterations 8 --partitions 10 --peers 5 {flags}"))
+}
+
+fn run(flags: &str) -> Output {
     let dir = tempfile::tempdir().unwrap();
-    Command::new(env!("CARGO_BIN_EXE_pagerank"))
-        .args(["--iterations", "8", "--partitions", "10", "--peers", "5", "--json", "--edges"])
-        .arg(edges(dir.path()))
-        .args(flags.split_whitespace())
-        .output()
-        .unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pagerank"));
+    command.arg("--json").args(flags.split_whitespace());
+    if !flags.contains("--rmat") {
+        command.arg("--edges").arg(edges(dir.path()));
+    }
+    command.output().unwrap()
 }
 
 fn summary(output: &Output) -> serde_json::Value {
@@ -54,6 +58,30 @@ fn the_leader_and_the_coordinator_may_die_too() {
 fn a_peer_comes_back_with_its_disk_on_its_port() {
     let summary = summary(&pagerank("--kill worker-3@4 --replace disk --same-port --after 0.5"));
     assert_eq!(summary["matches"], true);
+}
+
+#[test]
+fn segments_go_back_together_and_come_to_the_same_ranks() {
+    let flags =
+        "--iterations 40 --partitions 10 --peers 5 --checkpoints every-second --kill worker-2@25 --pace 100";
+    let summary = summary(&run(flags));
+    assert_eq!((&summary["matches"], &summary["iterations"]), (&true.into(), &40.into()));
+    assert_eq!(summary["kills"][0]["actors"], 4);
+}
+
+#[test]
+fn without_checkpoints_all_begin_anew() {
+    let summary = summary(&pagerank("--checkpoints off --kill worker-3@4 --pace 50"));
+    assert_eq!((&summary["matches"], &summary["iterations"]), (&true.into(), &8.into()));
+}
+
+#[test]
+fn a_generated_graph_is_ranked_either_way() {
+    for how in ["reliable", "every-second"] {
+        let graph =
+            "--rmat 10 --topic-every 3 --iterations 8 --partitions 6 --peers 3 --kill worker-2@3 --pace 50";
+        assert_eq!(summary(&run(&format!("{graph} --checkpoints {how}")))["matches"], true, "{how}");
+    }
 }
 
 #[test]

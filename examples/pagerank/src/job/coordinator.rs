@@ -10,14 +10,12 @@ pub struct Coordinator {
     /// The iteration of each partition.
     reached: Vec<u64>,
     has_begun: bool,
-    /// Whether what is sent survives failures.
-    pub is_reliable: bool,
 }
 
 impl Coordinator {
     /// Of so many partitions.
-    pub fn new(partitions: usize, is_reliable: bool) -> Self {
-        Self { reached: vec![0; partitions], has_begun: false, is_reliable }
+    pub fn new(partitions: usize) -> Self {
+        Self { reached: vec![0; partitions], has_begun: false }
     }
 
     /// The iteration that every partition has reached.

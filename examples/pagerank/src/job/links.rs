@@ -6,19 +6,26 @@ use serde::{Deserialize, Serialize};
 use super::messages::Shares;
 use crate::graph::Graph;
 use crate::rank;
+use crate::rmat::Rmat;
+use crate::words;
 
 /// The edges that leave one partition.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Links {
+    #[serde(with = "words")]
     outdegrees: Vec<u32>,
     /// For each partition, the edges that lead into it.
     edges: Vec<Edges>,
 }
 
-/// Edges as two columns of places, sorted by target.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Edges as columns of places: each target once, in order, where the sources of each end, and those.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Edges {
+    #[serde(with = "words")]
     into: Vec<u32>,
+    #[serde(with = "words")]
+    ends: Vec<u32>,
+    #[serde(with = "words")]
     from: Vec<u32>,
 }
 
@@ -36,19 +43,28 @@ pub fn split(graph: &Graph, count: usize) -> Vec<Links> {
     by_target.sort_unstable_by_key(|&(from, to)| (to, from));
     for (from, to) in by_target {
         let ((source, from), (target, into)) = (place(from), place(to));
-        let edges = &mut all[source].edges[target];
-        edges.into.push(into);
-        edges.from.push(from);
+        all[source].edges[target].push(into, from);
     }
     all
 }
 
-impl Links {
-    /// How many nodes the partition has.
-    pub fn nodes(&self) -> usize {
-        self.outdegrees.len()
+/// The part of one partition of `count`, of a graph that is generated.
+pub fn generate(rmat: Rmat, number: usize, count: usize) -> Links {
+    let own = |&(from, to): &(u32, u32)| from as usize % count == number && from != to;
+    let mut by_target: Vec<_> = rmat.edges().filter(own).map(|(from, to)| (to, from)).collect();
+    by_target.sort_unstable();
+    by_target.dedup();
+    let nodes = (number..rmat.nodes()).step_by(count).len();
+    let mut links = Links { outdegrees: vec![0; nodes], edges: vec![Edges::default(); count] };
+    for (to, from) in by_target {
+        let from = from / count as u32;
+        links.outdegrees[from as usize] += 1;
+        links.edges[to as usize % count].push(to / count as u32, from);
     }
+    links
+}
 
+impl Links {
     /// What nodes of these ranks give to each partition, and the sum of those that point nowhere.
     pub fn give(&self, ranks: &[u64]) -> (Vec<Shares>, u64) {
         let nodes = || ranks.iter().zip(&self.outdegrees);
@@ -59,19 +75,43 @@ impl Links {
 }
 
 impl Edges {
-    /// One sum for each node that is pointed at.
-    fn sums(&self, each: &[u64]) -> Shares {
-        let (mut into, mut sums) = (Vec::new(), Vec::<u64>::new());
-        for (target, source) in self.into.iter().zip(&self.from) {
-            let given = each.get(*source as usize).copied().unwrap_or(0);
-            match sums.last_mut() {
-                Some(sum) if into.last() == Some(target) => *sum = sum.saturating_add(given),
-                _ => {
-                    into.push(*target);
-                    sums.push(given);
-                }
+    /// One more edge; they come in order of their targets.
+    fn push(&mut self, into: u32, from: u32) {
+        self.from.push(from);
+        let end = self.from.len() as u32;
+        match self.ends.last_mut() {
+            Some(last) if self.into.last() == Some(&into) => *last = end,
+            _ => {
+                self.into.push(into);
+                self.ends.push(end);
             }
         }
-        Shares { into, sums }
+    }
+
+    /// One sum for each node that is pointed at.
+    fn sums(&self, each: &[u64]) -> Shares {
+        let mut begin = 0;
+        let sums = self.ends.iter().map(|&end| {
+            let sources = self.from.get(begin..end as usize).unwrap_or_default();
+            begin = end as usize;
+            let given = sources.iter().map(|source| each.get(*source as usize).copied().unwrap_or(0));
+            given.fold(0, u64::saturating_add)
+        });
+        Shares { sums: sums.collect(), into: self.into.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_each_partition_generates_is_what_the_whole_graph_is_split_into() {
+        let rmat = Rmat { scale: 8, seed: 3 };
+        let graph = Graph::generate(rmat);
+        for count in [1, 3, 5] {
+            let generated: Vec<_> = (0..count).map(|number| generate(rmat, number, count)).collect();
+            assert_eq!(generated, split(&graph, count));
+        }
     }
 }

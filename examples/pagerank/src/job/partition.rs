@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::links::{self, Links};
+use super::links::Links;
 use super::messages::{Give, Shares};
-use crate::graph::Graph;
-use crate::rank::{self, ONE};
+use crate::rank::{self, Jumps, ONE};
+use crate::rmat::Rmat;
+use crate::words;
 
 /// What is the same for all partitions of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -20,8 +21,11 @@ pub struct Plan {
     pub iterations: u64,
     /// A superstep does not begin sooner after the one before.
     pub pace: Duration,
-    /// Whether what partitions send to each other survives failures.
-    pub is_reliable: bool,
+    /// How the graph is generated, if it is: then each partition makes its own [`Links`].
+    pub rmat: Option<Rmat>,
+    pub jumps: Jumps,
+    /// How often segments keep their ranks, if they do.
+    pub cut_every: Option<Duration>,
 }
 
 /// The nodes whose number leaves the same remainder when divided by the count of partitions.
@@ -31,6 +35,7 @@ pub struct Partition {
     pub plan: Plan,
     /// The iteration of `ranks`.
     iteration: u64,
+    #[serde(with = "words")]
     ranks: Vec<u64>,
     /// What came for the next iteration, and for those after it. Others are ahead by one at most, but for a partition
     /// that begins anew from a checkpoint: it hears what they sent while it was further.
@@ -43,6 +48,7 @@ pub struct Partition {
 /// What was given so far at one iteration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Round {
+    #[serde(with = "words")]
     received: Vec<u64>,
     dangling: u64,
     givers: usize,
@@ -54,22 +60,25 @@ impl Round {
     }
 }
 
-/// Deals the nodes of a graph out to partitions.
-pub fn split(graph: &Graph, plan: &Plan) -> Vec<(Partition, Links)> {
-    let partition = |(number, links): (usize, &Links)| Partition {
-        number,
-        plan: plan.clone(),
-        iteration: 0,
-        ranks: vec![ONE; links.nodes()],
-        rounds: VecDeque::new(),
-        links: None,
-    };
-    let all = links::split(graph, plan.partitions);
-    let partitions: Vec<_> = all.iter().enumerate().map(partition).collect();
-    partitions.into_iter().zip(all).collect()
+impl Plan {
+    /// How many nodes a partition has.
+    pub fn nodes_of(&self, partition: usize) -> usize {
+        let nodes = usize::try_from(self.nodes).unwrap_or(usize::MAX);
+        nodes.saturating_sub(partition).div_ceil(self.partitions.max(1))
+    }
 }
 
 impl Partition {
+    /// Where the job begins.
+    pub fn first(number: usize, plan: &Plan) -> Self {
+        Self::at(number, plan, 0, vec![ONE; plan.nodes_of(number)])
+    }
+
+    /// Where the job was at an iteration.
+    pub fn at(number: usize, plan: &Plan, iteration: u64, ranks: Vec<u64>) -> Self {
+        Self { number, plan: plan.clone(), iteration, ranks, rounds: VecDeque::new(), links: None }
+    }
+
     /// The iteration, and the ranks there.
     pub fn now(&self) -> (u64, &[u64]) {
         (self.iteration, &self.ranks)
@@ -109,7 +118,10 @@ impl Partition {
 
     fn step(&mut self, Round { received, dangling, .. }: Round) {
         let share = rank::share(dangling, self.plan.nodes);
-        self.ranks = received.into_iter().map(|sum| rank::next(sum, share)).collect();
+        let nodes = (self.number as u64..).step_by(self.plan.partitions);
+        let jump = |node| self.plan.jumps.to(node, self.iteration);
+        let next = nodes.zip(received).map(|(node, sum)| rank::next(jump(node), sum, share));
+        self.ranks = next.collect();
         self.iteration += 1;
     }
 }

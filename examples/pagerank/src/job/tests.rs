@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::*;
 use crate::graph::{Graph, parse};
-use crate::rank::Reference;
+use crate::rank::{Jumps, Reference};
+
+const JUMPS: Jumps = Jumps::Topics(5);
 
 /// A few lines of xorshift: the same seed is the same run.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -20,23 +22,29 @@ impl Dice {
     }
 }
 
-fn random_graph(dice: &mut Dice) -> Graph {
+pub fn random_graph(dice: &mut Dice) -> Graph {
     let edge = |_| format!("n{}\tn{}\n", dice.roll(30), dice.roll(40));
     parse((0..120).map(edge).collect::<String>()).unwrap()
 }
 
-fn ranks_at(graph: &Graph, iteration: u64) -> Vec<u64> {
-    let mut reference = Reference::new(graph);
+pub fn ranks_at(graph: &Graph, iteration: u64) -> Vec<u64> {
+    let mut reference = Reference::new(graph, JUMPS);
     (0..iteration).for_each(|_| reference.step());
     reference.ranks().to_vec()
 }
 
-fn plan(graph: &Graph, partitions: usize, iterations: u64) -> Plan {
-    Plan { nodes: graph.len() as u64, partitions, iterations, pace: Duration::ZERO, is_reliable: true }
+pub fn plan(graph: &Graph, partitions: usize, iterations: u64) -> Plan {
+    let (nodes, pace) = (graph.len() as u64, Duration::ZERO);
+    Plan { nodes, partitions, iterations, pace, rmat: None, jumps: JUMPS, cut_every: None }
+}
+
+fn parts(graph: &Graph, plan: &Plan) -> Vec<(Partition, Links)> {
+    let links = split(graph, plan.partitions).into_iter().enumerate();
+    links.map(|(number, links)| (Partition::first(number, plan), links)).collect()
 }
 
 /// What a checkpoint and a restore make of an actor.
-fn copy<T: serde::Serialize + serde::de::DeserializeOwned>(of: &T) -> T {
+pub fn copy<T: serde::Serialize + serde::de::DeserializeOwned>(of: &T) -> T {
     serde_json::from_str(&serde_json::to_string(of).unwrap()).unwrap()
 }
 
@@ -50,8 +58,8 @@ struct Job {
 
 impl Job {
     fn begun(graph: &Graph, count: usize, iterations: u64) -> Self {
-        let partitions = split(graph, &plan(graph, count, iterations));
-        let coordinator = Coordinator::new(count, true);
+        let partitions = parts(graph, &plan(graph, count, iterations));
+        let coordinator = Coordinator::new(count);
         let mut job = Self { partitions, under_way: BTreeMap::new(), coordinator };
         job.coordinator.begin().for_each(|partition| job.spread(partition));
         job
@@ -117,7 +125,7 @@ fn one_partition_and_more_than_there_are_nodes_are_no_trouble() {
 
 #[test]
 fn everybody_is_told_to_begin_once() {
-    let mut coordinator = Coordinator::new(3, true);
+    let mut coordinator = Coordinator::new(3);
     assert_eq!(coordinator.begin(), 0..3);
     assert_eq!(coordinator.begin(), 0..0);
     coordinator.note(&Reached { partition: 9, iteration: 1 });
@@ -128,7 +136,7 @@ fn everybody_is_told_to_begin_once() {
 #[test]
 fn what_came_while_it_was_further_waits_until_it_is_there_again() {
     let graph = random_graph(&mut Dice(3));
-    let mut parts = split(&graph, &plan(&graph, 2, 9));
+    let mut parts = parts(&graph, &plan(&graph, 2, 9));
     let ((mut first, its_links), (mut second, links)) = (parts.remove(0), parts.remove(0));
     let checkpoint = copy(&first);
     let mut sent = Vec::new();
@@ -147,7 +155,7 @@ fn what_came_while_it_was_further_waits_until_it_is_there_again() {
 #[test]
 fn what_is_too_late_or_beyond_the_end_or_for_another_graph_is_not_taken() {
     let graph = parse("a\tb\n").unwrap();
-    let (mut partition, links) = split(&graph, &plan(&graph, 1, 9)).remove(0);
+    let (mut partition, links) = parts(&graph, &plan(&graph, 1, 9)).remove(0);
     let give = partition.gifts(&links).remove(0);
     for iteration in [9, u64::MAX] {
         assert!(!partition.take(Give { iteration, ..give.clone() }));

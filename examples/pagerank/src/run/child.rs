@@ -30,6 +30,8 @@ pub enum News {
 
 /// A process that runs, or did.
 pub struct Child {
+    /// As the system numbers it.
+    pub id: Option<u32>,
     commands: Option<mpsc::Sender<Command>>,
     kill: Option<oneshot::Sender<()>>,
 }
@@ -45,6 +47,7 @@ impl Child {
         process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = process.spawn()?;
         let piped = || io::Error::other("its pipes are missing");
+        let id = child.id();
         let stdin = child.stdin.take().ok_or_else(piped)?;
         let stdout = child.stdout.take().ok_or_else(piped)?;
         let (commands, queue) = mpsc::channel(COMMANDS_WAITING);
@@ -62,7 +65,7 @@ impl Child {
             let why = garbled.map_or(status, |error| format!("it was ended: {error}"));
             let _ = inbox.send((who, News::Gone(why))).await;
         });
-        Ok(Self { commands: Some(commands), kill: Some(kill) })
+        Ok(Self { id, commands: Some(commands), kill: Some(kill) })
     }
 
     /// Tells it something. Too much untold, or a process that is gone, loses it: `Gone` will tell.

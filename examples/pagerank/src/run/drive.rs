@@ -6,12 +6,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::child::{News, Who};
+use super::cost::Cost;
 use super::fleet::State;
 use super::progress::Phase;
 use super::{Run, Todo};
+use crate::cli::Checkpoints;
 use crate::job;
 use crate::wire::{Command, Job, Report};
 
+/// How often segments keep their ranks.
+const CUT_EVERY_MS: u64 = 1000;
 /// How long to wait after a command came to nothing.
 const RETRY: Duration = Duration::from_millis(50);
 
@@ -46,6 +50,10 @@ impl<W: Write> Run<'_, W> {
             }
             Report::Reached { iteration } => {
                 self.progress.reached(iteration);
+                if self.progress.phase == Phase::Collecting {
+                    let now = (Instant::now(), Cost::so_far(self.fleet.processes()));
+                    self.last_step.get_or_insert(now);
+                }
                 self.lead_on(self.progress.phase);
             }
             Report::Ranks { partition, first, ranks } => self.progress.ranks(partition, first, &ranks),
@@ -104,18 +112,20 @@ impl<W: Write> Run<'_, W> {
             return;
         };
         let create = || Command::Create {
-            edges: self.args.edges.clone(),
+            source: self.args.source(),
             nodes: self.args.nodes(),
             job: Job {
                 partitions: self.args.partitions as usize,
                 iterations: self.args.iterations,
                 pace_ms: self.args.pace,
+                jumps: self.args.jumps(),
+                cut_every_ms: (self.args.checkpoints == Checkpoints::EverySecond).then_some(CUT_EVERY_MS),
             },
         };
         let Some(command) = self.progress.command(create) else { return };
         self.driving = Some(speaker);
         if self.progress.phase == Phase::Stepping {
-            self.first_step.get_or_insert_with(Instant::now);
+            self.first_step.get_or_insert_with(|| (Instant::now(), Cost::so_far(self.fleet.processes())));
         }
         self.fleet.tell(speaker, command);
         // A superstep is under way: the moment at which a machine is missed the most.
@@ -124,7 +134,7 @@ impl<W: Write> Run<'_, W> {
 
     fn on_answer(&mut self, partition: usize, iteration: u64, sum: u64) -> Result<(), String> {
         let home = self.name(job::home_of(partition, self.fleet.peers().len()));
-        if !self.expected.agrees(partition, iteration, sum) {
+        if self.expected.is_some_and(|expected| !expected.agrees(partition, iteration, sum)) {
             return Err(format!("partition {partition} on {home} has wrong ranks at iteration {iteration}"));
         }
         let now = self.now();

@@ -69,6 +69,11 @@ impl Fleet {
         self.peers.get(who.peer).is_some_and(|peer| peer.life == who.life && peer.child.is_some())
     }
 
+    /// The ids of all processes that run.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.peers.iter().filter_map(|peer| peer.child.as_ref()?.id)
+    }
+
     /// The member that is told the job's commands.
     pub fn speaker(&self) -> Option<usize> {
         self.peers.iter().position(|peer| peer.state == State::Joined)

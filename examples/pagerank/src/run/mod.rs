@@ -1,6 +1,7 @@
 //! The run: starts the peers, drives the job, kills and replaces, and looks at the clock.
 
 mod child;
+pub(crate) mod cost;
 mod drive;
 mod fleet;
 mod progress;
@@ -16,10 +17,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep_until, timeout};
 
-use crate::cli::{Kill, Replace, RunArgs};
+use crate::cli::{Checkpoints, Kill, Replace, RunArgs};
 use crate::graph::Graph;
 use crate::rank;
 use child::{News, Who};
+use cost::Cost;
 pub use fleet::Issue;
 use fleet::{Fleet, Shared, State};
 use progress::{Expected, Phase, Progress};
@@ -49,7 +51,8 @@ pub struct Setup<W> {
 /// Everything that changes while it runs.
 struct Run<'a, W: Write> {
     args: &'a RunArgs,
-    expected: &'a Expected,
+    /// None if there is nothing to compare with.
+    expected: Option<&'a Expected>,
     fleet: Fleet,
     progress: Progress,
     screen: Screen<W>,
@@ -64,7 +67,9 @@ struct Run<'a, W: Write> {
     timers: Vec<(Instant, Todo)>,
     start: Instant,
     /// When the first superstep began.
-    first_step: Option<Instant>,
+    first_step: Option<(Instant, Cost)>,
+    /// When all partitions had done the last one.
+    last_step: Option<(Instant, Cost)>,
 }
 
 /// What is to be done at its time.
@@ -83,19 +88,23 @@ enum Todo {
 pub async fn run<W: Write>(args: &RunArgs, graph: &Graph, setup: Setup<W>) -> Result<Summary, String> {
     let start = Instant::now();
     let partitions = args.partitions as usize;
-    let expected = Expected::compute(graph, args.iterations, partitions);
+    let expected =
+        (!args.unchecked).then(|| Expected::compute(graph, args.jumps(), args.iterations, partitions));
     let (inbox, mut news) = mpsc::channel(NEWS_WAITING);
     let Setup { program, dir, issue, style, out } = setup;
     let shared = Shared {
         program,
         dir,
         issue,
-        checkpoint_every: args.checkpoint_every.saturating_mul(args.partitions),
+        checkpoint_every: match args.checkpoints {
+            Checkpoints::Reliable => args.checkpoint_every.saturating_mul(args.partitions),
+            Checkpoints::EverySecond | Checkpoints::Off => 0,
+        },
         inbox,
     };
     let mut run = Run {
         args,
-        expected: &expected,
+        expected: expected.as_ref(),
         fleet: Fleet::new(shared, args.nodes()),
         progress: Progress::new(args.iterations, partitions, graph.len()),
         screen: Screen::new(out, style, args.iterations),
@@ -107,6 +116,7 @@ pub async fn run<W: Write>(args: &RunArgs, graph: &Graph, setup: Setup<W>) -> Re
         timers: Vec::new(),
         start,
         first_step: None,
+        last_step: None,
     };
     run.event(&format!("{} peers, {} nodes, {} edges", args.peers, graph.len(), graph.edges().len()));
     let done = run.until_done(&mut news).await;
@@ -203,15 +213,21 @@ impl<W: Write> Run<'_, W> {
         let ranks = self.progress.all_ranks()?;
         let digest = rank::digest(graph.names(), &ranks);
         let top = rank::top(graph.names(), &ranks, 10);
+        let steps = self.first_step.zip(self.last_step);
+        let (steps, cost) =
+            steps.map_or_else(Default::default, |((t0, before), (t1, after))| (t1 - t0, after.since(before)));
         Ok(Summary {
             iterations: self.progress.iteration,
-            matches: digest == self.expected.digest,
+            matches: self.expected.is_none_or(|expected| digest == expected.digest),
             digest,
-            reference_digest: self.expected.digest.clone(),
+            reference_digest: self.expected.map(|expected| expected.digest.clone()),
             kills: self.recoveries.iter().map(Recovery::report).collect(),
             calls_failed: self.progress.calls_failed,
             wall_s: self.start.elapsed().as_secs_f64(),
-            job_s: self.first_step.map_or(0.0, |first| first.elapsed().as_secs_f64()),
+            job_s: self.first_step.map_or(0.0, |(first, _)| first.elapsed().as_secs_f64()),
+            steps_s: steps.as_secs_f64(),
+            steps_cpu_s: cost.cpu_s,
+            steps_loopback_bytes: cost.loopback_bytes,
             copies_repaired: self.copies_repaired,
             top: top.into_iter().map(|(name, rank)| (name.to_owned(), rank)).collect(),
         })

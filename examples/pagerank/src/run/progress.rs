@@ -1,6 +1,7 @@
 //! How far the job is, told by what the speaking peer reports.
 
-use crate::rank;
+use crate::graph::Graph;
+use crate::rank::{self, Jumps};
 use crate::wire::Command;
 
 /// What the job is doing.
@@ -68,7 +69,10 @@ impl Progress {
     pub fn command(&self, create: impl FnOnce() -> Command) -> Option<Command> {
         match self.phase {
             Phase::Creating => Some(create()),
-            Phase::Stepping => Some(Command::Await { beyond: self.has_begun.then_some(self.iteration) }),
+            Phase::Stepping => {
+                let beyond = self.has_begun.then_some(self.iteration);
+                Some(Command::Await { beyond, partitions: self.ranks.len() })
+            }
             Phase::Collecting => Some(Command::Collect { partitions: self.ranks.len() }),
             Phase::Starting | Phase::Done => None,
         }
@@ -105,8 +109,8 @@ pub struct Expected {
 
 impl Expected {
     /// Computes the whole job in this process alone.
-    pub fn compute(graph: &crate::graph::Graph, iterations: u64, partitions: usize) -> Self {
-        let mut reference = rank::Reference::new(graph);
+    pub fn compute(graph: &Graph, jumps: Jumps, iterations: u64, partitions: usize) -> Self {
+        let mut reference = rank::Reference::new(graph, jumps);
         let sums_of = |ranks: &[u64]| {
             let sum = |p| ranks.iter().skip(p).step_by(partitions).sum();
             (0..partitions).map(sum).collect::<Vec<u64>>()
@@ -137,7 +141,7 @@ mod tests {
         let mut progress = Progress::new(50, 1, 1);
         progress.phase = Phase::Stepping;
         let beyond = |progress: &Progress| match progress.command(|| unreachable!("created")) {
-            Some(Command::Await { beyond }) => beyond,
+            Some(Command::Await { beyond, .. }) => beyond,
             other => panic!("{other:?}"),
         };
         assert_eq!(beyond(&progress), None, "nobody was told to begin");
@@ -168,7 +172,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_right_only_for_its_partition_and_iteration() {
-        let expected = Expected::compute(&parse("a\tb\nb\ta\nc\ta\n").unwrap(), 3, 2);
+        let expected = Expected::compute(&parse("a\tb\nb\ta\nc\ta\n").unwrap(), Jumps::Anywhere, 3, 2);
         assert!(expected.agrees(0, 0, 2 * ONE) && expected.agrees(1, 0, ONE));
         assert!(!expected.agrees(1, 0, 2 * ONE) && !expected.agrees(0, 1, 2 * ONE));
         assert!(!expected.agrees(0, 4, 2 * ONE) && !expected.agrees(2, 0, 0));

@@ -40,8 +40,7 @@ impl<W: Write> Run<'_, W> {
         let partitions = job::homed_at(peer, self.args.partitions as usize, self.fleet.peers().len());
         let probe = partitions.first().copied();
         let coordinates = peer == job::home_of_coordinator(self.fleet.peers().len());
-        // A partition is two: its ranks, and its links.
-        let actors = 2 * partitions.len() + usize::from(coordinates);
+        let actors = self.args.actors_of(partitions.len(), coordinates);
         let Some(node) = self.fleet.peers().get(peer).map(|peer| peer.node.clone()) else { return };
         let role = match kill.victim {
             Victim::Node(_) => "",

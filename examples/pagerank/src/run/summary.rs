@@ -11,13 +11,19 @@ use super::recovery::KillReport;
 pub struct Summary {
     pub iterations: u64,
     pub digest: String,
-    pub reference_digest: String,
+    /// None if nothing was compared.
+    pub reference_digest: Option<String>,
     pub matches: bool,
     pub kills: Vec<KillReport>,
     pub calls_failed: u64,
     pub wall_s: f64,
     /// From the first superstep to the end.
     pub job_s: f64,
+    /// From there until all had done the last one.
+    pub steps_s: f64,
+    /// The peers' processor time meanwhile, and what went over loopback.
+    pub steps_cpu_s: f64,
+    pub steps_loopback_bytes: f64,
     pub copies_repaired: u64,
     pub top: Vec<(String, u64)>,
 }
@@ -46,7 +52,12 @@ impl Display for Summary {
         }
         writeln!(f, "\ndigest {}", self.digest)?;
         writeln!(f, "wall time {:.1} s", self.wall_s)?;
-        let matches = if self.matches { "yes" } else { "NO" };
+        writeln!(f, "supersteps {:.2} s, {:.1} s of processors", self.steps_s, self.steps_cpu_s)?;
+        let matches = match &self.reference_digest {
+            None => "not compared",
+            Some(_) if self.matches => "yes",
+            Some(_) => "NO",
+        };
         write!(f, "matches the single-process reference: {matches}")
     }
 }
@@ -69,12 +80,15 @@ mod tests {
         Summary {
             iterations: 50,
             digest: "d3".to_owned(),
-            reference_digest: "d3".to_owned(),
+            reference_digest: Some("d3".to_owned()),
             matches: true,
             kills: vec![kill],
             calls_failed: 2,
             wall_s: 12.3,
             job_s: 10.0,
+            steps_s: 9.5,
+            steps_cpu_s: 11.0,
+            steps_loopback_bytes: 1e6,
             copies_repaired: 8,
             top: vec![("libc6".to_owned(), 40_296_559_617_153)],
         }

@@ -1,20 +1,20 @@
-//! The actors: three plain structs, and one handler for each message. There is nothing here about machines that die.
+//! The actors: three plain structs, and one handler for each message. There is nothing here about machines that die
+//! ([`segments`](super::segments) are the other way to do it).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use standin::CallError;
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, KindOf, Message, Outbox, Policy, When};
 
-use crate::job::{Coordinator, Give, Links, Partition, Reached};
+use crate::job::{Coordinator, Give, Links, Partition, Plan, Reached, generate};
 use crate::wire::RANKS_PER_LINE;
 
 /// A flag of this process decides how often its actors write checkpoints.
 static CHECKPOINT_EVERY: AtomicU64 = AtomicU64::new(1);
 
 /// Sets the messages from one checkpoint of a partition to the next, at most, for kinds that are registered from now
-/// on; 0: none.
+/// on; 0: none, for a job that has no partitions.
 pub fn checkpoint_every(messages: u64) {
     CHECKPOINT_EVERY.store(messages, Ordering::Relaxed);
 }
@@ -28,23 +28,16 @@ fn policy() -> Policy {
     Policy { checkpoint, outbox: Outbox::Eager, ..Policy::default() }
 }
 
-/// Sends messages to actors: reliably, or as a job without checkpoints must.
+/// Sends messages to actors.
 ///
 /// # Panics
 /// Where that cannot be done: the message that is being handled is handled again, a little later.
-async fn post<A: Actor, B: Handler<M>, M: Message>(
+fn post<A: Actor, B: Handler<M>, M: Message>(
     ctx: &mut Context<A>,
-    is_reliable: bool,
     messages: impl IntoIterator<Item = (ActorRef<B>, M)>,
 ) {
-    let sent = if is_reliable {
-        let mut messages = messages.into_iter();
-        messages.try_for_each(|(to, message)| ctx.send(&to, message)).map_err(|error| error.to_string())
-    } else {
-        let peer = ctx.peer();
-        let told = messages.into_iter().map(async |(to, message)| peer.tell(&to, message).await);
-        try_join_all(told).await.map(drop).map_err(|error| error.to_string())
-    };
+    let mut messages = messages.into_iter();
+    let sent = messages.try_for_each(|(to, message)| ctx.send(&to, message));
     sent.expect("a superstep's messages are few");
 }
 
@@ -57,21 +50,54 @@ impl Actor for Partition {
 
 /// Gives to everybody what this partition's nodes give where it is, and says where that is.
 async fn give(partition: &mut Partition, ctx: &mut Context<Partition>) {
-    let links = match partition.links.take() {
-        Some(links) => links,
-        None => fetch(ctx).await.expect("links and partition live on one peer"),
-    };
+    let links = links_of(partition.links.take(), &partition.plan, partition.number, ctx).await;
     let gifts = if partition.is_done() { Vec::new() } else { partition.gifts(&links) };
     partition.links = Some(links);
-    let is_reliable = partition.plan.is_reliable;
-    post(ctx, is_reliable, partitions().zip(gifts)).await;
+    post(ctx, partitions().zip(gifts));
     let reached = Reached { partition: partition.number, iteration: partition.now().0 };
-    post(ctx, is_reliable, coordinator_ref().map(|coordinator| (coordinator, reached))).await;
+    post(ctx, coordinator_ref().map(|coordinator| (coordinator, reached)));
 }
 
-async fn fetch(ctx: &Context<Partition>) -> Result<Links, CallError> {
+/// The links of a partition or segment: those at hand, or those it can make, or those of the actor that has its name.
+///
+/// # Panics
+/// If they are not to be had now: the message that is being handled is handled again, a little later.
+pub(super) async fn links_of<A: Actor>(
+    at_hand: Option<Links>,
+    plan: &Plan,
+    number: usize,
+    ctx: &Context<A>,
+) -> Links {
+    let (rmat, count) = (plan.rmat, plan.partitions);
+    let links = match (at_hand, rmat) {
+        (Some(links), _) => Ok(links),
+        (None, Some(rmat)) => {
+            let made = tokio::task::spawn_blocking(move || generate(rmat, number, count)).await;
+            made.map_err(|error| error.to_string())
+        }
+        (None, None) => fetch(ctx).await.map_err(|error| error.to_string()),
+    };
+    links.expect("links and partition live on one peer")
+}
+
+async fn fetch<A: Actor>(ctx: &Context<A>) -> Result<Links, CallError> {
     let links = ActorRef::<Links>::new(ctx.me().key()).map_err(invalid)?;
     ctx.peer().ask(&links, Fetch).await
+}
+
+/// Have your links at hand: the job is about to begin.
+#[derive(Serialize, Deserialize)]
+pub struct Prepare;
+
+impl Message for Prepare {
+    const NAME: &'static str = "prepare";
+    type Reply = ();
+}
+
+impl Handler<Prepare> for Partition {
+    async fn handle(&mut self, _: Prepare, ctx: &mut Context<Self>) {
+        self.links = Some(links_of(self.links.take(), &self.plan, self.number, ctx).await);
+    }
 }
 
 /// The next superstep begins: gives to all partitions.
@@ -100,12 +126,10 @@ impl Handler<Give> for Partition {
             return;
         }
         let pace = self.plan.pace;
-        let set = match (pace.is_zero(), self.plan.is_reliable) {
-            (true, _) => return give(self, ctx).await,
-            (false, true) => ctx.schedule_durable(pace, Begin),
-            (false, false) => ctx.schedule(pace, Begin),
-        };
-        set.expect("a partition sets one timer at a time");
+        if pace.is_zero() {
+            return give(self, ctx).await;
+        }
+        ctx.schedule_durable(pace, Begin).expect("a partition sets one timer at a time");
     }
 }
 
@@ -185,8 +209,7 @@ impl Message for Advance {
 impl Handler<Advance> for Coordinator {
     async fn handle(&mut self, _: Advance, ctx: &mut Context<Self>) -> u64 {
         let everybody = self.begin();
-        post(ctx, self.is_reliable, partitions().take(everybody.len()).map(|partition| (partition, Begin)))
-            .await;
+        post(ctx, partitions().take(everybody.len()).map(|partition| (partition, Begin)));
         self.iteration()
     }
 }
@@ -202,9 +225,10 @@ impl Handler<Reached> for Coordinator {
     }
 }
 
-/// All that a peer of this job can host.
+/// All that a peer of this job can host, but segments.
 pub fn kinds() -> (KindOf<Partition>, KindOf<Links>, KindOf<Coordinator>) {
-    let partition = Kind::of().handles::<Begin>().handles::<Give>().handles::<Inspect>().handles::<Read>();
+    let partition = Kind::of().handles::<Prepare>().handles::<Begin>().handles::<Give>();
+    let partition = partition.handles::<Inspect>().handles::<Read>();
     let coordinator = Kind::of().handles::<Advance>().handles::<Reached>();
     (partition, Kind::of().handles::<Fetch>(), coordinator)
 }
@@ -224,6 +248,6 @@ pub fn coordinator_ref() -> Result<ActorRef<Coordinator>, CallError> {
     ActorRef::new("the").map_err(invalid)
 }
 
-fn invalid(error: standin::id::InvalidName) -> CallError {
+pub(super) fn invalid(error: standin::id::InvalidName) -> CallError {
     CallError::not_executed(standin::Reason::InvalidName(error.to_string()))
 }

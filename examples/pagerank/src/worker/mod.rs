@@ -2,8 +2,10 @@
 //! It ends when its standard input does, so it never outlives the run.
 
 mod actors;
+mod attempts;
 mod commands;
 mod events;
+mod segments;
 mod stdio;
 
 use std::time::Duration;
@@ -27,7 +29,7 @@ const STOP_DEADLINE: Duration = Duration::from_secs(3);
 struct Worker {
     peer: Peer,
     reports: mpsc::Sender<Report>,
-    /// Whether the job is to survive failures.
+    /// Whether the job is one of partitions, which send reliably; or of segments.
     is_reliable: bool,
 }
 
@@ -71,6 +73,7 @@ async fn start(args: WorkerArgs) -> Result<Peer, String> {
         .kind(partition)
         .kind(links)
         .kind(coordinator)
+        .kind(segments::kind())
         .start()
         .await
         .map_err(|error| error.to_string())
