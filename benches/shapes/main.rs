@@ -12,9 +12,9 @@ mod scale;
 mod sections;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use benches::{Growth, Sample, Section, conditions, lines, plot};
+use benches::{Sample, Section};
 use clap::{Parser, Subcommand, ValueEnum};
 
 #[derive(Parser)]

@@ -63,7 +63,10 @@ impl Section {
         for (who, figures) in self.ranking(measure) {
             let (low, high) = figures.spread();
             let name = if who == "standin" { "**standin**" } else { who };
-            let ratio = self.goodness(measure, who, "floor").map_or("-".to_owned(), |r| format!("{r:.2}"));
+            let ratio = self
+                .goodness(measure, who, "floor")
+                .filter(|ratio| ratio.is_finite())
+                .map_or("-".to_owned(), |r| format!("{r:.2}"));
             let (median, low, high) = (short(figures.median()), short(low), short(high));
             writeln!(out, "| {name} | {median} | {low} to {high} | {ratio} |")?;
         }

@@ -8,7 +8,7 @@ use crate::id::{ActorId, Epoch, Incarnation};
 use crate::peer::Peer;
 
 /// The key of an actor that nobody has. With it the command is about 256 bytes long.
-const KEY_BYTES: usize = 156;
+const KEY_BYTES: usize = 187;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why nothing was committed.

@@ -42,7 +42,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", default_value_os_t = default_edges())]
     pub edges: PathBuf,
     /// Rank a generated R-MAT graph of 2^SCALE nodes instead (as in Graph500, 16 edges for each)
-    #[arg(long, value_name = "SCALE", conflicts_with = "edges", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SCALE)))]
+    #[arg(long, value_name = "SCALE", conflicts_with = "edges")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_SCALE)))]
     pub rmat: Option<u32>,
     /// Another seed is another such graph
     #[arg(long, value_name = "N", default_value_t = 1, requires = "rmat")]
@@ -78,7 +79,8 @@ pub struct RunArgs {
     #[arg(long, value_name = "K", default_value_t = 1, value_parser = within(1, MAX_ITERATIONS))]
     pub checkpoint_every: u64,
     /// What survives failures; in supersteps of many MB the reliable messages cost more than the arithmetic
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Checkpoints::Reliable, conflicts_with = "checkpoint_every")]
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Checkpoints::Reliable)]
+    #[arg(conflicts_with = "checkpoint_every")]
     pub checkpoints: Checkpoints,
     /// Keep the peers' directories and logs here [default: a temporary directory]
     #[arg(long, value_name = "DIR")]

@@ -1,5 +1,5 @@
-//! PageRank over the Debian dependency graph, or over a generated one, on peers that may die: a run starts them, and this
-//! same program is each of them. `benches` uses it, too.
+//! PageRank over the Debian dependency graph, or over a generated one, on peers that may die: a run starts them, and
+//! this same program is each of them. `benches` uses it, too.
 
 pub mod bare;
 pub mod cli;

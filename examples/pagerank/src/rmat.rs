@@ -3,8 +3,8 @@
 //! An edge falls into one of the four quarters of the adjacency matrix, then into one of the quarters of that, and so
 //! on: Chakrabarti, Zhan and Faloutsos, "R-MAT: A Recursive Model for Graph Mining" (SDM 2004). The probabilities, the
 //! sixteen edges for each node and the shuffled numbers of the nodes are those of the Graph500 benchmark
-//! (<https://graph500.org/?page_id=12>, "Generating the Edge List"); the stream of random bits is not. Every edge follows
-//! from the seed and its number alone, so each process makes the part that it needs.
+//! (<https://graph500.org/?page_id=12>, "Generating the Edge List"); the stream of random bits is not. Every edge
+//! follows from the seed and its number alone, so each process makes the part that it needs.
 
 use serde::{Deserialize, Serialize};
 
