@@ -213,6 +213,19 @@ async fn timers_ring_at_their_time_and_cancelled_ones_do_not() {
 }
 
 #[tokio::test]
+async fn a_timer_rings_that_is_set_when_nothing_but_messages_is_looked_at() {
+    let rig = rig();
+    rig.start(10, 0, &Bell::default()).unwrap();
+    for n in [7, 8] {
+        reply(rig.bell(Ring(n), false)).await.unwrap();
+    }
+    reply(rig.bell(arm(10, 1, false), false)).await.unwrap();
+    settle().await;
+    rig.clock.advance(Duration::from_millis(10));
+    rig.until_rung(&[7, 8, 1]).await;
+}
+
+#[tokio::test]
 async fn a_durable_timer_survives_and_its_effect_comes_once_where_the_other_kind_is_forgotten() {
     let rig = rig();
     rig.start(10, 0, &Bell::default()).unwrap();
