@@ -93,6 +93,14 @@ pub fn all(wanted: &Everything) -> io::Result<()> {
 fn compare(sizes: &Sizes) -> io::Result<Vec<Section>> {
     let (messages, rounds) = (sizes.messages, sizes.rounds);
     let mut sections = Vec::new();
+    // Shown at once as well: a later one that fails takes nothing along.
+    let mut keep = |section: Section| {
+        let mut text = String::new();
+        section.write(&mut text).map_err(io::Error::other)?;
+        eprint!("{text}");
+        sections.push(section);
+        io::Result::Ok(())
+    };
     for shape in Shape::value_variants() {
         eprintln!("{}: {messages} rounds", name(*shape));
         let mut contenders = Contender::value_variants().to_vec();
@@ -100,20 +108,20 @@ fn compare(sizes: &Sizes) -> io::Result<Vec<Section>> {
             // See what is said there.
             contenders.retain(|who| *who != Contender::Standin);
         }
-        sections.push(sections::local(*shape, &contenders, messages)?);
+        keep(sections::local(*shape, &contenders, messages)?)?;
     }
     eprintln!("remote: {rounds} rounds");
-    sections.push(sections::remote(&sizes.carriers, rounds)?);
+    keep(sections::remote(&sizes.carriers, rounds)?)?;
     eprintln!("checkpoints: {rounds} rounds");
-    sections.push(sections::checkpoints(sizes.mib, rounds)?);
+    keep(sections::checkpoints(sizes.mib, rounds)?)?;
     eprintln!("many: {rounds} rounds");
-    sections.push(sections::many(sizes.actors, rounds)?);
+    keep(sections::many(sizes.actors, rounds)?)?;
     for voters in sizes.voters {
         eprintln!("commits, {voters} voters: {rounds} rounds");
-        sections.push(commits::section(*voters, rounds)?);
+        keep(commits::section(*voters, rounds)?)?;
     }
     eprintln!("premium: {rounds} rounds");
-    sections.push(premium::section(sizes.graph, rounds)?);
+    keep(premium::section(sizes.graph, rounds)?)?;
     Ok(sections)
 }
 

@@ -4,7 +4,7 @@
 //! is known from there. A copy that came here is remembered until the log has said so, too: it may never.
 
 use hashbrown::HashMap;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::core::apply::Saved;
 use crate::core::command::Checkpoint;
@@ -19,7 +19,9 @@ type Version = (Epoch, u64, [u8; 32]);
 #[derive(Debug, Default)]
 pub(crate) struct Outdated {
     /// Copies that came here, and that the log does not name as here yet.
-    unconfirmed: HashMap<ActorId, Vec<Version>>,
+    unconfirmed: HashMap<ActorId, BTreeSet<Version>>,
+    /// How many those are.
+    count: usize,
     /// Copies to be removed.
     dead: VecDeque<CopyKey>,
     /// There was too much to remember.
@@ -31,24 +33,17 @@ impl Outdated {
     pub(super) fn arrive<'a>(&mut self, keys: impl Iterator<Item = &'a CopyKey>) {
         for key in keys {
             let version = (key.epoch, key.seq, key.digest);
-            let versions = self.unconfirmed.entry(key.actor.clone()).or_default();
-            if !versions.contains(&version) {
-                versions.push(version);
+            let is_new = self.unconfirmed.entry(key.actor.clone()).or_default().insert(version);
+            self.count += usize::from(is_new);
+            if self.count > MAX_SAVES_NOTED {
+                *self = Self { is_unsure: true, ..Self::default() };
             }
-        }
-        if self.unconfirmed.len() > MAX_SAVES_NOTED {
-            *self = Self { is_unsure: true, ..Self::default() };
         }
     }
 
     /// A copy was removed, or the log knows of it.
     pub(super) fn forget(&mut self, key: &CopyKey) {
-        if let Some(versions) = self.unconfirmed.get_mut(&key.actor) {
-            versions.retain(|version| *version != (key.epoch, key.seq, key.digest));
-            if versions.is_empty() {
-                self.unconfirmed.remove(&key.actor);
-            }
-        }
+        self.keep(&key.actor, |version| version != (key.epoch, key.seq, key.digest));
     }
 
     /// A copy is here, and live. If the log names it as here, that is enough.
@@ -67,20 +62,28 @@ impl Outdated {
     /// Of the copies that came here, those older than the newest checkpoint are dead, and that one is confirmed once
     /// the log names this disk.
     fn settle(&mut self, actor: &ActorId, (written, c): (Epoch, Checkpoint), disk: RaftId) {
-        let Some(versions) = self.unconfirmed.get_mut(actor) else { return };
         let newest = (written, c.seq, c.digest);
-        let dead = &mut self.dead;
-        versions.retain(|version| {
-            if *version == newest {
+        let mut dead = vec![];
+        self.keep(actor, |version| {
+            if version == newest {
                 return !c.holders.contains(&disk);
             }
-            let (epoch, seq, digest) = *version;
+            let (epoch, seq, digest) = version;
             let is_dead = (epoch, seq) <= (written, c.seq);
             if is_dead {
-                dead.push_back(CopyKey { actor: actor.clone(), epoch, seq, digest });
+                dead.push(CopyKey { actor: actor.clone(), epoch, seq, digest });
             }
             !is_dead
         });
+        self.dead.extend(dead);
+    }
+
+    /// Keeps some of the copies of an actor in mind.
+    fn keep(&mut self, actor: &ActorId, mut which: impl FnMut(Version) -> bool) {
+        let Some(versions) = self.unconfirmed.get_mut(actor) else { return };
+        let before = versions.len();
+        versions.retain(|version| which(*version));
+        self.count -= before - versions.len();
         if versions.is_empty() {
             self.unconfirmed.remove(actor);
         }
@@ -101,7 +104,6 @@ impl Outdated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     const DISK: RaftId = RaftId(7);
 
@@ -169,5 +171,9 @@ mod tests {
         (0..=MAX_SAVES_NOTED).for_each(|n| outdated.arrive([many(n)].iter()));
         assert!(outdated.take_unsure() && !outdated.take_unsure());
         assert!(outdated.unconfirmed.is_empty());
+        let of_one: Vec<CopyKey> = (0..=MAX_SAVES_NOTED as u64 / 64).map(copy).collect();
+        outdated.arrive(of_one.iter());
+        of_one.iter().for_each(|key| outdated.forget(key));
+        assert!(outdated.count == 0 && !outdated.take_unsure());
     }
 }

@@ -100,7 +100,14 @@ impl Commits for Raft {
 }
 
 pub async fn run(voters: usize) -> Sample {
-    let config = Config { snapshot_policy: SnapshotPolicy::Never, ..Config::default() };
+    // Patient: many members on few cores must not lose their leader to the work that is measured.
+    let config = Config {
+        snapshot_policy: SnapshotPolicy::Never,
+        heartbeat_interval: 1_000,
+        election_timeout_min: 10_000,
+        election_timeout_max: 20_000,
+        ..Config::default()
+    };
     let config = Arc::new(config.validate().unwrap_or_else(fail));
     let members = Members::default();
     let mut all = Vec::new();
