@@ -112,7 +112,9 @@ fn run(seed: u64, failures: u64) -> Vec<u64> {
             left -= 1;
             (0..=dice.roll(2)).for_each(|_| job.fail(dice.roll(COUNT as u64) as usize));
             // Messages of the attempt that ends are still under way, and come late.
-            (0..dice.roll(20)).for_each(|_| drop(job.turn(&mut dice)));
+            for _ in 0..dice.roll(20) {
+                job.turn(&mut dice);
+            }
             job.go_back();
             resumed.push(job.segments[0].now().0);
         } else if !goes_on {
