@@ -108,6 +108,16 @@ impl Slot {
 #[derive(Default)]
 struct Shard(RwLock<HashMap<ActorId, Slot>>);
 
+impl Shard {
+    fn read(&self) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<ActorId, Slot>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The actors of one peer, as many as the directory gives it.
 ///
 /// An activation that ended by itself keeps its place, so that its epoch is not started again, until
@@ -209,8 +219,7 @@ impl Host {
     /// Ends every activation, like [`Host::stop`].
     pub fn stop_all(&self) {
         for shard in &self.shards {
-            let mut shard = shard.0.write().unwrap_or_else(PoisonError::into_inner);
-            shard.drain().for_each(|(_, slot)| slot.halt());
+            shard.write().drain().for_each(|(_, slot)| slot.halt());
         }
     }
 
@@ -226,15 +235,12 @@ impl Host {
 
     /// How many have a place here: those that run, and some that have ended by themselves. Quick, however many.
     pub fn places(&self) -> usize {
-        self.shards.iter().map(|shard| shard.0.read().unwrap_or_else(PoisonError::into_inner).len()).sum()
+        self.shards.iter().map(|shard| shard.read().len()).sum()
     }
 
     /// How many run here.
     pub fn count(&self) -> usize {
-        let of = |shard: &Shard| {
-            let shard = shard.0.read().unwrap_or_else(PoisonError::into_inner);
-            shard.values().filter(|slot| slot.runs()).count()
-        };
+        let of = |shard: &Shard| shard.read().values().filter(|slot| slot.runs()).count();
         self.shards.iter().map(of).sum()
     }
 
@@ -242,7 +248,7 @@ impl Host {
     pub fn list(&self) -> Vec<(ActorId, Epoch)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            let shard = shard.0.read().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.read();
             let running = shard.iter().filter(|(_, slot)| slot.runs());
             all.extend(running.map(|(id, slot)| (id.clone(), slot.life.epoch)));
         }
@@ -301,7 +307,7 @@ impl Host {
     }
 
     fn read(&self, id: ActorName<'_>) -> RwLockReadGuard<'_, HashMap<ActorId, Slot>> {
-        self.shard(id).0.read().unwrap_or_else(PoisonError::into_inner)
+        self.shard(id).read()
     }
 
     pub(super) fn gate(&self) -> &Arc<Gate> {
@@ -309,7 +315,7 @@ impl Host {
     }
 
     fn write(&self, id: &ActorId) -> RwLockWriteGuard<'_, HashMap<ActorId, Slot>> {
-        self.shard(id.name()).0.write().unwrap_or_else(PoisonError::into_inner)
+        self.shard(id.name()).write()
     }
 
     fn shard(&self, id: ActorName<'_>) -> &Shard {

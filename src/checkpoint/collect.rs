@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::manifest::Manifest;
 use super::shelf::InUse;
+use crate::core::command::Checkpoint;
 use crate::core::state::Actor;
 use crate::id::{ActorId, RaftId};
 use crate::limits::{COLLECT_INTERVAL, MAX_BATCH_ITEMS, SAVES_PER_LOOK};
@@ -27,12 +28,16 @@ fn is_live(key: &CopyKey, line: Option<&Actor>, applied: u64) -> bool {
     }
 }
 
+/// An actor's newest checkpoint, if this is a copy of it.
+pub(super) fn newest<'a>(key: &CopyKey, line: &'a Actor) -> Option<&'a Checkpoint> {
+    let (epoch, c) = line.checkpoint.as_ref()?;
+    ((*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest)).then_some(c)
+}
+
 /// Whether the log says that a disk holds this copy of the newest checkpoint.
 fn is_confirmed(key: &CopyKey, line: Option<&Actor>, disk: Option<RaftId>) -> bool {
-    line.and_then(|actor| actor.checkpoint.as_ref()).is_some_and(|(epoch, c)| {
-        (*epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest)
-            && disk.is_some_and(|disk| c.holders.contains(&disk))
-    })
+    let holders = line.and_then(|line| newest(key, line)).map(|c| &c.holders);
+    holders.zip(disk).is_some_and(|(holders, disk)| holders.contains(&disk))
 }
 
 impl Shared {

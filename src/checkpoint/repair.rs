@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::collect::newest;
 use super::transfer;
 use crate::core::command::{Command, Held};
 use crate::core::lines::Line;
@@ -87,6 +88,8 @@ fn shortages(
     (orders, last)
 }
 
+/// Which disks should get copies of an actor's checkpoint, where those that there are [are not
+/// enough](Living::are_enough).
 fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
     let Some((_, checkpoint)) = &actor.checkpoint else { return vec![] };
     let host = actor.host.and_then(|host| state.member_of(host)).map(|(node, m)| (node, m.raft_id));
@@ -98,9 +101,6 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
         !checkpoint.holders.contains(disk) && living.iter().any(|candidate| candidate.raft_id == *disk)
     };
     let own = host.map(|(_, disk)| disk).filter(is_short);
-    if (has >= wanted && own.is_none()) || checkpoint.holders.is_empty() {
-        return vec![];
-    }
     let spare: Vec<Candidate> =
         living.iter().filter(others).filter(|c| !checkpoint.holders.contains(&c.raft_id)).cloned().collect();
     let zone = host.and_then(|(node, _)| state.members.get(node)?.zone()).unwrap_or_default();
@@ -210,11 +210,8 @@ impl Shared {
         let Ok(keys) = self.store.copies_of(None) else { return };
         let mut offered = BTreeSet::new();
         for key in keys {
-            let newest = consensus.applied().read(|s| {
-                let (epoch, c) = s.actors.get(&key.actor)?.checkpoint?;
-                Some((epoch, c.seq, c.digest) == (key.epoch, key.seq, key.digest))
-            });
-            if newest == Some(true) && self.is_whole(&key).await {
+            let is_newest = |s: &State| s.actors.get(&key.actor).is_some_and(|a| newest(&key, &a).is_some());
+            if consensus.applied().read(is_newest) && self.is_whole(&key).await {
                 offered.insert(key);
             }
         }
@@ -257,21 +254,8 @@ mod tests {
             let holders = if short.contains(&n) { vec![1, 2] } else { vec![1, 2, 3] };
             let holders = holders.into_iter().map(RaftId).collect();
             let checkpoint = Checkpoint { seq: 1, digest: [0; 32], length: 1, copies: 2, holders };
-            let actor = Actor {
-                home: NodeId::new("peer-1").unwrap(),
-                host: Some(Incarnation(1)),
-                epoch: Epoch(1),
-                life: 1,
-                nonce: 0,
-                checkpoint: Some((Epoch(1), checkpoint)),
-                saved_at: 2,
-                lost: false,
-                stopping: false,
-                failed: false,
-                stand_in_ms: None,
-                by_hand: false,
-                whole: true,
-            };
+            let born = Actor::new(NodeId::new("peer-1").unwrap(), Incarnation(1), 1, 0, None);
+            let actor = Actor { checkpoint: Some((Epoch(1), checkpoint)), ..born };
             state.actors.insert(&ActorId::new("k", format!("{n:08}")).unwrap(), &actor);
         }
         state

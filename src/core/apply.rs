@@ -255,24 +255,9 @@ impl State {
                 // Without a checkpoint it never was there for anybody: who began may never end.
                 _ => {
                     changes.actors.insert(actor.clone());
-                    let epoch = Epoch(at.index);
-                    let line = Actor {
-                        home: home.clone(),
-                        host: Some(by),
-                        epoch,
-                        life: at.index,
-                        nonce,
-                        checkpoint: None,
-                        saved_at: 0,
-                        lost: false,
-                        stopping: false,
-                        failed: false,
-                        stand_in_ms,
-                        by_hand: false,
-                        whole: true,
-                    };
+                    let line = Actor::new(home.clone(), by, at.index, nonce, stand_in_ms);
                     self.actors.insert(&actor, &line);
-                    Ok(epoch)
+                    Ok(line.epoch)
                 }
             });
         }

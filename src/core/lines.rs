@@ -225,21 +225,10 @@ mod tests {
     fn a_usual_line_takes_about_a_hundred_bytes() {
         let holders = [71_001, 71_002, 71_003].map(RaftId).into();
         let checkpoint = Checkpoint { seq: 900, digest: [7; 32], length: 20_000, copies: 2, holders };
-        let actor = Actor {
-            home: NodeId::new("worker-17").unwrap(),
-            host: Some(Incarnation(71_001)),
-            epoch: Epoch(90_000_000),
-            life: 90_000_000,
-            nonce: u128::MAX,
-            checkpoint: Some((Epoch(90_000_000), checkpoint)),
-            saved_at: 99_000_000,
-            lost: false,
-            stopping: false,
-            failed: false,
-            stand_in_ms: None,
-            by_hand: false,
-            whole: true,
-        };
+        let born =
+            Actor::new(NodeId::new("worker-17").unwrap(), Incarnation(71_001), 90_000_000, u128::MAX, None);
+        let checkpoint = Some((Epoch(90_000_000), checkpoint));
+        let actor = Actor { checkpoint, saved_at: 99_000_000, ..born };
         let id = ActorId::new("account", "customer-1234567").unwrap();
         let packed = Packed::new(id.name(), &actor).bytes().len();
         assert!(packed < 130, "{packed}");

@@ -112,6 +112,27 @@ impl State {
     }
 }
 
+impl Actor {
+    /// One that begins with the log entry of that index, and has no checkpoint yet.
+    pub fn new(home: NodeId, host: Incarnation, index: u64, nonce: u128, stand_in_ms: Option<u32>) -> Self {
+        Self {
+            home,
+            host: Some(host),
+            epoch: Epoch(index),
+            life: index,
+            nonce,
+            checkpoint: None,
+            saved_at: 0,
+            lost: false,
+            stopping: false,
+            failed: false,
+            stand_in_ms,
+            by_hand: false,
+            whole: true,
+        }
+    }
+}
+
 impl Member {
     /// Its process.
     pub fn last_run(&self) -> LastRun {

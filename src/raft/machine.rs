@@ -179,9 +179,7 @@ impl Applied {
         let excess = changes.events.len().saturating_sub(EVENT_BACKLOG);
         changes.events.drain(..excess);
     }
-}
 
-impl Applied {
     fn note_saved(&self, fresh: Vec<Saved>) {
         if fresh.is_empty() {
             return;

@@ -108,10 +108,21 @@ impl RocksStore {
 
     /// Writes what `fill` puts into a batch, and queues `done`.
     fn submit(&self, done: Durable, fill: impl FnOnce(&mut WriteBatch) -> io::Result<()>) {
+        self.queue(&self.flusher, Self::write, done, fill);
+    }
+
+    /// The same, written in this way, and synced by that thread.
+    fn queue(
+        &self,
+        flusher: &Flusher,
+        write: impl FnOnce(&Self, WriteBatch) -> io::Result<u64>,
+        done: Durable,
+        fill: impl FnOnce(&mut WriteBatch) -> io::Result<()>,
+    ) {
         let filled = batch(fill);
         let order = lock(&self.order);
-        let written = filled.and_then(|batch| self.write(batch));
-        self.flusher.queue(order, written, done);
+        let written = filled.and_then(|batch| write(self, batch));
+        flusher.queue(order, written, done);
     }
 
     /// Writes what `fill` puts into a batch; the next sync covers it.
@@ -347,12 +358,10 @@ impl Store for RocksStore {
         };
         let bytes: usize = chunks.iter().map(|(_, bytes)| bytes.len()).sum();
         if bytes < UNLOGGED_CHUNK_BYTES {
-            return self.submit(done, fill);
+            self.submit(done, fill);
+        } else {
+            self.queue(&self.chunk_flusher, Self::write_unlogged, done, fill);
         }
-        let filled = batch(fill);
-        let order = lock(&self.order);
-        let written = filled.and_then(|batch| self.write_unlogged(batch));
-        self.chunk_flusher.queue(order, written, done);
     }
 
     fn chunk_get(&self, actor: &ActorId, chunk: &ChunkDigest) -> io::Result<Option<Vec<u8>>> {

@@ -99,21 +99,7 @@ fn directory() -> Result<(State, Vec<ActorId>), Failure> {
     let home = NodeId::new("peer-1")?;
     let mut ids = Vec::new();
     for n in 0..ACTORS {
-        let actor = Actor {
-            home: home.clone(),
-            host: Some(Incarnation(1)),
-            epoch: Epoch(9),
-            life: 9,
-            nonce: u128::from(n),
-            checkpoint: None,
-            saved_at: 9,
-            lost: false,
-            stopping: false,
-            failed: false,
-            stand_in_ms: None,
-            by_hand: false,
-            whole: true,
-        };
+        let actor = Actor::new(home.clone(), Incarnation(1), 9, u128::from(n), None);
         let id = ActorId::new("sum", n.to_string())?;
         state.actors.insert(&id, &actor);
         ids.push(id);
