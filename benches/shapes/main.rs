@@ -6,6 +6,7 @@ mod commits;
 mod common;
 mod local;
 mod many;
+mod ours;
 mod premium;
 mod remote;
 mod scale;
@@ -108,7 +109,7 @@ enum What {
     #[command(hide = true)]
     ServeCommits(commits::Member),
     #[command(hide = true)]
-    OnePremium { contender: premium::Contender, scale: u32, iterations: u64 },
+    OnePremium { scale: u32, iterations: u64, contender: premium::Contender },
     /// One peer of such a job.
     #[command(hide = true)]
     Worker(pagerank::cli::WorkerArgs),
@@ -148,7 +149,7 @@ fn main() -> io::Result<()> {
             Ok(())
         }
         What::Premium { rounds, scale } => show(&premium::section(scale, rounds)?),
-        What::OnePremium { contender, scale, iterations } => say(&premium::run(contender, scale, iterations)),
+        What::OnePremium { scale, iterations, contender } => say(&premium::run(contender, scale, iterations)),
         What::Worker(args) => common::on_tokio(pagerank::work(args)).map_err(io::Error::other),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);

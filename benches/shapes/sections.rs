@@ -1,29 +1,24 @@
 //! What is compared, with whom, and what is wanted.
 
 use std::io;
-use std::process::Command;
 
-use benches::{Goal, Measure, Section, turns};
+use benches::{Goal, Measure, Section};
 use clap::ValueEnum;
 
 use crate::checkpoints::{self, Keeper};
-use crate::common::name;
+use crate::common::{Figures, compare, name};
 use crate::local::{Contender, Shape};
 use crate::many::{self, Work};
 use crate::remote::Carrier;
 
-const PER_SECOND: Measure = Measure { name: "per second", unit: "messages a second", is_more_better: true };
-const MS: Measure = Measure { name: "ms", unit: "ms", is_more_better: false };
-
-fn goal(measure: &'static str, of: &'static str, ratio: f64) -> Goal {
-    Goal { measure, of, ratio }
-}
+const PER_SECOND: Measure = Measure::more("per second", "messages a second");
+const MS: Measure = Measure::less("ms", "ms");
 
 /// What a shape is called, what it is, and what is wanted of it.
 fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
     let wanted = |ratio, others: &[&'static str]| {
-        let ahead = others.iter().map(|of| goal(PER_SECOND.name, of, 1.0));
-        [goal(PER_SECOND.name, "floor", ratio)].into_iter().chain(ahead).collect()
+        let ahead = others.iter().map(|of| Goal::new(PER_SECOND.name, of, 1.0));
+        [Goal::new(PER_SECOND.name, "floor", ratio)].into_iter().chain(ahead).collect()
     };
     match shape {
         Shape::Ask1 => (
@@ -56,7 +51,7 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
         Shape::FanIn => (
             "Local tell, four to one",
             "Four tasks tell one actor 250,000 times each.",
-            vec![goal(PER_SECOND.name, "ractor", 1.0)],
+            vec![Goal::new(PER_SECOND.name, "ractor", 1.0)],
         ),
         Shape::Skynet => (
             "Skynet",
@@ -69,19 +64,6 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
     }
 }
 
-fn compare<T: ValueEnum>(contenders: &[T], rounds: usize, how: &[&str]) -> io::Result<Figures> {
-    let who: Vec<String> = contenders.iter().map(|who| name(who.clone())).collect();
-    let who: Vec<&str> = who.iter().map(String::as_str).collect();
-    let myself = std::env::current_exe()?;
-    turns(&who, rounds, |contender| {
-        let mut command = Command::new(&myself);
-        command.args(how).arg(contender);
-        command
-    })
-}
-
-type Figures = std::collections::BTreeMap<(String, String), benches::Figures>;
-
 /// Messages within one process.
 pub fn local(shape: Shape, contenders: &[Contender], rounds: usize) -> io::Result<Section> {
     let (title, text, goals) = about(shape);
@@ -92,22 +74,20 @@ pub fn local(shape: Shape, contenders: &[Contender], rounds: usize) -> io::Resul
 
 /// Messages between two processes.
 pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
-    let more = |name, unit| Measure { name, unit, is_more_better: true };
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
     let measures = vec![
-        more("in turn, a second", "asks a second"),
-        less("in turn, p50 us", "us"),
-        less("in turn, p99 us", "us"),
-        more("256 at once, a second", "asks a second"),
-        more("256 at once of 1 KiB, a second", "asks a second"),
+        Measure::more("in turn, a second", "asks a second"),
+        Measure::less("in turn, p50 us", "us"),
+        Measure::less("in turn, p99 us", "us"),
+        Measure::more("256 at once, a second", "asks a second"),
+        Measure::more("256 at once of 1 KiB, a second", "asks a second"),
     ];
     let goals = vec![
-        goal("in turn, a second", "floor", 0.9),
-        goal("in turn, a second", "ractor-cluster", 1.0),
-        goal("256 at once, a second", "floor", 0.85),
-        goal("256 at once, a second", "ractor-cluster", 4.0),
-        goal("256 at once, a second", "kameo", 15.0),
-        goal("256 at once of 1 KiB, a second", "floor", 0.85),
+        Goal::new("in turn, a second", "floor", 0.9),
+        Goal::new("in turn, a second", "ractor-cluster", 1.0),
+        Goal::new("256 at once, a second", "floor", 0.85),
+        Goal::new("256 at once, a second", "ractor-cluster", 4.0),
+        Goal::new("256 at once, a second", "kameo", 15.0),
+        Goal::new("256 at once of 1 KiB, a second", "floor", 0.85),
     ];
     Ok(Section {
         title: "Remote ask".into(),
@@ -124,8 +104,7 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
 
 /// One large state.
 pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
-    let more = |name| Measure { name, unit: "MB a second", is_more_better: true };
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
+    let rate = |name| Measure::more(name, "MB a second");
     let mib = mib.to_string();
     Ok(Section {
         title: "Checkpoints of a large state".into(),
@@ -134,10 +113,10 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              checkpoint, from the request until it is durable on all three and committed; one after a hundredth of it \
              changed, in 64 places, and what went over the network for each copy of that; and from the admission of a \
              replacement with an empty disk until the actor answers there. Then as much state again, but of a thousand \
-             actors of one peer: from the admission of its replacement until the last of them runs. The floor is the slower of bare quinn, to \
-             two receivers at once, and of three files that are written at once and synced; for the way back, bare \
-             quinn to one. Memory is the most that the process took beyond what it began with, the state itself, \
-             its encoded form and what all three stores buffer included.\n\nWhere the time goes: the floor alone keeps \
+             actors of one peer: from the admission of its replacement until the last of them runs. The floor is the \
+             slower of bare quinn, to two receivers at once, and of three files that are written at once and synced; \
+             for the way back, bare quinn to one. Memory is the most that the process took beyond what it began with, \
+             the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the floor alone keeps \
              both cores busy, and here the same bytes are also cut (FastCDC), hashed at both ends (blake3), tried for \
              LZ4, and checked by RocksDB (CRC32 in software: 9% of the processor's time) in three stores on the same two \
              cores. On the way back one stream brings all of one state, and what it brings is hashed and put together \
@@ -145,21 +124,21 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              encoded form until that is cut and sent, and what three stores and two streams hold."
         ),
         measures: vec![
-            more(checkpoints::FULL),
-            more(checkpoints::QUINN),
-            more(checkpoints::DISK),
-            more(checkpoints::BACK),
-            more(checkpoints::THOUSAND),
-            less(checkpoints::CHANGED, "s"),
-            less(checkpoints::MOVED, "%"),
-            less(checkpoints::MEMORY, "times"),
+            rate(checkpoints::FULL),
+            rate(checkpoints::QUINN),
+            rate(checkpoints::DISK),
+            rate(checkpoints::BACK),
+            rate(checkpoints::THOUSAND),
+            Measure::less(checkpoints::CHANGED, "s"),
+            Measure::less(checkpoints::MOVED, "%"),
+            Measure::less(checkpoints::MEMORY, "times"),
         ],
         goals: vec![
-            goal(checkpoints::FULL, "floor", 0.8),
-            goal(checkpoints::BACK, "floor", 0.8),
-            goal(checkpoints::THOUSAND, "floor", 0.7),
-            goal(checkpoints::MOVED, "goal", 1.0),
-            goal(checkpoints::MEMORY, "goal", 1.0),
+            Goal::new(checkpoints::FULL, "floor", 0.8),
+            Goal::new(checkpoints::BACK, "floor", 0.8),
+            Goal::new(checkpoints::THOUSAND, "floor", 0.7),
+            Goal::new(checkpoints::MOVED, "goal", 1.0),
+            Goal::new(checkpoints::MEMORY, "goal", 1.0),
         ],
         figures: with_wanted(
             compare(Keeper::value_variants(), rounds, &["one-checkpoint", &mib])?,
@@ -180,12 +159,10 @@ fn with_wanted(mut figures: Figures, wanted: &[(&str, f64)], rounds: usize) -> F
 
 /// Many small states.
 pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
-    let more = |name, unit| Measure { name, unit, is_more_better: true };
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
     let measured = compare(Work::value_variants(), rounds, &["one-many", &actors.to_string()])?;
     let ours = measured.into_iter().map(|((_, measure), figures)| (("standin".to_owned(), measure), figures));
     let wanted = [(many::LAG, 1.0), (many::CORES, 1.0), (many::FLAT, 50_000.0), (many::BACK, 5.0)];
-    let goals = wanted.map(|(measure, _)| goal(measure, "goal", 1.0)).into();
+    let goals = wanted.map(|(measure, _)| Goal::new(measure, "goal", 1.0)).into();
     Ok(Section {
         title: "Many small actors".into(),
         text: format!(
@@ -201,11 +178,11 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
              made into bytes and read again on every peer, and each of its names is a piece of memory."
         ),
         measures: vec![
-            more(many::CREATED, "actors a second"),
-            less(many::LAG, "s"),
-            less(many::CORES, "cores"),
-            more(many::FLAT, "checkpoints a second"),
-            less(many::BACK, "s"),
+            Measure::more(many::CREATED, "actors a second"),
+            Measure::less(many::LAG, "s"),
+            Measure::less(many::CORES, "cores"),
+            Measure::more(many::FLAT, "checkpoints a second"),
+            Measure::less(many::BACK, "s"),
         ],
         goals,
         figures: with_wanted(ours.collect(), &wanted, rounds),

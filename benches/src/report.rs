@@ -14,6 +14,18 @@ pub struct Measure {
     pub is_more_better: bool,
 }
 
+impl Measure {
+    /// One of which more is better.
+    pub const fn more(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, is_more_better: true }
+    }
+
+    /// One of which less is better.
+    pub const fn less(name: &'static str, unit: &'static str) -> Self {
+        Self { name, unit, is_more_better: false }
+    }
+}
+
 /// What is wanted of us.
 #[derive(Debug, Clone, Copy)]
 pub struct Goal {
@@ -21,6 +33,13 @@ pub struct Goal {
     /// So good, at least, compared with this contender: 1 is as good.
     pub of: &'static str,
     pub ratio: f64,
+}
+
+impl Goal {
+    /// At least so good.
+    pub const fn new(measure: &'static str, of: &'static str, ratio: f64) -> Self {
+        Self { measure, of, ratio }
+    }
 }
 
 /// One comparison.

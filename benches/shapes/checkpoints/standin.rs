@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use benches::Sample;
+use pagerank::run::cost::loopback_bytes;
 use serde::{Deserialize, Serialize};
 use standin::Placement;
 use standin::actor::{Actor, Context, Handler, Kind, Message, Policy, When};
@@ -81,9 +82,9 @@ pub async fn run(bytes: usize) -> Sample {
     let full = begin.elapsed();
     let most = status("VmHWM") - before;
     peer.ask_within(&blob, Change, PATIENCE).await.unwrap_or_else(fail);
-    let (begin, sent) = (Instant::now(), over_loopback());
+    let (begin, sent) = (Instant::now(), loopback_bytes());
     peer.ask_durable(&blob, Length, PATIENCE).await.unwrap_or_else(fail);
-    let (changed, sent) = (begin.elapsed(), over_loopback() - sent);
+    let (changed, sent) = (begin.elapsed(), loopback_bytes() - sent);
     cluster.kill(HOST);
     cluster.replace(HOST).await.unwrap_or_else(fail);
     let begin = Instant::now();
@@ -107,11 +108,4 @@ fn status(name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or(0.0) * 1024.0
-}
-
-/// What the loopback interface has carried, in bytes.
-fn over_loopback() -> f64 {
-    let text = std::fs::read_to_string("/proc/net/dev").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:"));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)
 }

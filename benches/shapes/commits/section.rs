@@ -1,39 +1,29 @@
 //! What is compared, with whom, and what is wanted.
 
 use std::io;
-use std::process::Command;
 
-use benches::{Goal, Measure, Section, turns};
+use benches::{Goal, Measure, Section};
 
 use super::{FLIGHT_1, FLIGHT_64, FLIGHT_1024, Log, P50, P99, ROUND_TRIPS, SYNCS, etcd};
-use crate::common::name;
+use crate::common::compare;
 
 /// With so many voters.
 ///
 /// # Errors
 /// If a contender cannot be measured.
 pub fn section(voters: usize, rounds: usize) -> io::Result<Section> {
-    let more = |name, unit| Measure { name, unit, is_more_better: true };
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
-    let (how, myself) = (voters.to_string(), std::env::current_exe()?);
-    let who: Vec<String> = contenders(voters).into_iter().map(name).collect();
-    let who: Vec<&str> = who.iter().map(String::as_str).collect();
-    let figures = turns(&who, rounds, |contender| {
-        let mut command = Command::new(&myself);
-        command.args(["one-commits", &how, contender]);
-        command
-    })?;
+    let figures = compare(&contenders(voters), rounds, &["one-commits", &voters.to_string()])?;
     Ok(Section {
         title: format!("Durable commits, {voters} voters"),
         text: text(voters),
         measures: vec![
-            more(FLIGHT_1, "commits a second"),
-            less(P50, "us"),
-            less(P99, "us"),
-            more(FLIGHT_64, "commits a second"),
-            more(FLIGHT_1024, "commits a second"),
-            more(SYNCS, "writes a second"),
-            more(ROUND_TRIPS, "a second"),
+            Measure::more(FLIGHT_1, "commits a second"),
+            Measure::less(P50, "us"),
+            Measure::less(P99, "us"),
+            Measure::more(FLIGHT_64, "commits a second"),
+            Measure::more(FLIGHT_1024, "commits a second"),
+            Measure::more(SYNCS, "writes a second"),
+            Measure::more(ROUND_TRIPS, "a second"),
         ],
         goals: goals(voters),
         figures,
@@ -53,15 +43,14 @@ fn contenders(voters: usize) -> Vec<Log> {
 const FEW: usize = 5;
 
 fn goals(voters: usize) -> Vec<Goal> {
-    let goal = |measure, of, ratio| Goal { measure, of, ratio };
     if voters > FEW {
         return vec![];
     }
     vec![
-        goal(FLIGHT_1, "etcd", 1.0),
-        goal(FLIGHT_64, "etcd", 1.0),
-        goal(FLIGHT_1024, "etcd", 1.0),
-        goal(FLIGHT_1, "floor", 1.0 / 3.0),
+        Goal::new(FLIGHT_1, "etcd", 1.0),
+        Goal::new(FLIGHT_64, "etcd", 1.0),
+        Goal::new(FLIGHT_1024, "etcd", 1.0),
+        Goal::new(FLIGHT_1, "floor", 1.0 / 3.0),
     ]
 }
 

@@ -5,14 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use ::standin::Peer;
-use ::standin::id::NodeId;
-use ::standin::identity::DevAuthority;
 use ::standin::testing::{Cluster, commit_nothing};
 use benches::Sample;
 
 use super::{Commits, Member, measure};
 use crate::common::fail;
-use crate::remote::{Server, stand_by};
+use crate::ours::{self, make_authority};
+use crate::remote::Server;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -32,9 +31,7 @@ pub async fn one_process(voters: usize) -> Sample {
 
 /// The founder leads: nothing happens to it.
 pub async fn processes(dir: &Path, voters: usize, leads: bool) -> Sample {
-    let (certificate, key) = DevAuthority::create("bench").unwrap_or_else(fail).to_pem();
-    std::fs::write(dir.join("ca.pem"), certificate).unwrap_or_else(fail);
-    std::fs::write(dir.join("ca.key"), key).unwrap_or_else(fail);
+    make_authority(dir);
     let mut others = Vec::new();
     let mine = if leads {
         let mine = peer(dir, "writer", None).await;
@@ -65,18 +62,9 @@ fn other(dir: &Path, n: usize, contact: Option<SocketAddr>) -> Server {
 }
 
 pub async fn serve(Member { dir, name, contact }: &Member) {
-    let peer = peer(dir, name, *contact).await;
-    stand_by(peer.status().addr.expect("it listens")).await;
-    peer.shutdown().await;
+    ours::serve(peer(dir, name, *contact).await).await;
 }
 
 async fn peer(dir: &Path, name: &str, contact: Option<SocketAddr>) -> Peer {
-    let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_else(fail);
-    let authority = DevAuthority::from_pem(&read("ca.pem"), &read("ca.key")).unwrap_or_else(fail);
-    let node = NodeId::new(name).unwrap_or_else(fail);
-    let identity = authority.issue(&node).unwrap_or_else(fail);
-    let builder = Peer::builder(node).identity(identity).data_dir(dir.join(name));
-    let peer = builder.bootstrap(contact.is_none()).contacts(contact).start().await.unwrap_or_else(fail);
-    peer.joined(PATIENCE).await.unwrap_or_else(fail);
-    peer
+    ours::peer(dir, name, contact, |peer| peer).await
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use benches::Sample;
 use clap::ValueEnum;
 use futures_util::StreamExt;
+use pagerank::run::cost::cpu_s;
 use standin::actor::ActorRef;
 use standin::testing::checkpoints_committed;
 use standin::{Peer, Placement};
@@ -80,7 +81,7 @@ async fn steady(peers: &[Peer], all: &[Actors]) -> (f64, f64) {
     while committed() < before {
         tokio::time::sleep(TICK).await;
     }
-    let (begin, busy) = (Instant::now(), cpu());
+    let (begin, busy) = (Instant::now(), cpu_s(std::process::id()));
     // When so many had changed that were not committed yet.
     let mut changed: VecDeque<(u64, Instant)> = VecDeque::new();
     let (mut done, mut lag) = (0, Duration::ZERO);
@@ -97,7 +98,7 @@ async fn steady(peers: &[Peer], all: &[Actors]) -> (f64, f64) {
             done = due.max(done);
             changed.push_back(((done * peers.len()) as u64, Instant::now()));
         } else if cores == 0.0 {
-            cores = (cpu() - busy) / elapsed.as_secs_f64();
+            cores = (cpu_s(std::process::id()) - busy) / elapsed.as_secs_f64();
         }
         let saved = committed() - before;
         while changed.front().is_some_and(|(many, _)| *many <= saved) {
@@ -152,13 +153,4 @@ async fn restore(actors: usize) -> Vec<(&'static str, f64)> {
     let took = begin.elapsed().as_secs_f64();
     cluster.shutdown().await;
     vec![(BACK, took)]
-}
-
-/// Processor time that this process has used, in seconds.
-fn cpu() -> f64 {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }

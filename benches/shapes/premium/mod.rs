@@ -2,13 +2,12 @@
 //! bare tasks.
 
 use std::io;
-use std::process::Command;
 
-use benches::{Goal, Measure, Sample, Section, turns};
+use benches::{Goal, Measure, Sample, Section};
 use clap::{Parser, ValueEnum};
 use pagerank::cli::Cli;
 
-use crate::common::{fail, name, on_tokio};
+use crate::common::{compare, fail, on_tokio};
 
 /// Who does the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,26 +69,20 @@ pub fn run(contender: Contender, scale: u32, iterations: u64) -> Sample {
 /// # Errors
 /// If one fails, or comes to other ranks than the rest.
 pub fn section(scale: u32, rounds: usize) -> io::Result<Section> {
-    let contenders: Vec<String> = Contender::value_variants().iter().map(|who| name(*who)).collect();
-    let contenders: Vec<&str> = contenders.iter().map(String::as_str).collect();
-    let (myself, iterations) = (std::env::current_exe()?, iterations(scale));
-    let figures = turns(&contenders, rounds, |contender| {
-        let mut command = Command::new(&myself);
-        command.args(["one-premium", contender, &scale.to_string(), &iterations.to_string()]);
-        command
-    })?;
+    let iterations = iterations(scale);
+    let how = ["one-premium", &scale.to_string(), &iterations.to_string()];
+    let figures = compare(Contender::value_variants(), rounds, &how)?;
     let mut ranks = figures.iter().filter(|((_, what), _)| what == RANKS).flat_map(|(_, ranks)| &ranks.0);
     let first = ranks.next();
     if !ranks.all(|other| Some(other) == first) {
         return Err(io::Error::other("two contenders came to different ranks"));
     }
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
     Ok(Section {
         title: "The insurance premium".into(),
         text: text(scale, iterations),
-        measures: vec![less(WALL, "ms"), less(CPU, "ms"), less(SENT, "MB")],
+        measures: vec![Measure::less(WALL, "ms"), Measure::less(CPU, "ms"), Measure::less(SENT, "MB")],
         // 3% more wall time.
-        goals: vec![Goal { measure: WALL, of: "no-checkpoints", ratio: 1.0 / 1.03 }],
+        goals: vec![Goal::new(WALL, "no-checkpoints", 1.0 / 1.03)],
         figures,
     })
 }

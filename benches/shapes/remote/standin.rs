@@ -3,42 +3,23 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::standin::actor::ActorRef;
 use ::standin::id::NodeId;
-use ::standin::identity::DevAuthority;
 use ::standin::{Peer, Placement};
 use benches::Sample;
 use benches::counter::{Add, Long, Sum};
 
-use super::{Carrier, Server, fail, measure, server, stand_by};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::{Carrier, Server, fail, measure, server};
+use crate::ours::{self, make_authority};
 
 async fn peer(dir: &Path, name: &str, contact: Option<SocketAddr>) -> Peer {
-    let read = |file: &str| std::fs::read_to_string(dir.join(file)).unwrap_or_else(fail);
-    let authority = DevAuthority::from_pem(&read("ca.pem"), &read("ca.key")).unwrap_or_else(fail);
-    let node = NodeId::new(name).unwrap_or_else(fail);
-    let identity = authority.issue(&node).unwrap_or_else(fail);
-    let peer = Peer::builder(node)
-        .identity(identity)
-        .data_dir(dir.join(name))
-        .bootstrap(contact.is_none())
-        .contacts(contact)
-        .kind(Sum::kind())
-        .start()
-        .await
-        .unwrap_or_else(fail);
-    peer.joined(PATIENCE).await.unwrap_or_else(fail);
-    peer
+    ours::peer(dir, name, contact, |peer| peer.kind(Sum::kind())).await
 }
 
 /// Founds the cluster.
 pub async fn serve(dir: &Path) {
-    let peer = peer(dir, "server", None).await;
-    stand_by(peer.status().addr.expect("it listens")).await;
-    peer.shutdown().await;
+    ours::serve(peer(dir, "server", None).await).await;
 }
 
 #[derive(Clone)]
@@ -59,9 +40,7 @@ impl super::Remote for Remote {
 }
 
 pub async fn run(dir: &Path) -> Sample {
-    let (certificate, key) = DevAuthority::create("bench").unwrap_or_else(fail).to_pem();
-    std::fs::write(dir.join("ca.pem"), certificate).unwrap_or_else(fail);
-    std::fs::write(dir.join("ca.key"), key).unwrap_or_else(fail);
+    make_authority(dir);
     let server = server(Carrier::Standin, dir);
     let contact = server.greeting.parse().unwrap_or_else(fail);
     let peer = peer(dir, "client", Some(contact)).await;

@@ -4,9 +4,10 @@ mod actors;
 mod peers;
 
 use std::io;
-use std::process::Command;
 
-use benches::{Growth, Measure, Sample, turns};
+use benches::{Growth, Measure, Sample};
+
+use crate::common::{Figures, in_turn};
 
 const PEERS: [u64; 4] = [3, 11, 31, 101];
 const ACTORS: [u64; 3] = [1_000, 100_000, 1_000_000];
@@ -31,13 +32,12 @@ pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
     let rounds = rounds.min(MAX_ROUNDS);
     let few = if quick { 2 } else { PEERS.len() };
     let (many_peers, many_actors) = (&PEERS[..few.min(PEERS.len())], &ACTORS[..few.min(ACTORS.len())]);
-    let less = |name, unit| Measure { name, unit, is_more_better: false };
     let peers = Growth {
         title: "More peers".into(),
         text: peers::ABOUT.into(),
         of: "peers",
         sizes: many_peers.into(),
-        measures: peers::MEASURES.map(|(name, unit)| less(name, unit)).into(),
+        measures: peers::MEASURES.map(|(name, unit)| Measure::less(name, unit)).into(),
         limits: vec![],
         figures: run("one-scale-peers", many_peers, rounds)?,
         plot: "scale-peers.svg",
@@ -47,7 +47,7 @@ pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
         text: actors::ABOUT.into(),
         of: "actors",
         sizes: many_actors.into(),
-        measures: actors::MEASURES.map(|(name, unit)| less(name, unit)).into(),
+        measures: actors::MEASURES.map(|(name, unit)| Measure::less(name, unit)).into(),
         limits: vec![(actors::MEMORY, 200.0)],
         figures: run("one-scale-actors", many_actors, rounds)?,
         plot: "scale-actors.svg",
@@ -55,18 +55,9 @@ pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
     Ok(vec![peers, actors])
 }
 
-type Figures = std::collections::BTreeMap<(String, String), benches::Figures>;
-
 fn run(what: &str, sizes: &[u64], rounds: usize) -> io::Result<Figures> {
     let names: Vec<String> = sizes.iter().map(|size| Growth::name(*size)).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let myself = std::env::current_exe()?;
-    turns(&names, rounds, |size| {
-        eprintln!("{what} {size}");
-        let mut command = Command::new(&myself);
-        command.args([what, size]);
-        command
-    })
+    in_turn(&names, rounds, &[what])
 }
 
 /// What this thread has worked so far, in seconds. Others of the machine do not count.

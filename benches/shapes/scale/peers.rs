@@ -42,8 +42,8 @@ pub const ABOUT: &str = "Simulated clusters: real QUIC and TLS, a network of mem
      0.7 ms, disks of memory that take 1.5 ms to sync, one thread, and a clock that stands still while there is work, \
      and goes in steps of 1 ms. So times are those of the protocol, on machines without a limit; processor time is \
      real, without what the operating system takes for packets, and with what it costs that all machines share one \
-     cache: the instructions for each peer are the same at 3 and at 11. At most fifteen peers vote, the others are learners. A commit \
-     is one entry of the log (a session is opened), of fifty in turn. For the last two, a peer is killed, and a new \
+     cache: the instructions for each peer are the same at 3 and at 11. At most fifteen peers vote, the others are \
+     learners. A commit is one entry of the log (a session is opened), of fifty in turn. For the last two, a peer is killed, and a new \
      one starts at once under its name with an empty disk: most of it is the wait for the dead one's lease (1 s).";
 
 /// A peer and all its tasks.

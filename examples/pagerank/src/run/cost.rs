@@ -14,7 +14,7 @@ pub struct Cost {
 impl Cost {
     /// Up to now.
     pub fn so_far(processes: impl Iterator<Item = u32>) -> Self {
-        Self { cpu_s: processes.map(cpu_s).sum(), loopback_bytes: loopback() }
+        Self { cpu_s: processes.map(cpu_s).sum(), loopback_bytes: loopback_bytes() }
     }
 
     pub fn since(self, before: Self) -> Self {
@@ -22,7 +22,7 @@ impl Cost {
     }
 }
 
-/// Linux counts it in hundredths of a second.
+/// Processor time that a process has used, in seconds. Linux counts it in hundredths.
 pub fn cpu_s(process: u32) -> f64 {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     // The name, in brackets, may hold anything.
@@ -30,7 +30,8 @@ pub fn cpu_s(process: u32) -> f64 {
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }
 
-fn loopback() -> f64 {
+/// What went over the loopback interface, whoever sent it.
+pub fn loopback_bytes() -> f64 {
     let text = fs::read_to_string("/proc/net/dev").unwrap_or_default();
     let line = text.lines().find_map(|line| line.trim().strip_prefix("lo:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0.0)

@@ -1,7 +1,7 @@
 //! The run: starts the peers, drives the job, kills and replaces, and looks at the clock.
 
 mod child;
-pub(crate) mod cost;
+pub mod cost;
 mod drive;
 mod fleet;
 mod progress;
