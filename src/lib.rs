@@ -16,6 +16,8 @@
 //! first waits in `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in
 //! `peer/calls`.
 //!
+//! Actors that need no name and are not to survive their process ([`LocalActor`]) are apart from all this, in `peer/local`.
+//!
 //! # One checkpoint
 //!
 //! `actor/ledger` knows when one is due. Between two messages `actor/running` encodes the state and
@@ -92,8 +94,8 @@ pub use core::state::Status as Standing;
 pub use core::watching::Change;
 pub use error::{CallError, Outcome, Reason};
 pub use peer::{
-    ActorStatus, Builder, CreateOptions, MemberStatus, Peer, PhaseStatus, Placement, Session, StartError,
-    Status, Timing, WaitError, Watcher,
+    ActorStatus, Builder, CreateOptions, LocalActor, LocalContext, LocalHandler, LocalRef, MemberStatus,
+    Peer, PhaseStatus, Placement, Session, SpawnError, StartError, Status, Timing, WaitError, Watcher,
 };
 
 /// Compiles and runs the programs in the README.

@@ -40,6 +40,9 @@ pub const MAX_MEMBERS: usize = 4096;
 pub const MAX_LABELS: usize = 32;
 /// Actor kinds that one peer may declare.
 pub const MAX_KINDS: usize = 1024;
+/// The directory of actors, in bytes as it lies in memory: past it no actor is created. A snapshot of it, which is at
+/// most half as long again, still fits into [one value](MAX_STORED_VALUE_BYTES) of the store.
+pub const MAX_DIRECTORY_BYTES: usize = 640 << 20;
 /// Items (checkpoints, creations) in one committed batch.
 pub const MAX_BATCH_ITEMS: usize = 4096;
 /// Messages that wait in one actor's mailbox, unless its kind says otherwise.
@@ -50,6 +53,8 @@ pub const FAR_DEADLINE: Duration = Duration::from_secs(10);
 pub const PATIENCE_TICK: Duration = Duration::from_millis(100);
 /// Parts of the list of those who wait, so that threads do not wait for each other.
 pub const PATIENCE_SHARDS: usize = 16;
+/// Places in it that a thread keeps for the next who waits.
+pub const PLACES_KEPT: usize = 32;
 /// How long a call may take when its caller names no deadline.
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Calls that wait at one peer for actors whose home is away.
@@ -96,6 +101,13 @@ pub const RESTART_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Du
 pub const RESTART_BACKOFF_RESET: Duration = Duration::from_secs(60);
 /// What is kept of a panic's text, in bytes.
 pub const MAX_PANIC_TEXT_BYTES: usize = 1024;
+/// [Local actors](crate::LocalActor) of one peer that run at once, less what others of its threads may still add to
+/// theirs without asking ([`LOCAL_ACTORS_GRANTED`]).
+pub const MAX_LOCAL_ACTORS: usize = 1 << 20;
+/// How many local actors a part of their list may add at once, before it asks for more.
+pub const LOCAL_ACTORS_GRANTED: usize = 1 << 10;
+/// Parts of their list, so that threads do not wait for each other.
+pub const LOCAL_SHARDS: usize = 16;
 /// Parts of a host's map that are locked apart from each other.
 pub const HOST_SHARDS: usize = 32;
 /// Longest lease that a grant may carry. A longer one is not believed.

@@ -1,9 +1,12 @@
 //! The lease as the actors see it: a gate that is open until a moment on the local clock.
 
+use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use tokio::sync::{Notify, watch};
 
+use crate::canary::{Mistake, made};
 use crate::clock::{Clock, Mono};
 
 /// The gate is shut for ever: another process took over this peer's node id.
@@ -31,6 +34,9 @@ const CLOSED: u64 = 1;
 fn is_before(now: Mono, until: u64) -> bool {
     now.0.max(CLOSED) < until
 }
+
+/// The wait for a lease.
+pub(crate) type Opening<'a> = BoxFuture<'a, Result<(), Retired>>;
 
 /// The lease cell: one atomic that every poll of a handler compares with the clock.
 ///
@@ -113,6 +119,38 @@ impl Gate {
             let now = self.state();
             std::mem::replace(seen, now) != now
         });
+    }
+
+    /// [`Gate::wait_open`] for whoever is polled: ready while a lease is held. `now` is a moment that was read just now.
+    #[inline]
+    pub(crate) fn poll_open<'a>(
+        &'a self,
+        now: Option<Mono>,
+        waiting: &mut Option<Opening<'a>>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Retired>> {
+        if self.is_open_at(now.unwrap_or_else(|| self.now())) || made(Mistake::GateIgnored) {
+            *waiting = None;
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_shut(waiting, task)
+    }
+
+    #[cold]
+    fn poll_shut<'a>(
+        &'a self,
+        waiting: &mut Option<Opening<'a>>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Retired>> {
+        loop {
+            let opened =
+                ready!(waiting.get_or_insert_with(|| Box::pin(self.wait_open())).as_mut().poll(task));
+            *waiting = None;
+            // It may have lapsed again meanwhile.
+            if opened.is_err() || self.is_open() {
+                return Poll::Ready(opened);
+            }
+        }
     }
 
     /// Waits until a lease is held. It may lapse again before the caller acts: check again there.

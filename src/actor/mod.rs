@@ -48,6 +48,7 @@ mod watches;
 
 pub use api::{Actor, Handler, Message, Snapshot};
 pub use bundle::WireReceipt;
+pub(crate) use codec::panic_text;
 pub use codec::{
     CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
     encode_state,

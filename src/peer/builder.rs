@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::Peer;
 use super::credit::Credits;
+use super::local::Crowd;
 use super::patience::{Patience, keep_time};
 use super::post::PostOffice;
 use super::serve::Server;
@@ -357,6 +358,8 @@ impl Builder {
             consensus: ArcSwapOption::empty(),
             transport: OnceLock::new(),
             host: OnceLock::new(),
+            crowd: Crowd::default(),
+            actors: Spawner::on(Handle::current()),
             control: Spawner::on(control),
             runtime: Mutex::new(runtime),
             stop: watch::Sender::new(false),
@@ -415,7 +418,7 @@ fn start_parts(
         saver: Arc::new(Saves(weak.clone())),
         post: Arc::new(PostOffice(weak.clone())),
         outside,
-        runtime: Spawner::on(Handle::current()),
+        runtime: shared.actors.clone(),
         observer,
     })));
     let _inside = shared.control.runtime().enter();

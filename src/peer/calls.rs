@@ -117,7 +117,7 @@ impl Shared {
     }
 
     /// Why no call can succeed any more, if so.
-    fn over(&self) -> Option<Reason> {
+    pub(super) fn over(&self) -> Option<Reason> {
         if !self.is_over.load(Ordering::Acquire) {
             return None;
         }
@@ -315,9 +315,10 @@ impl Shared {
     }
 
     /// What comes within the deadline.
-    async fn within<F: Future + Unpin>(&self, deadline: Duration, what: F) -> Option<F::Output> {
+    pub(super) async fn within<F: Future + Unpin>(&self, deadline: Duration, what: F) -> Option<F::Output> {
         match deadline < FAR_DEADLINE {
-            true => tokio::time::timeout(deadline, what).await.ok(),
+            // On the heap, so that this stays small: there may be many waits at once.
+            true => Box::pin(tokio::time::timeout(deadline, what)).await.ok(),
             false => self.patience.limit(what, deadline).await,
         }
     }

@@ -6,6 +6,7 @@
 //! - `follow`: reacts to what the log decided; `hosting`: starts and stops actors accordingly
 //! - `hand_over`: gives actors to others, and calls them home; `moves`: what users wish of that;
 //!   `watch`: tells watchers what became of actors
+//! - `local`: actors that need no name and are not to survive
 //! - `calls`, `directory`: what users do; `post`, `session`: reliable messages; `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
@@ -23,6 +24,7 @@ mod heartbeat;
 mod hosting;
 mod join;
 mod lifecycle;
+mod local;
 mod moves;
 mod old_copy;
 mod patience;
@@ -39,6 +41,7 @@ mod watch;
 
 pub use builder::{Builder, StartError};
 pub use directory::{CreateOptions, Placement};
+pub use local::{LocalActor, LocalContext, LocalHandler, LocalRef, SpawnError};
 pub use session::Session;
 pub(crate) use shared::{Shared, lock};
 pub use status::{ActorStatus, MemberStatus, PhaseStatus, Status, WaitError};

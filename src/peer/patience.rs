@@ -4,14 +4,15 @@
 use slab::Slab;
 use std::cell::Cell;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::shared::{Shared, lock};
-use crate::limits::{PATIENCE_SHARDS, PATIENCE_TICK};
+use crate::limits::{PATIENCE_SHARDS, PATIENCE_TICK, PLACES_KEPT};
+use crate::task::own_number;
 
 const TICK_NANOS: u64 = PATIENCE_TICK.as_nanos() as u64;
 /// `until` of a place where nobody waits.
@@ -58,6 +59,7 @@ impl Patience {
     fn enter(&self, until: u64, waker: &Waker) -> Box<Seat> {
         let seat = match LEFT.take() {
             Some(mut seat) if seat.is_of(self) => {
+                LEFT.set(seat.next.take());
                 seat.wake(waker);
                 // In one order with what the clock does before it stands still, as below.
                 seat.place.until.swap(until, Ordering::SeqCst);
@@ -112,22 +114,9 @@ pub(crate) async fn keep_time(shared: Arc<Shared>) {
 }
 
 thread_local! {
-    /// The place that somebody on this thread left last. Most often the same task waits there next, and nothing has
-    /// to be told to others but until when.
+    /// The places that were left last on this thread. Most often the same task waits there next, and nothing has to be
+    /// told to others but until when.
     static LEFT: Cell<Option<Box<Seat>>> = const { Cell::new(None) };
-}
-
-/// A number of this thread's own.
-fn own_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    OWN.get().unwrap_or_else(|| {
-        let own = NEXT.fetch_add(1, Ordering::Relaxed);
-        OWN.set(Some(own));
-        own
-    })
 }
 
 /// The right to a place. Dropped, it ends that.
@@ -138,6 +127,9 @@ struct Seat {
     place: Arc<Place>,
     /// Whom it wakes. The place holds that waker, so nobody else comes to have the same address meanwhile.
     wakes: [usize; 2],
+    /// Of those that were left on a thread: which one before, and how many with this one.
+    next: Option<Box<Seat>>,
+    depth: usize,
 }
 
 impl Seat {
@@ -146,7 +138,15 @@ impl Seat {
         let place = Place { until: AtomicU64::new(until), waker: Mutex::new(waker.clone()) };
         let place = Arc::new(place);
         let key = lock(&patience.shards[at].0).insert(place.clone());
-        Self { list: Arc::downgrade(&patience.shards), at, key, place, wakes: address(waker) }
+        Self {
+            list: Arc::downgrade(&patience.shards),
+            at,
+            key,
+            place,
+            wakes: address(waker),
+            next: None,
+            depth: 0,
+        }
     }
 
     #[inline]
@@ -166,10 +166,19 @@ impl Seat {
 
     /// Nobody waits here any more.
     #[inline]
-    fn leave(self: Box<Self>) {
+    fn leave(mut self: Box<Self>) {
         self.place.until.store(NEVER, Ordering::Release);
         // A thread that ends keeps none.
-        drop(LEFT.try_with(|left| left.replace(Some(self))));
+        drop(LEFT.try_with(|left| {
+            self.next = left.take();
+            self.depth = self.next.as_ref().map_or(1, |next| next.depth + 1);
+            if self.depth > PLACES_KEPT {
+                left.set(self.next.take());
+                return Some(self);
+            }
+            left.set(Some(self));
+            None
+        }));
     }
 }
 
@@ -234,6 +243,7 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::task::noop_waker;
     use std::future::{pending, ready};
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     fn poll<F: Future + Unpin>(patient: &mut Patient<'_, F>) -> Poll<Option<F::Output>> {
@@ -325,23 +335,27 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_keeps_one_place_at_most_and_none_when_it_ends_or_calls_elsewhere() {
+    fn a_thread_keeps_few_places_and_none_when_it_ends_or_for_those_that_call_elsewhere() {
         let (patience, elsewhere) = (Patience::default(), Patience::default());
         let waits = || {
-            let mut waits = [(); 9].map(|()| patience.limit(pending::<()>(), PATIENCE_TICK));
+            let mut waits = [(); PLACES_KEPT + 9].map(|()| patience.limit(pending::<()>(), PATIENCE_TICK));
             assert!(waits.iter_mut().all(|waits| poll(waits).is_pending()));
         };
         let calls = || {
             waits();
             let mut kept = vec![places(&patience)];
-            assert!(poll(&mut elsewhere.limit(pending::<()>(), PATIENCE_TICK)).is_pending());
+            for _ in 0..PLACES_KEPT {
+                let mut other = [(); 2].map(|()| elsewhere.limit(pending::<()>(), PATIENCE_TICK));
+                assert!(other.iter_mut().all(|waits| poll(waits).is_pending()));
+            }
             kept.push(places(&patience));
             waits();
+            kept.push(places(&elsewhere));
             kept
         };
         // Joined: a scope does not wait for what a thread drops in the end.
         let kept = std::thread::scope(|scope| scope.spawn(calls).join());
-        assert_eq!(kept.unwrap(), [1, 0]);
+        assert_eq!(kept.unwrap(), [PLACES_KEPT, PLACES_KEPT - 2, 0]);
         assert_eq!((places(&patience), places(&elsewhere)), (0, 0));
     }
 

@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
 use super::credit::Credits;
 use super::detour::Detours;
+use super::local::Crowd;
 use super::old_copy::OwnDisk;
 use super::patience::Patience;
 use super::status::WaitError;
@@ -118,6 +119,10 @@ pub(crate) struct Shared {
     pub(crate) consensus: ArcSwapOption<Consensus>,
     pub(crate) transport: OnceLock<Transport>,
     pub(crate) host: OnceLock<Host>,
+    /// What runs here without a name.
+    pub(crate) crowd: Crowd,
+    /// Where actors run; not where heartbeats do, so that busy actors cannot starve those.
+    pub(crate) actors: Spawner,
     /// Raft, heartbeats and I/O run on threads of their own: busy actors cannot starve them.
     pub(crate) control: Spawner,
     pub(crate) runtime: Mutex<Option<Runtime>>,
@@ -225,14 +230,18 @@ impl Shared {
 
     /// Ends this process's life as a member, unless that has happened already.
     fn end_as(&self, end: Phase) -> bool {
-        self.phase.send_if_modified(|phase| {
+        let fresh = self.phase.send_if_modified(|phase| {
             let fresh = !phase.is_over();
             if fresh {
                 *phase = end;
                 self.is_over.store(true, Ordering::Release);
             }
             fresh
-        })
+        });
+        if fresh {
+            self.crowd.end();
+        }
+        fresh
     }
 
     /// A newer process of this node id exists: nothing of this one may act any more.
@@ -333,6 +342,7 @@ impl Shared {
         }
         self.phase.send_replace(Phase::Stopped);
         self.is_over.store(true, Ordering::Release);
+        self.crowd.end();
         self.stop.send_replace(true);
         self.set_consensus(None);
         if let Some(runtime) = lock(&self.runtime).take() {

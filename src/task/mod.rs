@@ -5,6 +5,8 @@ mod process;
 
 #[cfg(feature = "testing")]
 pub use process::Process;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -52,4 +54,17 @@ where
     F::Output: Send + 'static,
 {
     Spawner::on(Handle::current()).spawn(task)
+}
+
+/// A number of this thread's own, to choose among things that threads should not share.
+pub(crate) fn own_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: Cell<Option<usize>> = const { Cell::new(None) };
+    }
+    OWN.get().unwrap_or_else(|| {
+        let own = NEXT.fetch_add(1, Ordering::Relaxed);
+        OWN.set(Some(own));
+        own
+    })
 }

@@ -3,16 +3,14 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use serde::{Deserialize, Serialize};
-
 use super::{MAILBOX, fail};
 
 const WIDTH: u64 = 10;
 const LEAVES: u64 = 100_000;
 
 /// Which numbers an actor is to add up: so many, from this one.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub struct Part {
+#[derive(Debug, Clone, Copy)]
+struct Part {
     first: u64,
     size: u64,
 }
@@ -62,46 +60,28 @@ pub async fn floor() -> u64 {
     ask(WHOLE).await
 }
 
-/// Each of these actors is in the directory and has a checkpoint on the disk before it is asked.
+/// Local actors: like the others here, they live in one process and end with it.
 pub async fn standin(peer: ::standin::Peer) -> u64 {
-    peer.create("root", Node, ::standin::Placement::Here).await.unwrap_or_else(fail);
-    ask(&peer, "root", WHOLE).await
-}
+    use ::standin::{LocalActor, LocalContext, LocalHandler, Peer};
 
-#[derive(Serialize, Deserialize)]
-pub struct Node;
-impl ::standin::actor::Actor for Node {
-    const KIND: &'static str = "node";
-}
-
-#[derive(Serialize, Deserialize)]
-pub struct Sum(Part);
-impl ::standin::actor::Message for Sum {
-    const NAME: &'static str = "sum";
-    type Reply = u64;
-}
-
-impl ::standin::actor::Handler<Sum> for Node {
-    async fn handle(&mut self, Sum(part): Sum, ctx: &mut ::standin::actor::Context<Self>) -> u64 {
-        let peer = ctx.peer().clone();
-        match part.split() {
-            None => part.first,
-            Some(parts) => sum(parts.map(|part| create_and_ask(peer.clone(), part))).await,
+    struct Node;
+    impl LocalActor for Node {
+        const MAILBOX: usize = MAILBOX;
+    }
+    impl LocalHandler<Part> for Node {
+        type Reply = u64;
+        async fn handle(&mut self, part: Part, ctx: &mut LocalContext<Self>) -> u64 {
+            match part.split() {
+                None => part.first,
+                Some(parts) => sum(parts.map(|part| ask(ctx.peer(), part))).await,
+            }
         }
     }
-}
-
-fn create_and_ask(peer: ::standin::Peer, part: Part) -> Boxed<u64> {
-    Box::pin(async move {
-        let key = format!("{}+{}", part.first, part.size);
-        peer.create(&key, Node, ::standin::Placement::Here).await.unwrap_or_else(fail);
-        ask(&peer, &key, part).await
-    })
-}
-
-async fn ask(peer: &::standin::Peer, key: &str, part: Part) -> u64 {
-    let node = ::standin::actor::ActorRef::<Node>::new(key).unwrap_or_else(fail);
-    peer.ask_within(&node, Sum(part), std::time::Duration::from_secs(120)).await.unwrap_or_else(fail)
+    fn ask(peer: &Peer, part: Part) -> Boxed<u64> {
+        let node = peer.spawn(Node).unwrap_or_else(fail);
+        Box::pin(async move { node.ask(part).await.unwrap_or_else(fail) })
+    }
+    ask(&peer, WHOLE).await
 }
 
 pub async fn kameo() -> u64 {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ::standin::actor::{ActorRef, Kind};
+use ::standin::actor::ActorRef;
 use ::standin::id::NodeId;
 use ::standin::identity::Identity;
 use ::standin::{Peer, Placement};
@@ -28,8 +28,7 @@ pub async fn run(shape: Shape) -> (&'static str, f64) {
     let node = NodeId::new("bench").unwrap_or_else(fail);
     let identity = Identity::development("bench", &node).unwrap_or_else(fail);
     let builder = Peer::builder(node).identity(identity).data_dir(dir.path()).bootstrap(true);
-    let builder = builder.kind(Sum::kind()).kind(Kind::of::<skynet::Node>().handles::<skynet::Sum>());
-    let peer = builder.start().await.unwrap_or_else(fail);
+    let peer = builder.kind(Sum::kind()).start().await.unwrap_or_else(fail);
     peer.joined(Duration::from_secs(30)).await.unwrap_or_else(fail);
     let made = std::sync::atomic::AtomicU64::new(0);
     let make = || async {

@@ -16,6 +16,7 @@ mod idle;
 mod joint;
 mod large;
 mod lives;
+mod local_actors;
 mod membership;
 mod midway;
 mod partitions;

@@ -1,0 +1,104 @@
+//! A message on its way into a local actor, and the way back to its caller.
+
+use stackfuture::StackFuture;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::{Context, Poll};
+use tokio::sync::oneshot;
+
+use super::{LocalContext, LocalHandler};
+use crate::actor::panic_text;
+use crate::error::{CallError, Reason};
+
+/// Why an actor handles no more messages.
+pub(super) enum End {
+    Panicked(String),
+    /// Its peer will not hold a lease again.
+    Retired,
+}
+
+/// One message to an `A`, whatever its type.
+pub(super) trait Envelope<A>: Send {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut LocalContext<A>) -> Opening<'a>;
+}
+
+/// A handler at work. A future of a common size is not put on the heap.
+pub(super) type Opening<'a> = StackFuture<'a, Result<(), End>, 256>;
+
+pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
+
+/// What a caller waits for.
+pub(super) type Answer<R> = Result<R, CallError>;
+
+/// Whom to answer. Every caller hears exactly once, whatever becomes of its message.
+struct Caller<R> {
+    way: Option<oneshot::Sender<Answer<R>>>,
+    /// Whether the handler may have been polled.
+    has_started: bool,
+}
+
+impl<R> Caller<R> {
+    fn answer(mut self, answer: Answer<R>) {
+        if let Some(way) = self.way.take() {
+            // A caller that gave up is gone; nobody else wants its answer. So below.
+            drop(way.send(answer));
+        }
+    }
+}
+
+impl<R> Drop for Caller<R> {
+    fn drop(&mut self) {
+        if let Some(way) = self.way.take() {
+            drop(way.send(Err(match self.has_started {
+                true => CallError::unknown(Reason::HostGone),
+                false => CallError::not_executed(Reason::Stopped),
+            })));
+        }
+    }
+}
+
+pub(super) struct Letter<M, R> {
+    message: M,
+    caller: Caller<R>,
+}
+
+impl<M, R> Letter<M, R> {
+    /// With no way back for one that nobody asked for.
+    pub(super) fn new(message: M, way: Option<oneshot::Sender<Answer<R>>>) -> Self {
+        Self { message, caller: Caller { way, has_started: false } }
+    }
+}
+
+impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> {
+    fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut LocalContext<A>) -> Opening<'a> {
+        let Letter { message, mut caller } = *self;
+        Opening::from_or_box(async move {
+            caller.has_started = true;
+            let handled = {
+                let mut handling = pin!(actor.handle(message, &mut *ctx));
+                // The actor ends after a panic, so nobody sees it half changed.
+                let poll = |task: &mut Context<'_>| {
+                    let polled = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(task)));
+                    polled.map_or_else(|panic| Poll::Ready(Err(panic)), |poll| poll.map(Ok))
+                };
+                poll_fn(poll).await
+            };
+            // What it did leaves only while its peer may still act.
+            if ctx.clear().await.is_err() {
+                return Err(End::Retired);
+            }
+            match handled {
+                Ok(reply) => {
+                    caller.answer(Ok(reply));
+                    Ok(())
+                }
+                Err(panic) => {
+                    let text = panic_text(&*panic);
+                    caller.answer(Err(CallError::executed(Reason::Panicked(text.clone()))));
+                    Err(End::Panicked(text))
+                }
+            }
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! A local actor's loop, and what its handlers see.
+
+use std::any::type_name;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::ready;
+use tokio::sync::mpsc;
+
+use super::crowd::Seat;
+use super::letter::{BoxEnvelope, End};
+use super::{LocalActor, LocalRef};
+use crate::actor::{Gate, Retired};
+use crate::peer::Peer;
+
+/// A local actor's view of its surroundings.
+pub struct LocalContext<A> {
+    peer: Arc<Peer>,
+    me: mpsc::WeakSender<BoxEnvelope<A>>,
+    seat: Seat,
+    wants_stop: bool,
+}
+
+impl<A: LocalActor> LocalContext<A> {
+    pub(super) fn new(peer: Arc<Peer>, me: mpsc::WeakSender<BoxEnvelope<A>>, seat: Seat) -> Self {
+        Self { peer, me, seat, wants_stop: false }
+    }
+
+    /// The peer that runs this actor: to call others, to spawn more.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// A reference to this actor; none if nobody else has one any more. While the actor keeps its own, it does not end
+    /// by itself.
+    pub fn me(&self) -> Option<LocalRef<A>> {
+        self.me.upgrade().map(|items| LocalRef::new(items, Arc::clone(&self.peer)))
+    }
+
+    /// Asks for this actor's end once this handler has returned and its reply is out. Messages that still wait are not
+    /// executed, and their callers are told.
+    pub fn stop(&mut self) {
+        self.wants_stop = true;
+    }
+}
+
+impl<A> LocalContext<A> {
+    /// Waits until the peer holds its lease.
+    pub(super) async fn clear(&self) -> Result<(), Retired> {
+        let gate = &self.peer.shared.gate;
+        while !gate.is_open() {
+            gate.wait_open().await?;
+        }
+        Ok(())
+    }
+}
+
+impl<A> Drop for LocalContext<A> {
+    fn drop(&mut self) {
+        self.peer.shared.crowd.leave(self.seat);
+    }
+}
+
+/// Handles messages until nobody can send more, or something ends it.
+pub(super) async fn run<A: LocalActor>(
+    mut actor: A,
+    mut inbox: mpsc::Receiver<BoxEnvelope<A>>,
+    mut ctx: LocalContext<A>,
+) {
+    let peer = Arc::clone(&ctx.peer);
+    while let Some(letter) = inbox.recv().await {
+        match turn(&peer.shared.gate, letter, &mut actor, &mut ctx).await {
+            Ok(()) if ctx.wants_stop => return,
+            Ok(()) => {}
+            Err(End::Retired) => return,
+            Err(End::Panicked(text)) => {
+                return tracing::error!(
+                    actor = type_name::<A>(),
+                    text,
+                    "a local actor has ended with a panic"
+                );
+            }
+        }
+    }
+}
+
+/// One message's turn: polled only while the peer holds its lease.
+async fn turn<A: LocalActor>(
+    gate: &Gate,
+    letter: BoxEnvelope<A>,
+    actor: &mut A,
+    ctx: &mut LocalContext<A>,
+) -> Result<(), End> {
+    let mut opened = pin!(letter.open(actor, ctx));
+    let mut waiting = None;
+    poll_fn(|task| {
+        ready!(gate.poll_open(None, &mut waiting, task)).map_err(|Retired| End::Retired)?;
+        opened.as_mut().poll(task)
+    })
+    .await
+}
