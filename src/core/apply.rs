@@ -8,7 +8,7 @@ use super::line::Line;
 use super::state::{Actor, Member, Session, State, Status};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, MAX_CLIENT_SESSIONS, MAX_MEMBERS};
+use crate::limits::{MAX_BATCH_ITEMS, MAX_CLIENT_SESSIONS, MAX_DIRECTORY_BYTES, MAX_MEMBERS};
 
 /// Where an entry stands in the log.
 #[derive(Debug, Clone, Copy)]
@@ -252,6 +252,7 @@ impl State {
             answers.push(match self.actors.get(&actor) {
                 Some(a) if a.nonce == nonce && a.host == Some(by) => Ok(a.epoch),
                 Some(a) if a.checkpoint.is_some() => Err(Refused::AlreadyExists),
+                None if self.actors.bytes() >= MAX_DIRECTORY_BYTES => Err(Refused::TooManyActors),
                 // Without a checkpoint it never was there for anybody: who began may never end.
                 _ => {
                     changes.actors.insert(actor.clone());

@@ -192,4 +192,6 @@ pub enum Refused {
     TooManySessions,
     #[error("too few copies on disks that still count")]
     TooFewCopies,
+    #[error("the directory holds as many actors as it may; stop some first")]
+    TooManyActors,
 }

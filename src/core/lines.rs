@@ -16,11 +16,15 @@ use crate::id::ActorId;
 
 /// Actors by name.
 #[derive(Clone, Default)]
-pub struct Lines(BTreeSet<Packed>);
+pub struct Lines {
+    packed: BTreeSet<Packed>,
+    /// How long all of those are.
+    bytes: usize,
+}
 
 impl Lines {
     fn packed(&self, id: &ActorId) -> Option<&Packed> {
-        self.0.get::<dyn Named + '_>(id)
+        self.packed.get::<dyn Named + '_>(id)
     }
 
     /// One line, to look at.
@@ -40,23 +44,29 @@ impl Lines {
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.packed.len()
+    }
+
+    /// What they take in memory, but for what the map itself needs. Snapshots of them are at most
+    /// [half as long again](crate::limits::MAX_DIRECTORY_BYTES).
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.packed.is_empty()
     }
 
     /// All of them, to look at.
     pub fn iter(&self) -> impl Iterator<Item = Line<'_>> + Clone {
-        self.0.iter().map(Packed::line)
+        self.packed.iter().map(Packed::line)
     }
 
     /// Those behind a name, or all.
     pub fn after(&self, id: Option<&ActorId>) -> impl Iterator<Item = Line<'_>> {
         let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id as &dyn Named));
-        self.0.range::<dyn Named + '_, _>((from, Bound::Unbounded)).map(Packed::line)
+        self.packed.range::<dyn Named + '_, _>((from, Bound::Unbounded)).map(Packed::line)
     }
 
     /// All names.
@@ -66,7 +76,11 @@ impl Lines {
 
     /// Writes a line, in the place of the one of that name.
     pub fn insert(&mut self, id: &ActorId, actor: &Actor) {
-        self.0.replace(Packed::new(id.name(), actor));
+        let packed = Packed::new(id.name(), actor);
+        self.bytes += packed.bytes().len();
+        if let Some(old) = self.packed.replace(packed) {
+            self.bytes -= old.bytes().len();
+        }
     }
 
     /// Changes a line, if there is one.
@@ -79,13 +93,16 @@ impl Lines {
 
     /// Removes a line. Whether there was one.
     pub fn remove(&mut self, id: &ActorId) -> bool {
-        self.0.remove::<dyn Named + '_>(id)
+        let removed = self.packed.take::<dyn Named + '_>(id);
+        self.bytes -= removed.as_ref().map_or(0, |packed| packed.bytes().len());
+        removed.is_some()
     }
 }
 
 impl PartialEq for Lines {
     fn eq(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(|(a, b)| a.bytes() == b.bytes())
+        self.packed.len() == other.packed.len()
+            && self.packed.iter().zip(&other.packed).all(|(a, b)| a.bytes() == b.bytes())
     }
 }
 
@@ -93,8 +110,8 @@ impl Eq for Lines {}
 
 impl Hash for Lines {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.len().hash(state);
-        self.0.iter().for_each(|packed| packed.bytes().hash(state));
+        self.packed.len().hash(state);
+        self.packed.iter().for_each(|packed| packed.bytes().hash(state));
     }
 }
 
@@ -134,15 +151,20 @@ impl<'de> Visitor<'de> for WholeLines {
             lines.push(Packed::new(id.name(), &actor));
         }
         // All at once: no place is left free between them.
-        Ok(Lines(lines.into_iter().collect()))
+        let packed: BTreeSet<_> = lines.into_iter().collect();
+        let bytes = packed.iter().map(|packed| packed.bytes().len()).sum();
+        Ok(Lines { packed, bytes })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::command::Checkpoint;
+    use crate::core::apply::{At, Changes};
+    use crate::core::command::{Checkpoint, Command, Create, Response};
+    use crate::core::state::{Member, State, Status};
     use crate::id::{Epoch, Incarnation, NodeId, RaftId};
+    use crate::limits::MAX_DIRECTORY_BYTES;
     use crate::prng::Prng;
     use std::collections::BTreeMap;
 
@@ -218,7 +240,19 @@ mod tests {
         }
         let bytes = rmp_serde::to_vec(&packed).unwrap();
         assert_eq!(bytes, rmp_serde::to_vec(&plain).unwrap(), "another format of snapshots");
-        assert_eq!(rmp_serde::from_slice::<Lines>(&bytes).unwrap(), packed);
+        let read = rmp_serde::from_slice::<Lines>(&bytes).unwrap();
+        assert!(read == packed && read.bytes() == packed.bytes());
+        let all: usize = packed.packed.iter().map(|line| line.bytes().len()).sum();
+        assert_eq!(packed.bytes(), all);
+        for (id, actor) in &plain {
+            let (short, long) = (Packed::new(id.name(), actor), rmp_serde::to_vec(&(id, actor)).unwrap());
+            assert!(
+                long.len() * 2 <= short.bytes().len() * 3,
+                "{} {}: {actor:?}",
+                short.bytes().len(),
+                long.len()
+            );
+        }
     }
 
     #[test]
@@ -232,5 +266,40 @@ mod tests {
         let id = ActorId::new("account", "customer-1234567").unwrap();
         let packed = Packed::new(id.name(), &actor).bytes().len();
         assert!(packed < 130, "{packed}");
+    }
+
+    #[test]
+    fn a_full_directory_takes_no_more_actors_until_some_are_gone() {
+        let names = ["a", "b", "c"].map(|key| ActorId::new("k", key).unwrap());
+        let (node, by) = (NodeId::new("n").unwrap(), Incarnation(1));
+        let mut state = State::default();
+        let run = Member {
+            incarnation: by,
+            raft_id: RaftId(1),
+            nonce: 1,
+            addr: ([127, 0, 0, 1], 1).into(),
+            standing: Status::Up,
+            kinds: BTreeSet::from(["k".to_owned()]),
+            labels: BTreeMap::new(),
+            silent_ms: 0,
+        };
+        state.members.insert(node, run);
+        let mut index = 10;
+        let mut create = |state: &mut State, name: usize| {
+            index += 1;
+            let items = vec![Create { actor: names[name].clone(), nonce: 1, stand_in_ms: None }];
+            let response =
+                state.apply(At { index, term: 1 }, Command::Create { by, items }, &mut Changes::default());
+            matches!(response, Response::Items(items) if matches!(items[..], [Ok(_)]))
+        };
+        assert!(create(&mut state, 0) && create(&mut state, 1));
+        let pretended = MAX_DIRECTORY_BYTES - state.actors.bytes;
+        state.actors.bytes += pretended;
+        assert!(!create(&mut state, 2), "it is full");
+        assert!(create(&mut state, 0), "who began a creation may end it");
+        state.actors.remove(&names[1]);
+        assert!(create(&mut state, 2));
+        state.actors.bytes -= pretended;
+        assert!(state.actors.contains(&names[2]) && state.actors.ids().count() == 2);
     }
 }
