@@ -13,7 +13,7 @@ use crate::id::{ActorId, Incarnation, NodeId, RaftId};
 use crate::limits::{
     MAX_LINES_PER_LOOK, MAX_REPAIRS_PER_ORDER, REPAIR_DEADLINE, SAVE_BATCH_BYTES, SAVE_DEADLINE,
 };
-use crate::peer::Shared;
+use crate::peer::{Shared, lock};
 use crate::raft::Consensus;
 use crate::store::CopyKey;
 use crate::wire::{Answer, RepairOrder, Request};
@@ -171,12 +171,14 @@ impl Shared {
         all
     }
 
-    /// Fetches copies onto this disk: those that are durable here now.
+    /// Fetches copies onto this disk: those that are durable here now. An actor that is on its way back here comes first,
+    /// and its copy when the leader asks again: both at once would take twice as long.
     pub(crate) async fn on_repair(self: &Arc<Self>, orders: Vec<RepairOrder>) -> Vec<Held> {
         let Some(place) = self.admission() else { return vec![] };
         let mut held = Vec::new();
         let (mut fetched, mut in_use, mut bytes) = (Vec::new(), Vec::new(), 0);
-        let mut orders = orders.into_iter().take(MAX_REPAIRS_PER_ORDER).peekable();
+        let is_back = |order: &RepairOrder| !lock(&self.restores).is_wanted(&order.actor);
+        let mut orders = orders.into_iter().take(MAX_REPAIRS_PER_ORDER).filter(is_back).peekable();
         while let Some(RepairOrder { actor, epoch, checkpoint }) = orders.next() {
             if let Ok((key, manifest, chunks)) = self.fetch_chunks(&actor, epoch, &checkpoint).await {
                 bytes += manifest.len();

@@ -62,6 +62,11 @@ impl Restores {
         self.queue(actor.clone(), is_hurried);
     }
 
+    /// Whether an actor is to be restored, and is not back yet.
+    pub fn is_wanted(&self, actor: &ActorId) -> bool {
+        self.wanted.contains_key(actor)
+    }
+
     fn queue(&mut self, actor: ActorId, is_hurried: bool) {
         if is_hurried { &mut self.hurried } else { &mut self.others }.push_back(actor);
     }
@@ -152,7 +157,9 @@ mod tests {
         let first = begun(&mut restores);
         assert_eq!(keys(&first), ["d", "a"]);
         restores.hurry(&id("e"));
+        assert!(["a", "b"].iter().all(|key| restores.is_wanted(&id(key))));
         restores.done(&first[1]);
+        assert!(!restores.is_wanted(&id("a")) && restores.is_wanted(&id("b")));
         let second = begun(&mut restores);
         assert_eq!(keys(&second), ["e"]);
         restores.done(&first[0]);
