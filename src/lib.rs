@@ -16,7 +16,8 @@
 //! first waits in `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in
 //! `peer/calls`.
 //!
-//! Actors that need no name and are not to survive their process ([`LocalActor`]) are apart from all this, in `peer/local`.
+//! Actors that need no name and are not to survive their process ([`LocalActor`]) are apart from all this, in
+//! `peer/local`.
 //!
 //! # One checkpoint
 //!

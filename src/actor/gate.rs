@@ -121,7 +121,8 @@ impl Gate {
         });
     }
 
-    /// [`Gate::wait_open`] for whoever is polled: ready while a lease is held. `now` is a moment that was read just now.
+    /// [`Gate::wait_open`] for whoever is polled: ready while a lease is held. `now` is a moment that was read just
+    /// now.
     #[inline]
     pub(crate) fn poll_open<'a>(
         &'a self,

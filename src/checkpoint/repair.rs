@@ -171,8 +171,8 @@ impl Shared {
         all
     }
 
-    /// Fetches copies onto this disk: those that are durable here now. An actor that is on its way back here comes first,
-    /// and its copy when the leader asks again: both at once would take twice as long.
+    /// Fetches copies onto this disk: those that are durable here now. An actor that is on its way back here comes
+    /// first, and its copy when the leader asks again: both at once would take twice as long.
     pub(crate) async fn on_repair(self: &Arc<Self>, orders: Vec<RepairOrder>) -> Vec<Held> {
         let Some(place) = self.admission() else { return vec![] };
         let mut held = Vec::new();

@@ -208,7 +208,8 @@ async fn they_make_others_and_give_them_their_own_reference() {
     peer.shutdown().await;
 }
 
-/// What callers hear of a peer that ends while an actor is at a message: that one, one that waits, one that comes later.
+/// What callers hear of a peer that ends while an actor is at a message: that one, one that waits, one that comes
+/// later.
 async fn ends_with(end_peer: impl AsyncFnOnce(&Peer)) -> [CallError; 3] {
     let (peer, _dir) = peer().await;
     let (actor, end) = counter(&peer);
