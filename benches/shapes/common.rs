@@ -37,6 +37,7 @@ pub fn in_turn(who: &[String], rounds: usize, how: &[&str]) -> io::Result<Figure
     let who: Vec<&str> = who.iter().map(String::as_str).collect();
     let myself = std::env::current_exe()?;
     turns(&who, rounds, |contender| {
+        eprintln!("{} {contender}", how.join(" "));
         let mut command = Command::new(&myself);
         command.args(how).arg(contender);
         command

@@ -118,8 +118,8 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              actors of one peer: from the admission of its replacement until the last of them runs. The floor is the \
              slower of bare quinn, to two receivers at once, and of three files that are written at once and synced; \
              for the way back, bare quinn to one. Memory is the most that the process took beyond what it began with, \
-             the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the floor alone keeps \
-             both cores busy. In full, by perf at 512 MiB, half of the processor's time is RocksDB's in three stores: it \
+             the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the \
+             floor alone keeps both cores busy. In full, by perf at 512 MiB, half of the processor's time is RocksDB's in three stores: it \
              writes chunks to files and adds up their CRC32 (in software, 13% of all), and merges take along the oldest \
              quarter of them (a sixth); the rest is QUIC, cutting (FastCDC), hashing at both ends (blake3), and copying. \
              On the way back one stream brings all of one state, and what it brings is hashed and put together before the \

@@ -121,31 +121,21 @@ impl Gate {
         });
     }
 
-    /// [`Gate::wait_open`] for whoever is polled: ready while a lease is held. `now` is a moment that was read just
-    /// now.
+    /// Whether whoever is polled at a moment that was read just now is to wait.
     #[inline]
-    pub(crate) fn poll_open<'a>(
-        &'a self,
-        now: Option<Mono>,
-        waiting: &mut Option<Opening<'a>>,
-        task: &mut Context<'_>,
-    ) -> Poll<Result<(), Retired>> {
-        if self.is_open_at(now.unwrap_or_else(|| self.now())) || made(Mistake::GateIgnored) {
-            *waiting = None;
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_shut(waiting, task)
+    pub(crate) fn is_shut_at(&self, now: Mono) -> bool {
+        !self.is_open_at(now) && !made(Mistake::GateIgnored)
     }
 
-    #[cold]
-    fn poll_shut<'a>(
+    /// [`Gate::wait_open`] for whoever was polled while it was shut: ready while a lease is held.
+    pub(crate) fn poll_shut<'a>(
         &'a self,
         waiting: &mut Option<Opening<'a>>,
         task: &mut Context<'_>,
     ) -> Poll<Result<(), Retired>> {
         loop {
-            let opened =
-                ready!(waiting.get_or_insert_with(|| Box::pin(self.wait_open())).as_mut().poll(task));
+            let opening = waiting.get_or_insert_with(|| Box::pin(self.wait_open()));
+            let opened = ready!(opening.as_mut().poll(task));
             *waiting = None;
             // It may have lapsed again meanwhile.
             if opened.is_err() || self.is_open() {

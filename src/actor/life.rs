@@ -1,6 +1,5 @@
 //! One activation of an actor, as its loop and its host both see it.
 
-use futures_util::future::BoxFuture;
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::gate::{Gate, Retired};
+use super::gate::{Gate, Opening, Retired};
 use super::kind::Kind;
 use super::policy::{Policy, When};
 use super::restarts::Restarts;
-use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::id::{ActorId, Epoch};
 
@@ -132,7 +130,7 @@ pub(super) struct Turn<'a, F> {
     /// A moment that was read just now. No poll of a handler came between.
     now: Option<Mono>,
     inner: F,
-    waiting: Option<BoxFuture<'a, Result<(), Retired>>>,
+    waiting: Option<Opening<'a>>,
 }
 
 impl<'a, F: Future + Unpin> Turn<'a, F> {
@@ -147,13 +145,8 @@ impl<F: Future + Unpin> Future for Turn<'_, F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let life = this.life;
-        while !life.gate.is_open_at(this.now.take().unwrap_or_else(|| life.gate.now()))
-            && !made(Mistake::GateIgnored)
-        {
-            let waiting = this.waiting.get_or_insert_with(|| Box::pin(life.gate.wait_open()));
-            let opened = ready!(waiting.as_mut().poll(cx));
-            this.waiting = None;
-            opened?;
+        if life.gate.is_shut_at(this.now.take().unwrap_or_else(|| life.gate.now())) {
+            ready!(life.gate.poll_shut(&mut this.waiting, cx))?;
         }
         this.waiting = None;
         if life.halted.load(Ordering::Acquire) {

@@ -1,5 +1,6 @@
 //! Local actors act under their peer's lease.
 
+use standin::testing::Cluster;
 use standin::{LocalActor, LocalContext, LocalHandler, LocalRef, Outcome, Reason};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
@@ -33,17 +34,26 @@ fn ask(actor: &LocalRef<Tallier>) -> (Call, mpsc::Receiver<()>, mpsc::Sender<()>
     (call, has_begun, go)
 }
 
+/// A cluster, and one of it that does not lead.
+async fn with_a_follower() -> (Cluster, usize) {
+    let cluster = cluster(3).await;
+    let at = (cluster.leader().await.unwrap() + 1) % 3;
+    (cluster, at)
+}
+
+async fn loses_its_lease(cluster: &Cluster, at: usize) {
+    cluster.isolate(at);
+    until("the lease ends", || !cluster.peer(at).status().holds_lease).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn without_a_lease_no_handler_begins_and_no_reply_leaves() {
-    let mut cluster = cluster(3).await;
-    let at = (cluster.leader().await.unwrap() + 1) % 3;
-    let peer = cluster.peer(at).clone();
-    let done = Arc::new(AtomicU64::new(0));
-    let actor = peer.spawn(Tallier(done.clone())).unwrap();
+    let (mut cluster, at) = with_a_follower().await;
+    let (peer, done) = (cluster.peer(at).clone(), Arc::default());
+    let actor = peer.spawn(Tallier(Arc::clone(&done))).unwrap();
     let (mut first, begun, go) = ask(&actor);
     tokio::task::block_in_place(|| begun.recv_timeout(PATIENCE)).unwrap();
-    cluster.isolate(at);
-    until("the lease ends", || !peer.status().holds_lease).await;
+    loses_its_lease(&cluster, at).await;
     let (mut second, has_begun, go_on) = ask(&actor);
     // It was in the middle when the lease ended, and ends without one: that stays here.
     go.send(()).unwrap();
@@ -61,13 +71,10 @@ async fn without_a_lease_no_handler_begins_and_no_reply_leaves() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_that_waits_for_its_lease_ends_when_its_peer_is_killed() {
-    let mut cluster = cluster(3).await;
-    let at = (cluster.leader().await.unwrap() + 1) % 3;
-    let peer = cluster.peer(at).clone();
-    let done = Arc::new(AtomicU64::new(0));
-    let actor = peer.spawn(Tallier(done.clone())).unwrap();
-    cluster.isolate(at);
-    until("the lease ends", || !peer.status().holds_lease).await;
+    let (mut cluster, at) = with_a_follower().await;
+    let (peer, done) = (cluster.peer(at).clone(), Arc::default());
+    let actor = peer.spawn(Tallier(Arc::clone(&done))).unwrap();
+    loses_its_lease(&cluster, at).await;
     let (call, has_begun, go) = ask(&actor);
     go.send(()).unwrap();
     cluster.kill(at);

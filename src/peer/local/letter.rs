@@ -77,7 +77,8 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
             caller.has_started = true;
             let handled = {
                 let mut handling = pin!(actor.handle(message, &mut *ctx));
-                // The actor ends after a panic, so nobody sees it half changed.
+                // The actor ends after a panic, so nobody sees it half changed. By hand: `FutureExt::catch_unwind` has
+                // this future keep the handler's twice, and there may be many.
                 let poll = |task: &mut Context<'_>| {
                     let polled = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(task)));
                     polled.map_or_else(|panic| Poll::Ready(Err(panic)), |poll| poll.map(Ok))

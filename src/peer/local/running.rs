@@ -94,7 +94,10 @@ async fn turn<A: LocalActor>(
     let mut opened = pin!(letter.open(actor, ctx));
     let mut waiting = None;
     poll_fn(|task| {
-        ready!(gate.poll_open(None, &mut waiting, task)).map_err(|Retired| End::Retired)?;
+        if gate.is_shut_at(gate.now()) {
+            ready!(gate.poll_shut(&mut waiting, task)).map_err(|Retired| End::Retired)?;
+        }
+        waiting = None;
         opened.as_mut().poll(task)
     })
     .await

@@ -54,8 +54,8 @@ impl LocalHandler<Add> for Counter {
 struct Boom;
 
 impl LocalHandler<Boom> for Counter {
-    type Reply = ();
-    async fn handle(&mut self, Boom: Boom, _: &mut LocalContext<Self>) {
+    type Reply = u64;
+    async fn handle(&mut self, Boom: Boom, _: &mut LocalContext<Self>) -> u64 {
         panic!("as the test wishes");
     }
 }
@@ -127,19 +127,27 @@ async fn a_full_mailbox_takes_no_more_and_a_deadline_tells_whether_the_message_r
     peer.shutdown().await;
 }
 
+/// What becomes of a message that ends its actor, and of one that waits behind it.
+async fn ends_by(
+    peer: &Peer,
+    message: impl AsyncFnOnce(&LocalRef<Counter>) -> Result<u64, CallError>,
+) -> (LocalRef<Counter>, [Result<u64, CallError>; 2]) {
+    let (actor, end) = counter(peer);
+    let (call, go) = busy(&actor).await;
+    let (ends, waits) = (message(&actor), actor.ask(Add(1)));
+    go.notify_one();
+    let (ends, waits) = tokio::join!(ends, waits);
+    assert_eq!(call.await.unwrap(), Ok(()));
+    has_ended(end).await;
+    (actor, [ends, waits])
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_ends_it_and_everybody_is_told_what_became_of_their_message() {
     let (peer, _dir) = peer().await;
-    let (actor, end) = counter(&peer);
-    let (call, go) = busy(&actor).await;
-    let panics = actor.ask(Boom);
-    let waits = actor.ask(Add(1));
-    go.notify_one();
-    let (panics, waits) = tokio::join!(panics, waits);
-    assert_eq!(call.await.unwrap(), Ok(()));
+    let (actor, [panics, waits]) = ends_by(&peer, async |actor| actor.ask(Boom).await).await;
     assert_eq!(panics, Err(CallError::executed(Reason::Panicked("as the test wishes".into()))));
     assert_eq!(waits, Err(CallError::not_executed(Reason::Stopped)));
-    has_ended(end).await;
     assert_eq!(actor.tell(Add(1)).await, Err(CallError::not_executed(Reason::Stopped)));
     peer.shutdown().await;
 }
@@ -147,15 +155,9 @@ async fn a_panic_ends_it_and_everybody_is_told_what_became_of_their_message() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_stops_itself_answers_first_and_handles_nothing_more() {
     let (peer, _dir) = peer().await;
-    let (actor, end) = counter(&peer);
-    let (call, go) = busy(&actor).await;
-    let stops = actor.ask(Stop);
-    let waits = actor.ask(Add(1));
-    go.notify_one();
-    let (stops, waits) = tokio::join!(stops, waits);
-    assert_eq!((call.await.unwrap(), stops), (Ok(()), Ok(0)));
+    let (_actor, [stops, waits]) = ends_by(&peer, async |actor| actor.ask(Stop).await).await;
+    assert_eq!(stops, Ok(0));
     assert_eq!(waits, Err(CallError::not_executed(Reason::Stopped)));
-    has_ended(end).await;
     peer.shutdown().await;
 }
 
