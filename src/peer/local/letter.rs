@@ -11,20 +11,13 @@ use super::{LocalContext, LocalHandler};
 use crate::actor::panic_text;
 use crate::error::{CallError, Reason};
 
-/// Why an actor handles no more messages.
-pub(super) enum End {
-    Panicked(String),
-    /// Its peer will not hold a lease again.
-    Retired,
-}
-
 /// One message to an `A`, whatever its type.
 pub(super) trait Envelope<A>: Send {
     fn open<'a>(self: Box<Self>, actor: &'a mut A, ctx: &'a mut LocalContext<A>) -> Opening<'a>;
 }
 
-/// A handler at work. A future of a common size is not put on the heap.
-pub(super) type Opening<'a> = StackFuture<'a, Result<(), End>, 256>;
+/// A handler at work; an error is what its panic said. A future of a common size is not put on the heap.
+pub(super) type Opening<'a> = StackFuture<'a, Result<(), String>, 256>;
 
 pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
 
@@ -86,9 +79,7 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
                 poll_fn(poll).await
             };
             // What it did leaves only while its peer may still act.
-            if ctx.clear().await.is_err() {
-                return Err(End::Retired);
-            }
+            ctx.clear().await;
             match handled {
                 Ok(reply) => {
                     caller.answer(Ok(reply));
@@ -97,7 +88,7 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
                 Err(panic) => {
                     let text = panic_text(&*panic);
                     caller.answer(Err(CallError::executed(Reason::Panicked(text.clone()))));
-                    Err(End::Panicked(text))
+                    Err(text)
                 }
             }
         })

@@ -1,16 +1,16 @@
 //! A local actor's loop, and what its handlers see.
 
 use std::any::type_name;
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::ready;
+use std::task::{Poll, ready};
 use tokio::sync::mpsc;
 
 use super::crowd::Seat;
-use super::letter::{BoxEnvelope, End};
+use super::letter::BoxEnvelope;
 use super::{LocalActor, LocalRef};
-use crate::actor::{Gate, Retired};
+use crate::actor::Gate;
 use crate::peer::Peer;
 
 /// A local actor's view of its surroundings.
@@ -45,13 +45,14 @@ impl<A: LocalActor> LocalContext<A> {
 }
 
 impl<A> LocalContext<A> {
-    /// Waits until the peer holds its lease.
-    pub(super) async fn clear(&self) -> Result<(), Retired> {
+    /// Waits until the peer holds its lease. If it never will again, until this task is aborted.
+    pub(super) async fn clear(&self) {
         let gate = &self.peer.shared.gate;
         while !gate.is_open() {
-            gate.wait_open().await?;
+            if gate.wait_open().await.is_err() {
+                pending::<()>().await;
+            }
         }
-        Ok(())
     }
 }
 
@@ -72,8 +73,7 @@ pub(super) async fn run<A: LocalActor>(
         match turn(&peer.shared.gate, letter, &mut actor, &mut ctx).await {
             Ok(()) if ctx.wants_stop => return,
             Ok(()) => {}
-            Err(End::Retired) => return,
-            Err(End::Panicked(text)) => {
+            Err(text) => {
                 return tracing::error!(
                     actor = type_name::<A>(),
                     text,
@@ -84,18 +84,21 @@ pub(super) async fn run<A: LocalActor>(
     }
 }
 
-/// One message's turn: polled only while the peer holds its lease.
+/// One message's turn: polled only while the peer holds its lease. An error is what a panic said.
 async fn turn<A: LocalActor>(
     gate: &Gate,
     letter: BoxEnvelope<A>,
     actor: &mut A,
     ctx: &mut LocalContext<A>,
-) -> Result<(), End> {
+) -> Result<(), String> {
     let mut opened = pin!(letter.open(actor, ctx));
     let mut waiting = None;
     poll_fn(|task| {
         if gate.is_shut_at(gate.now()) {
-            ready!(gate.poll_shut(&mut waiting, task)).map_err(|Retired| End::Retired)?;
+            // Retired: the end of the peer, which follows, aborts this task, and callers are told of that.
+            if ready!(gate.poll_shut(&mut waiting, task)).is_err() {
+                return Poll::Pending;
+            }
         }
         waiting = None;
         opened.as_mut().poll(task)

@@ -248,6 +248,19 @@ async fn all_end_with_their_peer() {
     assert_eq!(ends_with(async |peer| peer.shared.fail("the disk is gone")).await, of(&failed));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_hear_why_their_peer_ended_also_if_its_lease_was_gone_before() {
+    let (peer, _dir) = peer().await;
+    let (actor, _end) = counter(&peer);
+    peer.shared.gate.retire();
+    let mut call = tokio::spawn(async move { actor.ask(Add(1)).await });
+    let early = timeout(Duration::from_millis(200), &mut call).await;
+    assert!(early.is_err(), "nobody knows yet why: {early:?}");
+    peer.shutdown().await;
+    let heard = timeout(PATIENCE, call).await.unwrap().unwrap();
+    assert_eq!(heard, Err(CallError::not_executed(Reason::Shutdown)));
+}
+
 /// The runtime of a peer may end before the peer does.
 #[test]
 fn one_that_is_made_when_its_threads_are_gone_ends_at_once() {
