@@ -24,11 +24,10 @@ async fn send_copies(
     recv: &mut FramedRecv,
     copies: &[(&CopyKey, &Sealed)],
 ) -> io::Result<()> {
-    for (key, copy) in copies {
-        send.send(Bytes::from(encode(&CopyHead { key: (*key).clone() }))).await.map_err(other)?;
-        send.send(copy.manifest.clone()).await.map_err(other)?;
-    }
-    send.send(Bytes::new()).await.map_err(other)?;
+    let mut frames = Vec::with_capacity(2 * copies.len() + 1);
+    copies.iter().for_each(|(key, copy)| frames.extend([head(key), copy.manifest.clone()]));
+    frames.push(Bytes::new());
+    send.send_all(frames).await.map_err(other)?;
     let mut wanted = vec![];
     for (_, copy) in copies.iter().filter(|(_, copy)| !copy.chunks.is_empty()) {
         wanted.push((copy, wanted::hear(recv, copy.chunks.len()).await?));
@@ -37,6 +36,10 @@ async fn send_copies(
         wanted::send(send, places, |at| Ok(copy.chunks[at].stored.clone())).await?;
     }
     send.finish().map_err(other)
+}
+
+fn head(key: &CopyKey) -> Bytes {
+    encode(&CopyHead { key: key.clone() }).into()
 }
 
 /// Receives the manifest that follows a head, and checks it against that.
@@ -153,8 +156,7 @@ impl Shared {
             send.send(Bytes::new()).await.map_err(other)?;
             return send.finish().map_err(other);
         };
-        send.send(Bytes::from(encode(&CopyHead { key: key.clone() }))).await.map_err(other)?;
-        send.send(manifest.clone()).await.map_err(other)?;
+        send.send_all([head(key), manifest.clone()]).await.map_err(other)?;
         let chunks = Manifest::read(&manifest).map_err(invalid)?.distinct();
         if !chunks.is_empty() {
             let wanted = wanted::hear(&mut recv, chunks.len()).await?;

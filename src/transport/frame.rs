@@ -62,7 +62,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
-    fn take_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+    /// The next frame, if all of it has been read already.
+    pub(crate) fn take_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let Some(length) = self.buffer.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
         if length > self.limit {

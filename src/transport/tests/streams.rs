@@ -37,6 +37,27 @@ async fn frames_of_all_sizes_arrive_whole_and_in_order_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn frames_that_are_sent_together_arrive_one_by_one() {
+    let (one, two) = two();
+    let (stream, mut other) = stream_between(&one, &two).await;
+    let (mut stream, _recv) = stream.split();
+    let frames: Vec<Bytes> = (0..5000).map(|n| Bytes::from(vec![n as u8; n % 97 * (n % 61)])).collect();
+    let sent = frames.clone();
+    let sender = tokio::spawn(async move {
+        stream.send_all(sent).await.unwrap();
+        stream.send_all([]).await.unwrap();
+        stream
+    });
+    for frame in &frames {
+        assert!(other.recv().await.unwrap().unwrap() == frame);
+    }
+    let mut stream = sender.await.unwrap();
+    let large = Bytes::from(vec![0; MAX_FRAME_BYTES + 1]);
+    assert_eq!(stream.send_all([Bytes::new(), large]).await, Err(StreamError::TooLarge));
+    assert_eq!(stream.finish(), Err(StreamError::CutShort), "some may be sent already");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_that_vanishes_between_two_frames_is_not_taken_for_the_end() {
     let (one, two) = two();
     let (mut stream, mut other) = stream_between(&one, &two).await;
