@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use benches::{Growth, Section, conditions, lines, plot};
+use benches::{Growth, Section, conditions, latencies, lines, plot};
 use clap::{Args, ValueEnum};
 
 use crate::common::name;
@@ -86,6 +86,10 @@ pub fn all(wanted: &Everything) -> io::Result<()> {
         return Ok(());
     };
     draw(&growths, dir)?;
+    for section in &sections {
+        let Some((what, picture)) = section.latency else { continue };
+        std::fs::write(dir.join("plots").join(picture), latencies(section, what))?;
+    }
     std::fs::write(dir.join("plots/messages.svg"), plot(&sections))?;
     std::fs::write(dir.join("RESULTS.md"), format!("{}\n", text.trim_end()))
 }

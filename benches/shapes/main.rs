@@ -67,7 +67,7 @@ enum What {
         #[arg(long, default_value_t = 100_000)]
         actors: usize,
     },
-    /// More peers, and more actors.
+    /// More peers, voters and actors, and larger states.
     Scale {
         #[arg(long, default_value_t = 2)]
         rounds: usize,
@@ -105,6 +105,10 @@ enum What {
     #[command(hide = true)]
     OneScaleActors { actors: u64 },
     #[command(hide = true)]
+    OneScaleStates { mib: usize },
+    #[command(hide = true)]
+    OneScaleVoters { voters: usize },
+    #[command(hide = true)]
     OneCommits { voters: usize, log: commits::Log },
     #[command(hide = true)]
     ServeCommits(commits::Member),
@@ -140,6 +144,8 @@ fn main() -> io::Result<()> {
         }
         What::OneScalePeers { peers } => say(&scale::run_peers(peers)),
         What::OneScaleActors { actors } => say(&scale::run_actors(actors)),
+        What::OneScaleStates { mib } => say(&scale::run_states(mib)),
+        What::OneScaleVoters { voters } => say(&scale::run_voters(voters)),
         What::Commits { rounds, voters } => {
             voters.into_iter().try_for_each(|voters| show(&commits::section(voters, rounds)?))
         }

@@ -9,7 +9,7 @@ use crate::checkpoints::{self, Keeper};
 use crate::common::{Figures, compare, name};
 use crate::local::{Contender, Shape};
 use crate::many::{self, Work};
-use crate::remote::Carrier;
+use crate::remote::{Carrier, IN_TURN};
 
 const PER_SECOND: Measure = Measure::more("per second", "messages a second");
 const MS: Measure = Measure::less("ms", "ms");
@@ -71,7 +71,7 @@ pub fn local(shape: Shape, contenders: &[Contender], rounds: usize) -> io::Resul
     let (title, text, goals) = about(shape);
     let measures = vec![if shape == Shape::Skynet { MS } else { PER_SECOND }];
     let figures = compare(contenders, rounds, &["one-local", &name(shape)])?;
-    Ok(Section { title: title.into(), text: text.into(), measures, goals, figures })
+    Ok(Section { title: title.into(), text: text.into(), measures, goals, figures, latency: None })
 }
 
 /// Messages between two processes.
@@ -101,6 +101,7 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
         measures,
         goals,
         figures: compare(contenders, rounds, &["one-remote"])?,
+        latency: Some((IN_TURN, "latency-remote.svg")),
     })
 }
 
@@ -148,6 +149,7 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
             &[(checkpoints::MOVED, 3.0), (checkpoints::MEMORY, 2.0)],
             rounds,
         ),
+        latency: None,
     })
 }
 
@@ -189,5 +191,6 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
         ],
         goals,
         figures: with_wanted(ours.collect(), &wanted, rounds),
+        latency: None,
     })
 }

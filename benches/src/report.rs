@@ -52,6 +52,8 @@ pub struct Section {
     pub goals: Vec<Goal>,
     /// By contender and measure.
     pub figures: BTreeMap<(String, String), Figures>,
+    /// Of what there are [percentiles](crate::percentiles) among the figures, and the name of their picture.
+    pub latency: Option<(&'static str, &'static str)>,
 }
 
 impl Section {
@@ -113,6 +115,9 @@ impl Section {
             self.table(out, measure)?;
         }
         self.goals.iter().try_for_each(|goal| self.judge(out, goal))?;
+        if let Some((what, plot)) = self.latency {
+            writeln!(out, "\n![how long it takes, {what}](plots/{plot})")?;
+        }
         writeln!(out)
     }
 }
@@ -141,6 +146,7 @@ mod tests {
             measures: vec![Measure { name: "x", unit: "u", is_more_better }],
             goals: vec![Goal { measure: "x", of: "floor", ratio: 0.8 }],
             figures: figures.into(),
+            latency: None,
         }
     }
 

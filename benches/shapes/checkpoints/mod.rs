@@ -43,6 +43,11 @@ pub fn run(keeper: Keeper, mib: usize) -> Sample {
     }
 }
 
+/// This library alone, with one actor.
+pub fn standin_alone(bytes: usize) -> Sample {
+    on_tokio(standin::run(bytes))
+}
+
 fn rate(bytes: usize, took: Duration) -> f64 {
     bytes as f64 / 1e6 / took.as_secs_f64()
 }

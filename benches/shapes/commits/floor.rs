@@ -5,9 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use benches::{Sample, median};
+use benches::{Sample, percentiles};
 
-use super::{FLIGHT_1, P50, P99, ROUND_TRIPS, SYNCS, TIME, WARM_UP};
+use super::{ALONE, FLIGHT_1, ROUND_TRIPS, SYNCS, TIME, WARM_UP};
 use crate::common::fail;
 use crate::remote::BareLink;
 
@@ -35,9 +35,9 @@ pub async fn run(dir: &Path) -> Sample {
     let mean = |all: &[f64]| all.iter().sum::<f64>() / all.len() as f64;
     let rates = [(FLIGHT_1, &both), (SYNCS, &syncs), (ROUND_TRIPS, &trips)];
     let rates = rates.map(|(name, all)| (name.to_owned(), 1e6 / mean(all)));
-    both.sort_by(f64::total_cmp);
-    let p99 = both[both.len() * 99 / 100];
-    rates.into_iter().chain([(P50.to_owned(), median(&both)), (P99.to_owned(), p99)]).collect()
+    let mut sample = percentiles(ALONE, both);
+    sample.extend(rates);
+    sample
 }
 
 fn micros(time: Duration) -> f64 {

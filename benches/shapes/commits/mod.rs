@@ -11,7 +11,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use benches::Sample;
+use benches::{Sample, percentiles};
 use clap::ValueEnum;
 
 use crate::common::{fail, on_tokio};
@@ -25,9 +25,10 @@ const TIME: Duration = Duration::from_millis(1500);
 /// Writers that wait for one commit each, at once.
 const MANY: [(usize, &str); 2] = [(64, FLIGHT_64), (1024, FLIGHT_1024)];
 
-const FLIGHT_1: &str = "one in flight, a second";
-const FLIGHT_64: &str = "64 in flight, a second";
-const FLIGHT_1024: &str = "1,024 in flight, a second";
+const ALONE: &str = "one in flight";
+pub const FLIGHT_1: &str = "one in flight, a second";
+pub const FLIGHT_64: &str = "64 in flight, a second";
+pub const FLIGHT_1024: &str = "1,024 in flight, a second";
 const P50: &str = "one in flight, p50 us";
 const P99: &str = "one in flight, p99 us";
 const SYNCS: &str = "bare synced writes, a second";
@@ -84,14 +85,9 @@ pub fn serve(member: &Member) {
 
 async fn measure(log: impl Commits) -> Sample {
     in_flight(&log, 16, WARM_UP).await;
-    let (rate, mut micros) = in_flight(&log, 1, TIME).await;
-    micros.sort_by(f64::total_cmp);
-    let percent = |p: usize| micros[micros.len() * p / 100];
-    let mut sample = Sample::from([
-        (FLIGHT_1.to_owned(), rate),
-        (P50.to_owned(), percent(50)),
-        (P99.to_owned(), percent(99)),
-    ]);
+    let (rate, micros) = in_flight(&log, 1, TIME).await;
+    let mut sample = percentiles(ALONE, micros);
+    sample.insert(FLIGHT_1.to_owned(), rate);
     for (writers, name) in MANY {
         sample.insert(name.to_owned(), in_flight(&log, writers, TIME).await.0);
     }

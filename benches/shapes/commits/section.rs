@@ -4,7 +4,7 @@ use std::io;
 
 use benches::{Goal, Measure, Section};
 
-use super::{FLIGHT_1, FLIGHT_64, FLIGHT_1024, Log, P50, P99, ROUND_TRIPS, SYNCS, etcd};
+use super::{ALONE, FLIGHT_1, FLIGHT_64, FLIGHT_1024, Log, P50, P99, ROUND_TRIPS, SYNCS, etcd};
 use crate::common::compare;
 
 /// With so many voters.
@@ -27,6 +27,7 @@ pub fn section(voters: usize, rounds: usize) -> io::Result<Section> {
         ],
         goals: goals(voters),
         figures,
+        latency: (voters <= FEW).then_some((ALONE, "latency-commits.svg")),
     })
 }
 

@@ -84,6 +84,7 @@ pub fn section(scale: u32, rounds: usize) -> io::Result<Section> {
         // 3% more wall time.
         goals: vec![Goal::new(WALL, "no-checkpoints", 1.0 / 1.03)],
         figures,
+        latency: None,
     })
 }
 

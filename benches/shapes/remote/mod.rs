@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
-use benches::{Sample, median};
+use benches::{Sample, median, percentiles};
 use clap::ValueEnum;
 
 use crate::common::{fail, on_tokio};
@@ -25,6 +25,8 @@ const SERIES: usize = 5;
 const CALLERS: u64 = 256;
 const AT_ONCE: u64 = 200_000;
 const KIB: usize = 1024;
+
+pub const IN_TURN: &str = "in turn";
 
 /// Who carries them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -83,22 +85,21 @@ async fn measure<R: Remote>(remote: R) -> Sample {
         }
         rates.push(SEQUENTIAL as f64 / begin.elapsed().as_secs_f64());
     }
-    micros.sort_by(f64::total_cmp);
-    let percent = |p: usize| micros[micros.len() * p / 100];
     let short = at_once(&remote, |remote, _| async move { assert!(remote.ask(1).await > 0) }).await;
     let long = at_once(&remote, |remote, bytes: Arc<Vec<u8>>| async move {
         assert_eq!(remote.ask_long(bytes.to_vec()).await, KIB as u64);
     });
     let long = long.await;
-    [
-        ("in turn, a second", median(&rates)),
-        ("in turn, p50 us", percent(50)),
-        ("in turn, p99 us", percent(99)),
-        ("256 at once, a second", short),
-        ("256 at once of 1 KiB, a second", long),
-    ]
-    .map(|(name, value)| (name.to_owned(), value))
-    .into()
+    let mut sample = percentiles(IN_TURN, micros);
+    sample.extend(
+        [
+            ("in turn, a second", median(&rates)),
+            ("256 at once, a second", short),
+            ("256 at once of 1 KiB, a second", long),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    sample
 }
 
 async fn at_once<R: Remote, F: Future<Output = ()> + Send>(

@@ -2,6 +2,8 @@
 
 mod actors;
 mod peers;
+mod states;
+mod voters;
 
 use std::io;
 
@@ -11,6 +13,8 @@ use crate::common::{Figures, in_turn};
 
 const PEERS: [u64; 4] = [3, 11, 31, 101];
 const ACTORS: [u64; 3] = [1_000, 100_000, 1_000_000];
+const MIB: [u64; 4] = [1, 16, 128, 1024];
+const VOTERS: [u64; 4] = [3, 5, 7, 11];
 /// More say nothing new: most of it repeats exactly.
 const MAX_ROUNDS: usize = 2;
 
@@ -24,7 +28,17 @@ pub fn run_actors(actors: u64) -> Sample {
     actors::run(actors)
 }
 
-/// Both; where it is to be quick, only of small ones.
+/// An actor with a state of so many MiB.
+pub fn run_states(mib: usize) -> Sample {
+    states::run(mib)
+}
+
+/// A log that so many vote on.
+pub fn run_voters(voters: usize) -> Sample {
+    voters::run(voters)
+}
+
+/// All of them; where it is to be quick, only of small ones.
 ///
 /// # Errors
 /// If one fails.
@@ -32,6 +46,7 @@ pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
     let rounds = rounds.min(MAX_ROUNDS);
     let few = if quick { 2 } else { PEERS.len() };
     let (many_peers, many_actors) = (&PEERS[..few.min(PEERS.len())], &ACTORS[..few.min(ACTORS.len())]);
+    let (many_mib, many_voters) = (&MIB[..few.min(MIB.len())], &VOTERS[..few.min(VOTERS.len())]);
     let peers = Growth {
         title: "More peers".into(),
         text: peers::ABOUT.into(),
@@ -52,7 +67,27 @@ pub fn sections(rounds: usize, quick: bool) -> io::Result<Vec<Growth>> {
         figures: run("one-scale-actors", many_actors, rounds)?,
         plot: "scale-actors.svg",
     };
-    Ok(vec![peers, actors])
+    let states = Growth {
+        title: "Larger states".into(),
+        text: states::ABOUT.into(),
+        of: "MiB of state",
+        sizes: many_mib.into(),
+        measures: states::MEASURES.map(|name| Measure::less(name, "ms")).into(),
+        limits: vec![],
+        figures: run("one-scale-states", many_mib, rounds.min(1))?,
+        plot: "scale-states.svg",
+    };
+    let voters = Growth {
+        title: "More voters".into(),
+        text: voters::ABOUT.into(),
+        of: "voters",
+        sizes: many_voters.into(),
+        measures: voters::MEASURES.map(|name| Measure::less(name, "us")).into(),
+        limits: vec![],
+        figures: run("one-scale-voters", many_voters, rounds)?,
+        plot: "scale-voters.svg",
+    };
+    Ok(vec![peers, voters, actors, states])
 }
 
 fn run(what: &str, sizes: &[u64], rounds: usize) -> io::Result<Figures> {
