@@ -1,7 +1,10 @@
 //! Names: who is who, which life of it, and which activation of an actor.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::limits::{MAX_ACTOR_KEY_BYTES, MAX_KIND_BYTES, MAX_NODE_ID_BYTES};
@@ -127,11 +130,11 @@ impl fmt::Debug for ClusterId {
 }
 
 /// An actor's name: its kind and its key. Never an address.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(try_from = "(String, String)")]
+#[derive(Clone)]
 pub struct ActorId {
-    kind: Arc<str>,
-    key: Arc<str>,
+    /// The kind, and then the key: there are many names, and each is one piece of memory.
+    both: Arc<str>,
+    kind_bytes: u8,
 }
 
 impl ActorId {
@@ -147,34 +150,66 @@ impl ActorId {
         if key.len() > MAX_ACTOR_KEY_BYTES {
             return Err(InvalidName::new("actor key", key, "at most 256 bytes"));
         }
-        Ok(Self { kind: kind.into(), key: key.into() })
+        Ok(Self::of(ActorName { kind, key }))
     }
 
     /// One that was checked before.
     pub(crate) fn of(name: ActorName<'_>) -> Self {
-        Self { kind: name.kind.into(), key: name.key.into() }
+        // A kind is at most 64 bytes long.
+        Self { both: [name.kind, name.key].concat().into(), kind_bytes: name.kind.len() as u8 }
     }
 
     /// It, to look at.
     pub(crate) fn name(&self) -> ActorName<'_> {
-        ActorName { kind: &self.kind, key: &self.key }
+        let (kind, key) = self.both.split_at(self.kind_bytes.into());
+        ActorName { kind, key }
     }
 
     /// What sort of actor it is.
     pub fn kind(&self) -> &str {
-        &self.kind
+        self.name().kind
     }
 
     /// Which one of its kind it is.
     pub fn key(&self) -> &str {
-        &self.key
+        self.name().key
     }
 }
 
-impl TryFrom<(String, String)> for ActorId {
-    type Error = InvalidName;
-    fn try_from((kind, key): (String, String)) -> Result<Self, InvalidName> {
-        Self::new(kind, key)
+impl PartialEq for ActorId {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind_bytes == other.kind_bytes && self.both == other.both
+    }
+}
+
+impl Eq for ActorId {}
+
+impl PartialOrd for ActorId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ActorId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name().cmp(&other.name())
+    }
+}
+
+impl Hash for ActorId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name().hash(state);
+    }
+}
+
+/// What a name is in a frame. Not copied from there before it is checked.
+#[derive(Deserialize)]
+struct Parts<'a>(#[serde(borrow)] Cow<'a, str>, #[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for ActorId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Parts(kind, key) = Parts::deserialize(deserializer)?;
+        Self::new(kind, key).map_err(de::Error::custom)
     }
 }
 
@@ -185,7 +220,7 @@ impl Serialize for ActorId {
 }
 
 /// An actor's name as it stands in a frame: nobody has checked whether it can be one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ActorName<'a> {
     /// See [`ActorId::kind`].
     pub kind: &'a str,
@@ -201,7 +236,7 @@ impl hashbrown::Equivalent<ActorId> for ActorName<'_> {
 
 impl fmt::Display for ActorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.kind, self.key)
+        write!(f, "{}/{}", self.kind(), self.key())
     }
 }
 
@@ -245,5 +280,19 @@ mod tests {
         assert_eq!(rmp_serde::from_slice::<ActorId>(&frame).unwrap(), id);
         assert!(ActorId::new("", "17").is_err());
         assert!(ActorId::new("k", "x".repeat(257)).is_err());
+        let oversized = rmp_serde::to_vec(&("k", "x".repeat(257))).unwrap();
+        assert!(rmp_serde::from_slice::<ActorId>(&oversized).is_err());
+        assert_eq!(
+            rmp_serde::from_read::<_, ActorId>(&frame[..]).unwrap(),
+            id,
+            "also where nothing can be borrowed"
+        );
+    }
+
+    #[test]
+    fn names_are_told_apart_and_in_order_by_their_kinds_first() {
+        let ids = [("a", "b"), ("a", "bc"), ("ab", ""), ("ab", "a"), ("ab", "c"), ("b", "")];
+        let ids = ids.map(|(kind, key)| ActorId::new(kind, key).unwrap());
+        assert!(ids.is_sorted_by(|a, b| a < b && a != b), "{ids:?}");
     }
 }

@@ -176,6 +176,8 @@ pub const MAX_QUEUED_SAVES: usize = 65_536;
 /// Checkpoints that were committed since old copies were last removed, and copies on one disk that no log entry has
 /// confirmed yet. One more, and all that is on the disk is looked at instead.
 pub const MAX_SAVES_NOTED: usize = 262_144;
+/// The same, of one actor.
+pub const MAX_VERSIONS_NOTED: usize = 1024;
 /// How many of those are worked on before others get their turn.
 pub const SAVES_PER_LOOK: usize = 512;
 /// Batches of checkpoints that one peer writes at once.

@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use crate::actor::Mode;
-use crate::core::command::{Admission, Checkpoint, Command, Held, Response};
+use crate::core::command::{Admission, Checkpoint, Held, Response};
 use crate::core::history::Told;
 use crate::core::lease::{Grant, Refusal};
+use crate::core::proposal::Proposal;
 use crate::core::session::Parcels;
 use crate::core::state::LastRun;
 use crate::error::CallError;
@@ -34,7 +35,7 @@ pub(crate) enum Request {
     /// Passed on, for a peer whose link to you is cut.
     Relayed { from: NodeId, incarnation: Incarnation, request: Box<Request> },
     /// Leader, write this.
-    Propose(Command),
+    Propose(Proposal),
     /// Leader, up to where must I have applied to see all that is decided by now?
     ReadIndex,
     /// Create an actor at your place.

@@ -37,7 +37,7 @@ pub(super) fn newest<'a>(key: &CopyKey, line: &'a Actor) -> Option<&'a Checkpoin
 /// Whether the log says that a disk holds this copy of the newest checkpoint.
 fn is_confirmed(key: &CopyKey, line: Option<&Actor>, disk: Option<RaftId>) -> bool {
     let holders = line.and_then(|line| newest(key, line)).map(|c| &c.holders);
-    holders.zip(disk).is_some_and(|(holders, disk)| holders.contains(&disk))
+    holders.zip(disk).is_some_and(|(holders, disk)| holders.contains(disk))
 }
 
 impl Shared {

@@ -162,7 +162,7 @@ impl Shared {
     /// of them at once.
     fn in_turn(&self, checkpoint: &Checkpoint, own: Option<RaftId>) -> Vec<RaftId> {
         let (mut disks, mut others): (Vec<_>, Vec<_>) =
-            checkpoint.holders.iter().copied().partition(|disk| Some(*disk) == own);
+            checkpoint.holders.iter().partition(|disk| Some(*disk) == own);
         if !others.is_empty() {
             let first = self.fetches.fetch_add(1, Ordering::Relaxed) % others.len();
             others.rotate_left(first);

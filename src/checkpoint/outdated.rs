@@ -4,22 +4,25 @@
 //! is known from there. A copy that came here is remembered until the log has said so, too: it may never.
 
 use hashbrown::HashMap;
-use std::collections::{BTreeSet, VecDeque};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
 
 use crate::core::apply::Saved;
 use crate::core::command::Checkpoint;
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::MAX_SAVES_NOTED;
+use crate::limits::{MAX_SAVES_NOTED, MAX_VERSIONS_NOTED};
 use crate::store::CopyKey;
 
 /// What tells a copy from others of its actor.
 type Version = (Epoch, u64, [u8; 32]);
+/// Each once, in order. Of most actors there is one.
+type Versions = SmallVec<[Version; 1]>;
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Outdated {
     /// Copies that came here, and that the log does not name as here yet.
-    unconfirmed: HashMap<ActorId, BTreeSet<Version>>,
+    unconfirmed: HashMap<ActorId, Versions>,
     /// How many those are.
     count: usize,
     /// Copies to be removed.
@@ -33,9 +36,12 @@ impl Outdated {
     pub(super) fn arrive<'a>(&mut self, keys: impl Iterator<Item = &'a CopyKey>) {
         for key in keys {
             let version = (key.epoch, key.seq, key.digest);
-            let is_new = self.unconfirmed.entry(key.actor.clone()).or_default().insert(version);
-            self.count += usize::from(is_new);
-            if self.count > MAX_SAVES_NOTED {
+            let versions = self.unconfirmed.entry(key.actor.clone()).or_default();
+            if let Err(at) = versions.binary_search(&version) {
+                versions.insert(at, version);
+                self.count += 1;
+            }
+            if self.count > MAX_SAVES_NOTED || versions.len() > MAX_VERSIONS_NOTED {
                 *self = Self { is_unsure: true, ..Self::default() };
             }
         }
@@ -54,7 +60,7 @@ impl Outdated {
     /// An actor's checkpoint was replaced by a newer one; `disk` is this one.
     pub(super) fn replaced(&mut self, Saved { actor, before: (epoch, c), now }: Saved, disk: RaftId) {
         self.settle(&actor, now, disk);
-        if c.holders.contains(&disk) {
+        if c.holders.contains(disk) {
             self.dead.push_back(CopyKey { actor, epoch, seq: c.seq, digest: c.digest });
         }
     }
@@ -66,7 +72,7 @@ impl Outdated {
         let mut dead = vec![];
         self.keep(actor, |version| {
             if version == newest {
-                return !c.holders.contains(&disk);
+                return !c.holders.contains(disk);
             }
             let (epoch, seq, digest) = version;
             let is_dead = (epoch, seq) <= (written, c.seq);
@@ -105,6 +111,8 @@ impl Outdated {
 mod tests {
     use super::*;
 
+    use crate::core::disks::Disks;
+
     const DISK: RaftId = RaftId(7);
 
     fn id() -> ActorId {
@@ -116,7 +124,7 @@ mod tests {
     }
 
     fn checkpoint(seq: u64, on: &[u64]) -> Checkpoint {
-        let holders: BTreeSet<RaftId> = on.iter().copied().map(RaftId).collect();
+        let holders: Disks = on.iter().copied().map(RaftId).collect();
         Checkpoint { seq, digest: [seq as u8; 32], length: 10, copies: 2, holders }
     }
 
@@ -171,8 +179,11 @@ mod tests {
         (0..=MAX_SAVES_NOTED).for_each(|n| outdated.arrive([many(n)].iter()));
         assert!(outdated.take_unsure() && !outdated.take_unsure());
         assert!(outdated.unconfirmed.is_empty());
-        let of_one: Vec<CopyKey> = (0..=MAX_SAVES_NOTED as u64 / 64).map(copy).collect();
+        let mut of_one: Vec<CopyKey> = (0..=MAX_VERSIONS_NOTED as u64).map(copy).collect();
         outdated.arrive(of_one.iter());
+        assert!(outdated.take_unsure() && outdated.count == 0, "one actor has more than its share");
+        of_one.pop();
+        outdated.arrive(of_one.iter().rev());
         of_one.iter().for_each(|key| outdated.forget(key));
         assert!(outdated.count == 0 && !outdated.take_unsure());
     }

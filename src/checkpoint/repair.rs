@@ -94,15 +94,15 @@ fn missing(state: &State, actor: &Actor, living: &[Candidate]) -> Vec<RaftId> {
     let Some((_, checkpoint)) = &actor.checkpoint else { return vec![] };
     let host = actor.host.and_then(|host| state.member_of(host)).map(|(node, m)| (node, m.raft_id));
     let others = |c: &&Candidate| host.is_none_or(|(node, _)| c.node != *node);
-    let has = living.iter().filter(others).filter(|c| checkpoint.holders.contains(&c.raft_id)).count();
+    let has = living.iter().filter(others).filter(|c| checkpoint.holders.contains(c.raft_id)).count();
     let wanted = usize::from(checkpoint.copies);
     // A host that got its actor with an empty disk keeps a copy too, as it would have had it saved the state itself.
     let is_short = |disk: &RaftId| {
-        !checkpoint.holders.contains(disk) && living.iter().any(|candidate| candidate.raft_id == *disk)
+        !checkpoint.holders.contains(*disk) && living.iter().any(|candidate| candidate.raft_id == *disk)
     };
     let own = host.map(|(_, disk)| disk).filter(is_short);
     let spare: Vec<Candidate> =
-        living.iter().filter(others).filter(|c| !checkpoint.holders.contains(&c.raft_id)).cloned().collect();
+        living.iter().filter(others).filter(|c| !checkpoint.holders.contains(c.raft_id)).cloned().collect();
     let zone = host.and_then(|(node, _)| state.members.get(node)?.zone()).unwrap_or_default();
     let host = host.map_or(&actor.home, |(node, _)| node);
     let others = placement::holders(host, &spare, zone, wanted.saturating_sub(has));

@@ -11,6 +11,7 @@ use super::sealed::Sealed;
 use super::shelf::{InUse, Writer};
 use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
+use crate::core::disks::Disks;
 use crate::core::placement::{self, Candidate};
 use crate::gather::Gather;
 use crate::id::{ActorId, Epoch, Incarnation, RaftId};
@@ -43,12 +44,12 @@ impl SaveOrder {
         new.map(|piece| piece.stored.len()).sum::<usize>() + self.sealed.manifest.len()
     }
 
-    fn checkpoint(&self, holders: BTreeSet<RaftId>) -> Checkpoint {
+    fn checkpoint(&self, holders: Disks) -> Checkpoint {
         let (seq, digest, length) = (self.key.seq, self.key.digest, self.sealed.length);
         Checkpoint { seq, digest, length, copies: self.copies, holders }
     }
 
-    fn repair(&self, holders: BTreeSet<RaftId>) -> RepairOrder {
+    fn repair(&self, holders: Disks) -> RepairOrder {
         let (actor, epoch) = (self.key.actor.clone(), self.key.epoch);
         RepairOrder { actor, epoch, checkpoint: self.checkpoint(holders) }
     }
@@ -283,8 +284,8 @@ impl Shared {
         batch: &[SaveOrder],
         others: &[Candidate],
         zone: &str,
-    ) -> Vec<BTreeSet<RaftId>> {
-        let mut holders = vec![BTreeSet::new(); batch.len()];
+    ) -> Vec<Disks> {
+        let mut holders = vec![Disks::new(); batch.len()];
         let mut silent = BTreeSet::new();
         for _attempt in 0..2 {
             let usable: Vec<Candidate> =
@@ -295,7 +296,7 @@ impl Shared {
             for (at, order) in batch.iter().enumerate() {
                 let copies = usize::from(order.copies);
                 for chosen in best.iter().take(copies) {
-                    if !holders[at].contains(&chosen.raft_id) && holders[at].len() < copies {
+                    if !holders[at].contains(chosen.raft_id) && holders[at].len() < copies {
                         orders.entry(chosen.raft_id).or_default().push(at);
                     }
                 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::command::{Admission, Admit, Checkpoint, Command, Commit, Create, Held, Refused, Response};
+use super::disks::Disks;
 use super::event::Event;
 use super::line::Line;
 use super::state::{Actor, Member, Session, State, Status};
@@ -40,36 +41,38 @@ pub struct Saved {
 
 impl State {
     /// Applies one committed entry.
-    pub fn apply(&mut self, at: At, command: Command, changes: &mut Changes) -> Response {
+    pub fn apply(&mut self, at: At, command: &Command, changes: &mut Changes) -> Response {
         let result = match command {
-            Command::Found { cluster_id, settings } => self.found(cluster_id, settings, changes),
+            Command::Found { cluster_id, settings } => self.found(*cluster_id, settings, changes),
             Command::Admit(admit) => self.admit(at, admit, changes),
             Command::MarkDown { node, incarnation, term, silent_ms } => {
+                let (incarnation, silent_ms) = (*incarnation, *silent_ms);
                 let event = Event::PeerDown { node: node.clone(), incarnation, silent_ms };
-                self.mark(at, (&node, incarnation, term), (Status::Up, Status::Down), event, changes)
+                self.mark(at, (node, incarnation, *term), (Status::Up, Status::Down), event, changes)
             }
             Command::MarkUp { node, incarnation, term } => {
+                let incarnation = *incarnation;
                 let event = Event::PeerUp { node: node.clone(), incarnation };
-                self.mark(at, (&node, incarnation, term), (Status::Down, Status::Up), event, changes)
+                self.mark(at, (node, incarnation, *term), (Status::Down, Status::Up), event, changes)
             }
-            Command::Leave { node, incarnation } => self.leave(at, &node, incarnation, changes),
+            Command::Leave { node, incarnation } => self.leave(at, node, *incarnation, changes),
             Command::TakeOver { node, incarnation, term, away_ms } => {
-                self.stand_in(at, (&node, incarnation, term), away_ms, changes)
+                self.stand_in(at, (node, *incarnation, *term), *away_ms, changes)
             }
-            Command::HandOver { by, items } => self.hand_over(at, by, items, changes),
-            Command::Create { by, items } => self.create(at, by, items, changes),
-            Command::Commit { by, items } => self.commit(at, by, items, changes),
+            Command::HandOver { by, items } => self.hand_over(at, *by, items, changes),
+            Command::Create { by, items } => self.create(at, *by, items, changes),
+            Command::Commit { by, items } => self.commit(at, *by, items, changes),
             Command::Restart { by, actor, epoch, gives_up } => {
-                self.restart(at, by, (actor, epoch), gives_up, changes)
+                self.restart(at, *by, (actor, *epoch), *gives_up, changes)
             }
-            Command::Revive { actor, life } => self.revive(at, actor, life, changes),
-            Command::Stop { actor, life, by } => self.stop(actor, life, by, changes),
-            Command::OpenSession { by, nonce, resume } => self.open_session(at, by, nonce, resume),
+            Command::Revive { actor, life } => self.revive(at, actor, *life, changes),
+            Command::Stop { actor, life, by } => self.stop(actor, *life, *by, changes),
+            Command::OpenSession { by, nonce, resume } => self.open_session(at, *by, *nonce, *resume),
             Command::CloseSessions { sessions } => {
                 self.sessions.retain(|number, _| !sessions.contains(number));
                 Ok(Response::Done)
             }
-            Command::AddHolders { items, repair } => self.add_holders(at, items, repair, changes),
+            Command::AddHolders { items, repair } => self.add_holders(at, items, *repair, changes),
             Command::DropHolders { items } => self.drop_holders(items, changes),
         };
         result.unwrap_or_else(Response::Refused)
@@ -78,18 +81,18 @@ impl State {
     fn found(
         &mut self,
         cluster_id: crate::id::ClusterId,
-        settings: super::command::Settings,
+        settings: &super::command::Settings,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         if self.cluster.is_some() {
             return Err(Refused::Founded);
         }
-        self.cluster = Some((cluster_id, settings));
+        self.cluster = Some((cluster_id, settings.clone()));
         changes.members = true;
         Ok(Response::Done)
     }
 
-    fn admit(&mut self, at: At, admit: Admit, changes: &mut Changes) -> Result<Response, Refused> {
+    fn admit(&mut self, at: At, admit: &Admit, changes: &mut Changes) -> Result<Response, Refused> {
         let old = self.members.get(&admit.node);
         if let Some(m) = old.filter(|m| m.nonce == admit.nonce) {
             return Ok(Response::Admitted(Admission { incarnation: m.incarnation, raft_id: m.raft_id }));
@@ -116,8 +119,8 @@ impl State {
                 raft_id,
                 addr: admit.addr,
                 standing: Status::Up,
-                kinds: admit.kinds,
-                labels: admit.labels,
+                kinds: admit.kinds.clone(),
+                labels: admit.labels.clone(),
                 nonce: admit.nonce,
                 silent_ms,
             },
@@ -167,7 +170,7 @@ impl State {
         let held: Vec<ActorId> = self.actors.iter().filter(held).map(|line| line.id()).collect();
         for id in held {
             self.actors.update(&id, |actor| {
-                if actor.holders_mut().is_some_and(|holders| holders.remove(&disk)) {
+                if actor.holders_mut().is_some_and(|holders| holders.remove(disk)) {
                     note_if_lost(&id, actor, changes);
                 }
             });
@@ -239,7 +242,7 @@ impl State {
         &mut self,
         at: At,
         by: Incarnation,
-        items: Vec<Create>,
+        items: &[Create],
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let (home, member) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
@@ -249,15 +252,15 @@ impl State {
         let home = home.clone();
         let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
         for Create { actor, nonce, stand_in_ms } in items {
-            answers.push(match self.actors.get(&actor) {
-                Some(a) if a.nonce == nonce && a.host == Some(by) => Ok(a.epoch),
+            answers.push(match self.actors.get(actor) {
+                Some(a) if a.nonce == *nonce && a.host == Some(by) => Ok(a.epoch),
                 Some(a) if a.checkpoint.is_some() => Err(Refused::AlreadyExists),
                 None if self.actors.bytes() >= MAX_DIRECTORY_BYTES => Err(Refused::TooManyActors),
                 // Without a checkpoint it never was there for anybody: who began may never end.
                 _ => {
                     changes.actors.insert(actor.clone());
-                    let line = Actor::new(home.clone(), by, at.index, nonce, stand_in_ms);
-                    self.actors.insert(&actor, &line);
+                    let line = Actor::new(home.clone(), by, at.index, *nonce, *stand_in_ms);
+                    self.actors.insert(actor, &line);
                     Ok(line.epoch)
                 }
             });
@@ -269,7 +272,7 @@ impl State {
         &mut self,
         at: At,
         by: Incarnation,
-        items: Vec<Commit>,
+        items: &[Commit],
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let (_, host) = self.member_of(by).ok_or(Refused::NewerIncarnation)?;
@@ -279,28 +282,26 @@ impl State {
         // acknowledged then must survive this disk all the same.
         let least = u8::from(self.members.len() > 1);
         let mut answers = Vec::with_capacity(items.len().min(MAX_BATCH_ITEMS));
-        for Commit { actor, epoch, mut checkpoint, required } in items {
-            let required = required.max(least.min(checkpoint.copies));
+        for Commit { actor, epoch, checkpoint, required } in items {
+            let (epoch, mut checkpoint) = (*epoch, checkpoint.clone());
+            let required = (*required).max(least.min(checkpoint.copies));
             // A copy on a disk that was retired while this entry was under way does not count.
-            checkpoint.holders.retain(|disk| current.contains(disk));
-            let others = checkpoint.holders.iter().filter(|disk| **disk != own_disk).count();
+            checkpoint.holders.retain(|disk| current.contains(&disk));
+            let others = checkpoint.holders.iter().filter(|disk| *disk != own_disk).count();
             // One that nobody holds could not even be called lost.
             let enough = others >= usize::from(required) || made(Mistake::TooFewCopiesAccepted);
             let enough = enough && !checkpoint.holders.is_empty();
-            let mut was_lost = false;
-            let committed = self.actors.update(&actor, |a| {
-                was_lost = a.lost;
-                let before = commit_one(a, (at, by), epoch, checkpoint, enough)?;
-                Ok((before, a.checkpoint.clone()))
+            let committed = self.actors.save(actor, (epoch, &checkpoint), at.index, |line| {
+                may_commit(&line, by, epoch, &checkpoint, enough)
             });
             let committed = committed.unwrap_or(Err(Refused::NoSuchActor));
             answers.push(committed.as_ref().map(|_| epoch).map_err(|refused| *refused));
             match committed {
-                Ok((Some(before), Some(now))) if !was_lost => {
-                    changes.saved.push(Saved { actor, before, now });
+                Ok(Some(Replaced { checkpoint: Some(before), was_lost: false })) => {
+                    changes.saved.push(Saved { actor: actor.clone(), before, now: (epoch, checkpoint) });
                 }
                 // Its first one, one again, or none: somebody may have to act.
-                _ => drop(changes.actors.insert(actor)),
+                _ => drop(changes.actors.insert(actor.clone())),
             }
         }
         Ok(Response::Items(answers))
@@ -310,11 +311,11 @@ impl State {
         &mut self,
         at: At,
         by: Incarnation,
-        (id, epoch): (ActorId, Epoch),
+        (id, epoch): (&ActorId, Epoch),
         gives_up: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let mut actor = self.actors.get(&id).ok_or(Refused::NoSuchActor)?;
+        let mut actor = self.actors.get(id).ok_or(Refused::NoSuchActor)?;
         if actor.host != Some(by) || actor.epoch != epoch {
             return Err(Refused::StaleEpoch);
         }
@@ -326,37 +327,43 @@ impl State {
             actor.failed = true;
             changes.events.push(Event::ActorFailed { actor: id.clone() });
         }
-        self.actors.insert(&id, &actor);
-        changes.actors.insert(id);
+        self.actors.insert(id, &actor);
+        changes.actors.insert(id.clone());
         Ok(Response::Done)
     }
 
-    fn revive(&mut self, at: At, id: ActorId, life: u64, changes: &mut Changes) -> Result<Response, Refused> {
-        let mut actor = self.actors.get(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+    fn revive(
+        &mut self,
+        at: At,
+        id: &ActorId,
+        life: u64,
+        changes: &mut Changes,
+    ) -> Result<Response, Refused> {
+        let mut actor = self.actors.get(id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
         if std::mem::take(&mut actor.failed) {
             actor.epoch = Epoch(at.index);
-            self.actors.insert(&id, &actor);
-            changes.actors.insert(id);
+            self.actors.insert(id, &actor);
+            changes.actors.insert(id.clone());
         }
         Ok(Response::Done)
     }
 
     fn stop(
         &mut self,
-        id: ActorId,
+        id: &ActorId,
         life: u64,
         by: Option<Incarnation>,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
-        let actor = self.actors.line(&id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
+        let actor = self.actors.line(id).filter(|a| a.life == life).ok_or(Refused::NoSuchActor)?;
         let may_run =
             !actor.is_unborn() && actor.host != by && actor.host.is_some_and(|host| self.is_up(host));
         if may_run && !made(Mistake::NameFreedEarly) {
-            self.actors.update(&id, |actor| actor.stopping = true);
+            self.actors.update(id, |actor| actor.stopping = true);
         } else {
-            self.actors.remove(&id);
+            self.actors.remove(id);
         }
-        changes.actors.insert(id);
+        changes.actors.insert(id.clone());
         Ok(Response::Done)
     }
 
@@ -390,14 +397,14 @@ impl State {
     fn add_holders(
         &mut self,
         at: At,
-        items: Vec<Held>,
+        items: &[Held],
         repair: bool,
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let current: BTreeSet<RaftId> = self.members.values().map(|m| m.raft_id).collect();
         let mut count = 0;
-        for held in items.into_iter().filter(|held| current.contains(&held.holder)) {
-            let Some(mut actor) = self.line_of(&held) else { continue };
+        for held in items.iter().filter(|held| current.contains(&held.holder)) {
+            let Some(mut actor) = self.line_of(held) else { continue };
             if !actor.holders_mut().is_some_and(|holders| holders.insert(held.holder)) {
                 continue;
             }
@@ -408,7 +415,7 @@ impl State {
                 actor.whole = false;
             }
             self.actors.insert(&held.actor, &actor);
-            changes.actors.insert(held.actor);
+            changes.actors.insert(held.actor.clone());
         }
         if repair && count > 0 {
             changes.events.push(Event::CopiesRepaired { count });
@@ -424,31 +431,38 @@ impl State {
         self.actors.get(&held.actor).filter(newest)
     }
 
-    fn drop_holders(&mut self, items: Vec<Held>, changes: &mut Changes) -> Result<Response, Refused> {
+    fn drop_holders(&mut self, items: &[Held], changes: &mut Changes) -> Result<Response, Refused> {
         for held in items {
-            let Some(mut actor) = self.line_of(&held) else { continue };
-            if actor.holders_mut().is_some_and(|holders| holders.remove(&held.holder)) {
+            let Some(mut actor) = self.line_of(held) else { continue };
+            if actor.holders_mut().is_some_and(|holders| holders.remove(held.holder)) {
                 note_if_lost(&held.actor, &mut actor, changes);
                 self.actors.insert(&held.actor, &actor);
-                changes.actors.insert(held.actor);
+                changes.actors.insert(held.actor.clone());
             }
         }
         Ok(Response::Done)
     }
 }
 
-/// Invariants 4 and 5: only the present activation commits, and only forward. What the checkpoint replaces, if any.
-fn commit_one(
-    actor: &mut Actor,
-    (at, by): (At, Incarnation),
+/// What a checkpoint replaces.
+struct Replaced {
+    checkpoint: Option<(Epoch, Checkpoint)>,
+    was_lost: bool,
+}
+
+/// Invariants 4 and 5: only the present activation commits, and only forward. Nothing if it is committed already.
+fn may_commit(
+    actor: &Line<'_>,
+    by: Incarnation,
     epoch: Epoch,
-    checkpoint: Checkpoint,
+    checkpoint: &Checkpoint,
     enough: bool,
-) -> Result<Option<(Epoch, Checkpoint)>, Refused> {
+) -> Result<Option<Replaced>, Refused> {
     if (actor.host != Some(by) || actor.epoch != epoch) && !made(Mistake::EpochUnchecked) {
         return Err(Refused::StaleEpoch);
     }
-    if let Some((written, newest)) = &actor.checkpoint {
+    let before = actor.checkpoint();
+    if let Some((written, newest)) = &before {
         let same = *written == epoch && newest.seq == checkpoint.seq;
         if same && newest.digest == checkpoint.digest {
             return Ok(None); // the same proposal again, after an unknown outcome
@@ -460,9 +474,7 @@ fn commit_one(
     if !enough {
         return Err(Refused::TooFewCopies);
     }
-    actor.saved_at = at.index;
-    actor.lost = false;
-    Ok(actor.checkpoint.replace((epoch, checkpoint)))
+    Ok(Some(Replaced { checkpoint: before, was_lost: actor.lost() }))
 }
 
 impl Actor {
@@ -472,7 +484,7 @@ impl Actor {
         self.checkpoint.is_none()
     }
 
-    fn holders_mut(&mut self) -> Option<&mut BTreeSet<RaftId>> {
+    fn holders_mut(&mut self) -> Option<&mut Disks> {
         self.checkpoint.as_mut().map(|(_, c)| &mut c.holders)
     }
 }

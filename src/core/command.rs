@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
+use super::disks::Disks;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 
 /// A change of the replicated state. `term` fields name the Raft term in which a leader decided;
@@ -129,7 +130,7 @@ pub struct Checkpoint {
     /// How many other peers should hold a copy.
     pub copies: u8,
     /// Disks that have acknowledged a durable copy.
-    pub holders: BTreeSet<RaftId>,
+    pub holders: Disks,
 }
 
 /// One copy of one checkpoint, in [`Command::AddHolders`] and [`Command::DropHolders`].

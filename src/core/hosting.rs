@@ -165,19 +165,19 @@ impl State {
         &mut self,
         at: At,
         by: Incarnation,
-        items: Vec<HandOver>,
+        items: &[HandOver],
         changes: &mut Changes,
     ) -> Result<Response, Refused> {
         let from = self.member_of(by).ok_or(Refused::NewerIncarnation)?.0.clone();
         let mut answers = vec![];
         let mut moved: BTreeMap<NodeId, u64> = BTreeMap::new();
         for HandOver { actor: id, epoch, to, by_hand } in items {
-            let able = self.able_host(&id, &to);
-            let Some(mut actor) = self.actors.get(&id).filter(|a| !a.is_unborn()) else {
+            let able = self.able_host(id, to);
+            let Some(mut actor) = self.actors.get(id).filter(|a| !a.is_unborn()) else {
                 answers.push(Err(Refused::NoSuchActor));
                 continue;
             };
-            if actor.host != Some(by) || actor.epoch != epoch {
+            if actor.host != Some(by) || actor.epoch != *epoch {
                 answers.push(Err(Refused::StaleEpoch));
                 continue;
             }
@@ -185,13 +185,13 @@ impl State {
             (actor.epoch, actor.whole) = (Epoch(at.index), true);
             if let Some(host) = able.filter(|_| !actor.stopping) {
                 actor.host = Some(host);
-                actor.by_hand = by_hand && actor.home != to;
+                actor.by_hand = *by_hand && actor.home != *to;
                 if host != by {
-                    *moved.entry(to).or_default() += 1;
+                    *moved.entry(to.clone()).or_default() += 1;
                 }
             }
-            self.actors.insert(&id, &actor);
-            changes.actors.insert(id);
+            self.actors.insert(id, &actor);
+            changes.actors.insert(id.clone());
             answers.push(Ok(Epoch(at.index)));
         }
         let handed = |(to, actors)| Event::HandedOver { from: from.clone(), to, actors };

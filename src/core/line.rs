@@ -1,11 +1,12 @@
 //! One actor's line in the directory, in as few bytes as it takes: name and line are one piece of memory. What most
 //! looks need stands in front, and is read without any other memory.
 
+use smallvec::SmallVec;
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::command::Checkpoint;
+use super::disks::Disks;
 use super::state::Actor;
 use crate::id::{ActorId, ActorName, Epoch, Incarnation, NodeId, RaftId};
 
@@ -79,7 +80,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn put(out: &mut Vec<u8>, mut number: u64) {
+/// Longer than most lines: what they are written into is not on the heap.
+type Bytes = SmallVec<[u8; 256]>;
+
+fn put(out: &mut Bytes, mut number: u64) {
     while number >= 0x80 {
         out.push((number & 0x7f) as u8 | 0x80);
         number >>= 7;
@@ -87,15 +91,42 @@ fn put(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+fn put_name(out: &mut Bytes, name: ActorName<'_>) {
+    // Names are checked: neither is longer than this can say.
+    out.push(name.kind.len() as u8);
+    out.extend_from_slice(&(name.key.len() as u16).to_le_bytes());
+    out.extend_from_slice(name.kind.as_bytes());
+    out.extend_from_slice(name.key.as_bytes());
+}
+
+fn put_head(out: &mut Bytes, flags: u8, home: &str, host: Option<Incarnation>, epoch: Epoch, life: u64) {
+    out.push(flags);
+    out.push(home.len() as u8);
+    out.extend_from_slice(home.as_bytes());
+    host.iter().for_each(|host| put(out, host.0));
+    put(out, epoch.0);
+    put(out, life);
+}
+
+fn put_checkpoint(out: &mut Bytes, epoch: Epoch, checkpoint: &Checkpoint) {
+    out.push(checkpoint.copies);
+    put(out, checkpoint.holders.len() as u64);
+    checkpoint.holders.iter().for_each(|disk| put(out, disk.0));
+    put(out, epoch.0);
+    put(out, checkpoint.seq);
+    put(out, checkpoint.length);
+    out.extend_from_slice(&checkpoint.digest);
+}
+
+fn put_tail(out: &mut Bytes, nonce: [u8; NONCE], saved_at: u64) {
+    out.extend_from_slice(&nonce);
+    put(out, saved_at);
+}
+
 impl Packed {
     pub(super) fn new(name: ActorName<'_>, actor: &Actor) -> Self {
-        // Longer than most: it does not grow on the way, and what is too much is not kept.
-        let mut out = Vec::with_capacity(256);
-        // Names are checked: neither is longer than this can say.
-        out.push(name.kind.len() as u8);
-        out.extend((name.key.len() as u16).to_le_bytes());
-        out.extend(name.kind.as_bytes());
-        out.extend(name.key.as_bytes());
+        let mut out = Bytes::new();
+        put_name(&mut out, name);
         let flags = [
             (actor.lost, LOST),
             (actor.stopping, STOPPING),
@@ -106,24 +137,13 @@ impl Packed {
             (actor.stand_in_ms.is_some(), STANDS_IN),
             (actor.checkpoint.is_some(), SAVED),
         ];
-        out.push(flags.iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag));
-        out.push(actor.home.as_str().len() as u8);
-        out.extend(actor.home.as_str().as_bytes());
-        actor.host.iter().for_each(|host| put(&mut out, host.0));
-        put(&mut out, actor.epoch.0);
-        put(&mut out, actor.life);
+        let flags = flags.iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag);
+        put_head(&mut out, flags, actor.home.as_str(), actor.host, actor.epoch, actor.life);
         actor.stand_in_ms.iter().for_each(|after| put(&mut out, u64::from(*after)));
         if let Some((epoch, checkpoint)) = &actor.checkpoint {
-            out.push(checkpoint.copies);
-            put(&mut out, checkpoint.holders.len() as u64);
-            checkpoint.holders.iter().for_each(|disk| put(&mut out, disk.0));
-            put(&mut out, epoch.0);
-            put(&mut out, checkpoint.seq);
-            put(&mut out, checkpoint.length);
-            out.extend(checkpoint.digest);
+            put_checkpoint(&mut out, *epoch, checkpoint);
         }
-        out.extend(actor.nonce.to_le_bytes());
-        put(&mut out, actor.saved_at);
+        put_tail(&mut out, actor.nonce.to_le_bytes(), actor.saved_at);
         Self(out.as_slice().into())
     }
 
@@ -201,16 +221,39 @@ impl<'a> Line<'a> {
         ActorId::of(self.name)
     }
 
-    /// All of it, to keep.
-    pub fn actor(&self) -> Actor {
+    /// Its newest checkpoint, and what is behind that.
+    fn read_checkpoint(&self) -> (Option<(Epoch, Checkpoint)>, Reader<'a>) {
         let mut reader = Reader(self.rest);
         let checkpoint = (!self.is_unborn()).then(|| {
             let [copies] = reader.array();
-            let holders: BTreeSet<RaftId> = (0..reader.number()).map(|_| RaftId(reader.number())).collect();
+            let holders: Disks = (0..reader.number()).map(|_| RaftId(reader.number())).collect();
             let epoch = Epoch(reader.number());
             let (seq, length) = (reader.number(), reader.number());
             (epoch, Checkpoint { seq, digest: reader.array::<DIGEST>(), length, copies, holders })
         });
+        (checkpoint, reader)
+    }
+
+    /// See [`Actor::checkpoint`].
+    pub fn checkpoint(&self) -> Option<(Epoch, Checkpoint)> {
+        self.read_checkpoint().0
+    }
+
+    /// The same line with a newer checkpoint, which is not lost.
+    pub(super) fn saved(&self, (epoch, checkpoint): (Epoch, &Checkpoint), saved_at: u64) -> Packed {
+        let mut nonce = self.read_checkpoint().1;
+        let mut out = Bytes::new();
+        put_name(&mut out, self.name);
+        put_head(&mut out, self.flags & !LOST | SAVED, self.home, self.host, self.epoch, self.life);
+        self.stand_in_ms.iter().for_each(|after| put(&mut out, u64::from(*after)));
+        put_checkpoint(&mut out, epoch, checkpoint);
+        put_tail(&mut out, nonce.array::<NONCE>(), saved_at);
+        Packed(out.as_slice().into())
+    }
+
+    /// All of it, to keep.
+    pub fn actor(&self) -> Actor {
+        let (checkpoint, mut reader) = self.read_checkpoint();
         let nonce = u128::from_le_bytes(reader.array::<NONCE>());
         let saved_at = reader.number();
         Actor {

@@ -9,10 +9,11 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
+use super::command::Checkpoint;
 pub use super::line::Line;
 use super::line::{Named, Packed};
 use super::state::Actor;
-use crate::id::ActorId;
+use crate::id::{ActorId, Epoch};
 
 /// Actors by name.
 #[derive(Clone, Default)]
@@ -76,7 +77,27 @@ impl Lines {
 
     /// Writes a line, in the place of the one of that name.
     pub fn insert(&mut self, id: &ActorId, actor: &Actor) {
-        let packed = Packed::new(id.name(), actor);
+        self.replace(Packed::new(id.name(), actor));
+    }
+
+    /// Writes another checkpoint into a line, if there is one and `may` says that it may be: that happens often.
+    pub fn save<T, E>(
+        &mut self,
+        id: &ActorId,
+        (epoch, checkpoint): (Epoch, &Checkpoint),
+        saved_at: u64,
+        may: impl FnOnce(Line<'_>) -> Result<Option<T>, E>,
+    ) -> Option<Result<Option<T>, E>> {
+        let line = self.line(id)?;
+        let answer = may(line);
+        if let Ok(Some(_)) = answer {
+            let saved = line.saved((epoch, checkpoint), saved_at);
+            self.replace(saved);
+        }
+        Some(answer)
+    }
+
+    fn replace(&mut self, packed: Packed) {
         self.bytes += packed.bytes().len();
         if let Some(old) = self.packed.replace(packed) {
             self.bytes -= old.bytes().len();
@@ -289,7 +310,7 @@ mod tests {
             index += 1;
             let items = vec![Create { actor: names[name].clone(), nonce: 1, stand_in_ms: None }];
             let response =
-                state.apply(At { index, term: 1 }, Command::Create { by, items }, &mut Changes::default());
+                state.apply(At { index, term: 1 }, &Command::Create { by, items }, &mut Changes::default());
             matches!(response, Response::Items(items) if matches!(items[..], [Ok(_)]))
         };
         assert!(create(&mut state, 0) && create(&mut state, 1));

@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod command;
+pub mod disks;
 pub mod event;
 pub mod history;
 pub(crate) mod hosting;
@@ -13,6 +14,7 @@ mod line;
 pub mod lines;
 pub mod placement;
 pub mod probe;
+pub mod proposal;
 pub mod restores;
 pub mod session;
 pub mod state;

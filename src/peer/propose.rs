@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::shared::Shared;
 use crate::core::command::{Command, Response};
+use crate::core::proposal::Proposal;
 use crate::raft::ProposeError;
 use crate::transport::RequestError;
 use crate::wire::{Answer, Request};
@@ -33,6 +34,7 @@ enum Attempt {
 impl Shared {
     /// Proposes until the command is applied or the deadline passes.
     pub(crate) async fn propose(&self, command: Command, deadline: Duration) -> Result<Response, Undecided> {
+        let command = Proposal::from(command);
         let end = Instant::now() + deadline;
         let mut maybe_done = false;
         loop {
@@ -58,7 +60,7 @@ impl Shared {
         }
     }
 
-    async fn propose_once(&self, command: &Command, end: Instant) -> Attempt {
+    async fn propose_once(&self, command: &Proposal, end: Instant) -> Attempt {
         let Some(consensus) = self.consensus() else { return Attempt::NotDone("not a member yet".into()) };
         let view = consensus.view();
         if view.leads() {

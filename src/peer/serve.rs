@@ -8,6 +8,7 @@ use super::reach::halves;
 use super::shared::Shared;
 use crate::actor::{Refused as NotTaken, WireReply};
 use crate::core::command::Command;
+use crate::core::proposal::Proposal;
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Incarnation, NodeId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_REPAIRS_PER_ORDER};
@@ -169,9 +170,9 @@ impl Shared {
     }
 
     /// Writes what a member may ask for: about itself, or what anybody may say.
-    async fn on_propose(&self, speaker: Option<Incarnation>, command: Command) -> Answer {
+    async fn on_propose(&self, speaker: Option<Incarnation>, command: Proposal) -> Answer {
         let own = |by: Incarnation| Some(by) == speaker;
-        let allowed = match &command {
+        let allowed = match &*command {
             Command::Create { by, .. } | Command::Commit { by, .. } | Command::Restart { by, .. } => own(*by),
             Command::Leave { incarnation, .. } => own(*incarnation),
             Command::AddHolders { repair, items } => {

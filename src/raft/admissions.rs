@@ -22,7 +22,8 @@ impl Admissions {
 
     /// The log has this entry now.
     pub(super) fn note(&self, entry: &Entry) {
-        if let EntryPayload::Normal(Command::Admit(admit)) = &entry.payload
+        if let EntryPayload::Normal(proposal) = &entry.payload
+            && let Command::Admit(admit) = &**proposal
             && let Some(disk) = admit.raft_id
         {
             self.lock().insert(entry.log_id.index, (disk, admit.nonce));

@@ -33,7 +33,7 @@ impl Alone {
     pub(crate) async fn apply(&mut self, command: Command) -> io::Result<()> {
         self.index += 1;
         let id = LogId { leader_id: 1.into(), index: self.index };
-        let entry = Entry::new(id, EntryPayload::Normal(command));
+        let entry = Entry::new(id, EntryPayload::Normal(command.into()));
         let entries = futures_util::stream::iter([Ok::<EntryResponder<TypeConfig>, _>((entry, None))]);
         self.machine.apply(entries).await?;
         drop(self.machine.applied.take_changes());

@@ -18,6 +18,7 @@ use super::network::Networks;
 use super::types::{LogId, Raft, TypeConfig};
 use super::view::View;
 use crate::core::command::{Command, Response};
+use crate::core::proposal::Proposal;
 use crate::core::state::LastRun;
 use crate::id::RaftId;
 use crate::limits::{ENTRIES_PER_SNAPSHOT, LOG_KEPT_BEHIND_SNAPSHOT};
@@ -185,8 +186,12 @@ impl Consensus {
 
     /// Writes one command, and waits until this peer has applied it: the log index, and the answer.
     /// Works on the leader only. What many peers propose at the same moments waits for the others.
-    pub(crate) async fn propose(&self, command: Command) -> Result<(u64, Response), ProposeError> {
-        if matches!(command, Command::Commit { .. } | Command::Create { .. }) {
+    pub(crate) async fn propose(
+        &self,
+        command: impl Into<Proposal>,
+    ) -> Result<(u64, Response), ProposeError> {
+        let command = command.into();
+        if matches!(*command, Command::Commit { .. } | Command::Create { .. }) {
             return self.gatherer.write(command).await;
         }
         match self.raft.client_write(command).await {

@@ -7,13 +7,14 @@ use tokio::sync::{mpsc, oneshot};
 use super::consensus::{ProposeError, refused};
 use super::types::Raft;
 use crate::core::command::{Command, Response};
+use crate::core::proposal::Proposal;
 use crate::gather::{CROWD, Gather, UnderWay};
 use crate::limits::{GATHER_WRITES, MAX_BATCH_ITEMS, MAX_GATHERED_WRITES};
 
 pub(super) type Written = Result<(u64, Response), ProposeError>;
 
 /// A command, and who waits for its outcome.
-type Waiting = (Command, oneshot::Sender<Written>);
+type Waiting = (Proposal, oneshot::Sender<Written>);
 
 /// Takes commands. The task behind it ends with the last clone.
 #[derive(Clone)]
@@ -27,7 +28,7 @@ impl Gatherer {
     }
 
     /// Writes a command soon, with others.
-    pub(super) async fn write(&self, command: Command) -> Written {
+    pub(super) async fn write(&self, command: Proposal) -> Written {
         let (written, outcome) = oneshot::channel();
         let stopped = || ProposeError::Stopped("it was shut down".into());
         self.0.send((command, written)).await.map_err(|_| stopped())?;

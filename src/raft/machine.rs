@@ -271,7 +271,8 @@ impl RaftStateMachine<TypeConfig> for Machine {
             let next = self.applied.keeps_trail().then(|| Next::new(&entry, &self.applied.inner().state));
             let at = At { index: entry.log_id.index, term: *entry.log_id.leader_id };
             #[cfg(feature = "testing")]
-            let saves = matches!(entry.payload, EntryPayload::Normal(Command::Commit { .. }));
+            let saves =
+                matches!(&entry.payload, EntryPayload::Normal(p) if matches!(**p, Command::Commit { .. }));
             let mut changes = Changes::default();
             let response = {
                 let mut inner = self.applied.write();
@@ -280,7 +281,7 @@ impl RaftStateMachine<TypeConfig> for Machine {
                     EntryPayload::Blank => Response::Done,
                     EntryPayload::Normal(command) => {
                         placed |= command.may_place();
-                        inner.state.apply(at, command, &mut changes)
+                        inner.state.apply(at, &command, &mut changes)
                     }
                     EntryPayload::Membership(membership) => {
                         inner.membership = StoredMembership::new(Some(entry.log_id), membership);

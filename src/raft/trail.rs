@@ -38,10 +38,14 @@ struct Wanted {
 impl Next {
     pub(super) fn new(entry: &Entry, before: &State) -> Self {
         let digest = *blake3::hash(&encode(entry).unwrap_or_default()).as_bytes();
-        let (commits, marked_up) = match &entry.payload {
-            EntryPayload::Normal(Command::MarkUp { incarnation, .. }) => (vec![], Some(*incarnation)),
-            EntryPayload::Normal(command) => (wanted(command, before), None),
-            _ => (vec![], None),
+        let command = match &entry.payload {
+            EntryPayload::Normal(proposal) => Some(&**proposal),
+            _ => None,
+        };
+        let commits = command.map(|command| wanted(command, before)).unwrap_or_default();
+        let marked_up = match command {
+            Some(Command::MarkUp { incarnation, .. }) => Some(*incarnation),
+            _ => None,
         };
         let marked_up = marked_up.filter(|life| before.member_of(*life).is_some() && !before.is_up(*life));
         Self { index: entry.log_id.index, digest, commits, marked_up }
@@ -77,7 +81,7 @@ impl Wanted {
     fn is_thin(&self, after: &State) -> bool {
         let line = after.actors.get(&self.actor).and_then(|a| a.checkpoint);
         line.is_some_and(|(epoch, c)| {
-            let others = c.holders.iter().filter(|disk| **disk != self.own_disk).count();
+            let others = c.holders.iter().filter(|disk| *disk != self.own_disk).count();
             (epoch, c.seq) == self.number && others < self.least
         })
     }

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use crate::core::command::{Command, Response};
+use crate::core::proposal::Proposal;
 
 openraft::declare_raft_types!(
     /// `LeaderId` is the standard one: at most one leader a term, so that "decided in this term"
     /// names one leader.
     pub TypeConfig:
-        D = Command,
+        D = Proposal,
         R = Response,
         Node = openraft::impls::EmptyNode,
         AsyncRuntime = super::runtime::Runtime,

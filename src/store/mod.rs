@@ -51,6 +51,7 @@ pub struct CopyKey {
     /// The how-manieth of that activation.
     pub seq: u64,
     /// blake3 of the bytes.
+    #[serde(with = "serde_bytes")]
     pub digest: [u8; 32],
 }
 

@@ -1,9 +1,9 @@
 //! Commits of nothing: for who measures the log itself.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
+use crate::core::disks::Disks;
 use crate::id::{ActorId, Epoch, Incarnation};
 use crate::peer::Peer;
 
@@ -29,7 +29,7 @@ pub async fn commit_nothing(peer: &Peer, number: u64) -> Result<(), Failure> {
 
 fn command(by: Incarnation, number: u64) -> Result<Command, Failure> {
     let actor = ActorId::new("nothing", format!("{number:0>KEY_BYTES$}"))?;
-    let (seq, holders) = (number, BTreeSet::new());
+    let (seq, holders) = (number, Disks::new());
     let checkpoint = Checkpoint { seq, digest: [7; 32], length: 200, copies: 2, holders };
     Ok(Command::Commit { by, items: vec![Commit { actor, epoch: Epoch(1), checkpoint, required: 2 }] })
 }

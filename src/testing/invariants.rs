@@ -190,7 +190,7 @@ impl Cluster {
 /// The copies that a peer's own directory says are on its disk.
 fn held(peer: &Peer, disk: RaftId) -> BTreeSet<CopyKey> {
     let key = |line: Line<'_>| {
-        let (epoch, c) = line.actor().checkpoint.filter(|(_, c)| c.holders.contains(&disk))?;
+        let (epoch, c) = line.actor().checkpoint.filter(|(_, c)| c.holders.contains(disk))?;
         Some(CopyKey { actor: line.id(), epoch, seq: c.seq, digest: c.digest })
     };
     peer.shared.state(|s| s.actors.iter().filter_map(key).collect()).unwrap_or_default()
@@ -255,9 +255,9 @@ fn short_of_copies(state: &State, actor: &crate::core::state::Actor) -> bool {
     let Some((_, c)) = &actor.checkpoint else { return false };
     let others: BTreeSet<RaftId> =
         state.living().filter(|(_, m)| Some(m.incarnation) != actor.host).map(|(_, m)| m.raft_id).collect();
-    let has = c.holders.intersection(&others).count();
+    let has = c.holders.iter().filter(|disk| others.contains(disk)).count();
     // Nobody to copy from: all holders are away.
-    let reachable = state.living().any(|(_, m)| c.holders.contains(&m.raft_id));
+    let reachable = state.living().any(|(_, m)| c.holders.contains(m.raft_id));
     reachable && has < usize::from(c.copies).min(others.len())
 }
 

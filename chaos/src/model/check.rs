@@ -65,7 +65,7 @@ impl Cluster {
             Some((nr, (epoch, checkpoint.seq), checkpoint.holders))
         });
         lines.into_iter().all(|(nr, key, holders)| {
-            holders.iter().all(|holder| self.copy_on(world, *holder, nr, key).is_some())
+            holders.iter().all(|holder| self.copy_on(world, holder, nr, key).is_some())
         })
     }
 }

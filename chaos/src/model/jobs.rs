@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use standin::canary::Mistake;
+use standin::core::disks::Disks;
 use standin::core::lease::PeerInput;
 use standin::core::placement::{self, Candidate};
 use standin::core::state::{Actor, State};
@@ -103,7 +104,7 @@ impl Cluster {
         let (place, node) = (process.place?, &self.nodes[usize::from(process.node)]);
         let others = self.others(&next.applied(&process)?.state, process.node);
         let chosen = placement::holders(node, &others, "", COPIES);
-        let mut holders = BTreeSet::from([place.raft_id]);
+        let mut holders = Disks::from([place.raft_id]);
         next.disk(process.disk).copies.insert(copy);
         for chosen in chosen {
             let Some((holder, _)) = self.runner(next, chosen.raft_id) else { continue };
@@ -162,7 +163,7 @@ impl Cluster {
         let (has, spare): (Vec<_>, Vec<_>) = self
             .others(state, host)
             .into_iter()
-            .partition(|candidate| checkpoint.holders.contains(&candidate.raft_id));
+            .partition(|candidate| checkpoint.holders.contains(candidate.raft_id));
         if has.len() >= COPIES {
             return None;
         }
@@ -171,7 +172,7 @@ impl Cluster {
         let copy = checkpoint
             .holders
             .iter()
-            .find_map(|id| self.copy_on(world, *id, actor, (*epoch, checkpoint.seq)))?;
+            .find_map(|id| self.copy_on(world, id, actor, (*epoch, checkpoint.seq)))?;
         let mut next = world.clone();
         next.left.repairs = next.left.repairs.checked_sub(1)?;
         self.store(&mut next, disk, copy);

@@ -34,7 +34,7 @@ impl Cluster {
         let mut state = before.state.clone();
         let response = self
             .command(world, wish)
-            .map(|command| state.apply(At { index, term }, command, &mut Changes::default()));
+            .map(|command| state.apply(At { index, term }, &command, &mut Changes::default()));
         let ends = match wish {
             Wish::MarkDown { node, term, .. } => Some((*node, Flight::MarkDown, *term)),
             Wish::Admit { process, term, .. } => {
@@ -214,7 +214,7 @@ impl Cluster {
             if written(&new) < written(&old) {
                 broken.push(Broken::CheckpointWentBack);
             }
-            let current = |disk: &RaftId| after.disk(*disk).is_some();
+            let current = |disk: RaftId| after.disk(disk).is_some();
             if new.checkpoint.iter().any(|(_, c)| !c.holders.iter().all(current)) {
                 broken.push(Broken::RetiredHolder);
             }
@@ -244,7 +244,7 @@ impl Cluster {
             }
             let own = before.state.member_of(*by).map(|(_, m)| m.raft_id);
             let holders = after.actors.get(id).and_then(|actor| actor.checkpoint);
-            let others = holders.map_or(0, |(_, c)| c.holders.iter().filter(|id| Some(**id) != own).count());
+            let others = holders.map_or(0, |(_, c)| c.holders.iter().filter(|id| Some(*id) != own).count());
             let is_repeated = before.state.actors.get(id).map(|actor| actor.checkpoint)
                 == after.actors.get(id).map(|actor| actor.checkpoint);
             if !is_repeated && others < usize::from(*required) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use standin::canary::Mistake;
 use standin::core::apply::{At, Changes};
 use standin::core::command::{Command, Settings};
+use standin::core::disks::Disks;
 use standin::core::state::State;
 use standin::id::{ActorId, ClusterId, NodeId, RaftId};
 
@@ -28,7 +29,7 @@ impl Cluster {
         let mut state = State::default();
         let settings = Settings { lease_ms: LEASE.as_millis() as u64, max_voters: 15 };
         let found = Command::Found { cluster_id: ClusterId([1; 16]), settings };
-        state.apply(At { index: 1, term: 1 }, found, &mut Changes::default());
+        state.apply(At { index: 1, term: 1 }, &found, &mut Changes::default());
         let founded = Table::new(1, 1, None, state, BTreeMap::new(), BTreeMap::new());
         let log = Log { tables: vec![Arc::new(founded)], config: Config::default() };
         let mut world = World {
@@ -71,10 +72,10 @@ impl Cluster {
         let epoch = world.newest().state.actors.get(&self.actors[usize::from(actor)]).map(|line| line.epoch);
         let Some(epoch) = epoch else { return };
         let copy = Copy { actor, epoch, seq: 0, activation: 1 };
-        let mut holders = BTreeSet::new();
+        let mut holders = Disks::new();
         for disk in [home, (home + 1) % self.bounds.peers] {
             world.disk(disk).copies.insert(copy);
-            holders.extend(world.disks[usize::from(disk)].raft_id);
+            world.disks[usize::from(disk)].raft_id.map(|disk| holders.insert(disk));
         }
         let required = holders.len().saturating_sub(1) as u8;
         self.append(world, 1, &Wish::Commit { by, copy, holders, required });

@@ -1,7 +1,6 @@
 //! What is in the log and on the network.
 
-use std::collections::BTreeSet;
-
+use standin::core::disks::Disks;
 use standin::core::lease::Grant;
 use standin::id::{Epoch, Incarnation, RaftId};
 
@@ -51,7 +50,7 @@ pub enum Wish {
     Commit {
         by: Incarnation,
         copy: Copy,
-        holders: BTreeSet<RaftId>,
+        holders: Disks,
         required: u8,
     },
     Restart {

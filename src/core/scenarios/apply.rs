@@ -1,11 +1,12 @@
 //! Scripts about the replicated state: each command is one log entry, each answer is what applying it said.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{check_folder, name, number, run};
 use crate::core::apply::{At, Changes, Saved};
 use crate::core::command::{Admit, Checkpoint, Command, Commit, Create, HandOver, Held, Settings};
+use crate::core::disks::Disks;
 use crate::core::state::State;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::limits::MAX_MEMBERS;
@@ -33,7 +34,7 @@ impl<'a> Options<'a> {
         self.get(key).unwrap_or_else(|| panic!("{key} is missing"))
     }
 
-    fn disks(&self, key: &str) -> BTreeSet<RaftId> {
+    fn disks(&self, key: &str) -> Disks {
         let list = self.0.get(key).copied().unwrap_or_default();
         list.split(',').filter(|id| !id.is_empty()).map(|id| RaftId(number(id))).collect()
     }
@@ -146,7 +147,7 @@ impl World {
     fn apply(&mut self, command: Command) -> String {
         self.at += 1;
         let mut changes = Changes::default();
-        let response = self.state.apply(At { index: self.at, term: self.term }, command, &mut changes);
+        let response = self.state.apply(At { index: self.at, term: self.term }, &command, &mut changes);
         let mut out = format!("{}: {response:?}\n", self.at);
         for event in &changes.events {
             writeln!(out, "   event {event:?}").unwrap();
@@ -176,7 +177,7 @@ impl World {
             let kept = match &a.checkpoint {
                 None => "unborn".into(),
                 Some((epoch, c)) => {
-                    let disks: Vec<String> = c.holders.iter().map(RaftId::to_string).collect();
+                    let disks: Vec<String> = c.holders.iter().map(|disk| disk.to_string()).collect();
                     format!("checkpoint {epoch}.{} on [{}]", c.seq, disks.join(" "))
                 }
             };

@@ -27,7 +27,7 @@ fn large(index: u64) -> Entry {
     };
     let items = (0..READ_BYTES / 600).map(create).collect();
     let command = Command::Create { by: Incarnation(index), items };
-    Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(command))
+    Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(command.into()))
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn admissions_are_known_before_they_are_applied() {
             term: 1,
             silent_ms: 0,
         };
-        Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(Command::Admit(admit)))
+        Entry::new(LogId { leader_id: 1.into(), index }, EntryPayload::Normal(Command::Admit(admit).into()))
     };
     let disk = Arc::new(MemoryStore::new(Duration::ZERO));
     let mut log = Log::open(disk.clone()).unwrap();

@@ -73,7 +73,7 @@ async fn a_snapshot_written_in_parts_is_the_state_as_it_is_encoded_at_once() {
     let mut state = State::default();
     for (index, command) in (1..).zip(commands) {
         assert_eq!(encode_state(&state).await.unwrap(), encode(&state).unwrap());
-        state.apply(At { index, term: 1 }, command, &mut Changes::default());
+        state.apply(At { index, term: 1 }, &command, &mut Changes::default());
     }
     assert_eq!((state.actors.len(), state.sessions.len()), (2 * LINES_PER_TURN + 1, 1));
     assert_eq!(encode_state(&state).await.unwrap(), encode(&state).unwrap());

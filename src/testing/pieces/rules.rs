@@ -63,17 +63,16 @@ fn commit() -> Result<Round, Failure> {
         index += 1;
         let commit = |at: u64| {
             let actor = ids.get((at * 7 % ACTORS) as usize)?;
-            let holders = BTreeSet::from([RaftId(1), RaftId(2), RaftId(3)]);
+            let holders = [RaftId(1), RaftId(2), RaftId(3)].into();
             let checkpoint = Checkpoint { seq: index, digest: [7; 32], length: 200, copies: 2, holders };
             Some(Commit { actor: actor.clone(), epoch: Epoch(9), checkpoint, required: 2 })
         };
         let items = (0..COMMITS).filter_map(commit).collect();
-        let mut command = Some(Command::Commit { by: Incarnation(1), items });
+        let command = Command::Commit { by: Incarnation(1), items };
         measure(&mut || {
             let mut changes = Changes::default();
-            let answer =
-                command.take().map(|command| state.apply(At { index, term: 1 }, command, &mut changes));
-            let all = matches!(answer, Some(Response::Items(items)) if items.iter().all(Result::is_ok));
+            let answer = state.apply(At { index, term: 1 }, &command, &mut changes);
+            let all = matches!(answer, Response::Items(items) if items.iter().all(Result::is_ok));
             // The first ones are births.
             let told = changes.saved.len() + changes.actors.len();
             assert!(all && told as u64 == COMMITS, "a checkpoint does not count");
