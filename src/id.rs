@@ -1,6 +1,7 @@
 //! Names: who is who, which life of it, and which activation of an actor.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use smol_str::{SmolStr, SmolStrBuilder};
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -132,8 +133,8 @@ impl fmt::Debug for ClusterId {
 /// An actor's name: its kind and its key. Never an address.
 #[derive(Clone)]
 pub struct ActorId {
-    /// The kind, and then the key: there are many names, and each is one piece of memory.
-    both: Arc<str>,
+    /// The kind, and then the key. There are many names, and most are short: those take no piece of memory.
+    both: SmolStr,
     kind_bytes: u8,
 }
 
@@ -155,8 +156,11 @@ impl ActorId {
 
     /// One that was checked before.
     pub(crate) fn of(name: ActorName<'_>) -> Self {
+        let mut both = SmolStrBuilder::new();
+        both.push_str(name.kind);
+        both.push_str(name.key);
         // A kind is at most 64 bytes long.
-        Self { both: [name.kind, name.key].concat().into(), kind_bytes: name.kind.len() as u8 }
+        Self { both: both.finish(), kind_bytes: name.kind.len() as u8 }
     }
 
     /// It, to look at.

@@ -285,9 +285,9 @@ impl Named for Packed {
     }
 }
 
-impl Named for ActorId {
+impl Named for ActorName<'_> {
     fn parts(&self) -> (&[u8], &[u8]) {
-        (self.kind().as_bytes(), self.key().as_bytes())
+        (self.kind.as_bytes(), self.key.as_bytes())
     }
 }
 

@@ -25,7 +25,7 @@ pub struct Lines {
 
 impl Lines {
     fn packed(&self, id: &ActorId) -> Option<&Packed> {
-        self.packed.get::<dyn Named + '_>(id)
+        self.packed.get::<dyn Named + '_>(&id.name())
     }
 
     /// One line, to look at.
@@ -66,7 +66,8 @@ impl Lines {
 
     /// Those behind a name, or all.
     pub fn after(&self, id: Option<&ActorId>) -> impl Iterator<Item = Line<'_>> {
-        let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(id as &dyn Named));
+        let id = id.map(ActorId::name);
+        let from = id.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id as &dyn Named));
         self.packed.range::<dyn Named + '_, _>((from, Bound::Unbounded)).map(Packed::line)
     }
 
@@ -80,7 +81,8 @@ impl Lines {
         self.replace(Packed::new(id.name(), actor));
     }
 
-    /// Writes another checkpoint into a line, if there is one and `may` says that it may be: that happens often.
+    /// Writes another checkpoint into a line, which is not lost then; nothing if there is none, or `may` answers with
+    /// nothing or an error. Of all changes this one happens most often.
     pub fn save<T, E>(
         &mut self,
         id: &ActorId,
@@ -114,7 +116,7 @@ impl Lines {
 
     /// Removes a line. Whether there was one.
     pub fn remove(&mut self, id: &ActorId) -> bool {
-        let removed = self.packed.take::<dyn Named + '_>(id);
+        let removed = self.packed.take::<dyn Named + '_>(&id.name());
         self.bytes -= removed.as_ref().map_or(0, |packed| packed.bytes().len());
         removed.is_some()
     }
@@ -219,13 +221,29 @@ mod tests {
         (name, actor)
     }
 
+    fn checkpoint(seq: u64) -> Checkpoint {
+        Checkpoint { seq, digest: [7; 32], length: 20_000, copies: 2, holders: [1, 2].map(RaftId).into() }
+    }
+
     #[test]
     fn packed_lines_are_what_a_map_of_whole_ones_is_also_as_bytes() {
         let mut rng = Prng::new(7);
         let (mut plain, mut packed) = (BTreeMap::new(), Lines::default());
         for _ in 0..5_000 {
             let (id, actor) = any(&mut rng);
-            match rng.below(4) {
+            match rng.below(5) {
+                4 => {
+                    let newer =
+                        (Epoch(rng.any()), any(&mut rng).1.checkpoint.map_or(checkpoint(7), |(_, c)| c));
+                    let may = rng.chance(80).then_some(());
+                    let at = rng.any();
+                    let saved = packed.save(&id, (newer.0, &newer.1), at, |_| Ok::<_, ()>(may));
+                    assert_eq!(saved, plain.contains_key(&id).then_some(Ok(may)));
+                    let line: Option<&mut Actor> = plain.get_mut(&id);
+                    if let Some(line) = line.filter(|_| may.is_some()) {
+                        (line.checkpoint, line.saved_at, line.lost) = (Some(newer), at, false);
+                    }
+                }
                 0 => assert_eq!(packed.remove(&id), plain.remove(&id).is_some()),
                 1 => {
                     let epoch = packed.update(&id, |line| std::mem::replace(&mut line.epoch, actor.epoch));
