@@ -291,6 +291,8 @@ impl Shared {
         // Its lease ends for good before others may count on that.
         lock(&self.lease).step(PeerInput::Retired);
         self.gate.retire();
+        // They would wait for a lease that never comes.
+        self.crowd.end();
         let left = end.saturating_duration_since(tokio::time::Instant::now());
         let command = Command::Leave { node: self.node.clone(), incarnation };
         match self.propose(command, left).await {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::Peer;
+use super::shared::Shared;
+use crate::actor::GateState;
 use crate::error::Reason;
 use crate::limits::{DEFAULT_MAILBOX, MAX_LOCAL_ACTORS, MAX_MAILBOX};
 use running::run;
@@ -89,6 +91,14 @@ pub enum SpawnError {
     Over(Reason),
 }
 
+impl Shared {
+    /// Why no local actor runs any more, if so. One that leaves holds no lease from before it is over.
+    fn why_locals_end(&self) -> Option<Reason> {
+        let leaves = || (self.gate.state() == GateState::Retired).then_some(Reason::Shutdown);
+        self.over().or_else(leaves)
+    }
+}
+
 impl Peer {
     /// Begins a [local actor](LocalActor) on this peer. At once, and without a word to others; its handlers run while
     /// this peer holds its lease.
@@ -97,7 +107,8 @@ impl Peer {
     /// [`SpawnError`]; the actor was dropped then.
     pub fn spawn<A: LocalActor>(&self, actor: A) -> Result<LocalRef<A>, SpawnError> {
         let crowd = &self.shared.crowd;
-        let seat = crowd.enter().map_err(|error| self.shared.over().map_or(error, SpawnError::Over))?;
+        let seat =
+            crowd.enter().map_err(|error| self.shared.why_locals_end().map_or(error, SpawnError::Over))?;
         let (items, inbox) = mpsc::channel(A::MAILBOX.clamp(1, MAX_MAILBOX));
         let peer = Arc::new(self.clone());
         let ctx = LocalContext::new(Arc::clone(&peer), items.downgrade(), seat);

@@ -125,7 +125,7 @@ impl<A: LocalActor> LocalRef<A> {
 
     /// An actor that ended with its peer did so for the peer's reason.
     fn explained(&self, error: CallError) -> CallError {
-        match (&error.reason, self.peer.shared.over()) {
+        match (&error.reason, self.peer.shared.why_locals_end()) {
             (Reason::Stopped | Reason::HostGone, Some(reason)) => CallError { reason, ..error },
             _ => error,
         }

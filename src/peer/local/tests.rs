@@ -244,6 +244,8 @@ async fn all_end_with_their_peer() {
     };
     assert_eq!(ends_with(async |peer| peer.shutdown().await).await, of(&Reason::Shutdown));
     assert_eq!(ends_with(async |peer| peer.shared.retire(Incarnation(99))).await, of(&Reason::Retired));
+    let leaves = async |peer: &Peer| peer.shared.leave(PATIENCE).await.unwrap();
+    assert_eq!(ends_with(leaves).await, of(&Reason::Shutdown), "it is not over yet, but holds no lease");
     let failed = Reason::Unavailable("the disk is gone".into());
     assert_eq!(ends_with(async |peer| peer.shared.fail("the disk is gone")).await, of(&failed));
 }
