@@ -38,6 +38,8 @@ pub const APPEND_REPLY_PATIENCE: Duration = Duration::from_secs(2);
 pub const MAX_MEMBERS: usize = 4096;
 /// Labels of one peer, and the longest of their names and values in bytes.
 pub const MAX_LABELS: usize = 32;
+/// Longest entry of the Raft log, in bytes: it goes into a frame, with a little around it.
+pub const MAX_PROPOSAL_BYTES: usize = MAX_FRAME_BYTES - (64 << 10);
 /// Actor kinds that one peer may declare.
 pub const MAX_KINDS: usize = 1024;
 /// The directory of actors, in bytes as it lies in memory: past it no actor is created. A snapshot of it, which is at
@@ -198,6 +200,8 @@ pub const CHUNK_BYTES: (usize, usize, usize) = (8 << 10, 16 << 10, 64 << 10);
 pub const MAX_MANIFEST_BYTES: usize = 12 << 20;
 /// A chunk is stored and sent compressed where that takes at most so many eighths of it.
 pub const COMPRESSION_PAYS_EIGHTHS: usize = 6;
+/// So many bytes of the middle of a long chunk are compressed first, to see whether that may pay.
+pub const COMPRESSION_TRIED_BYTES: usize = 4 << 10;
 /// Chunks that were received are written when they are so many bytes.
 pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
 /// Chunks of so many bytes at once go round the store's write-ahead log: a file of their own takes more syncs than a

@@ -1,11 +1,12 @@
 //! A few disks, without a piece of memory of their own: there is a set of them for every checkpoint.
 
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use smallvec::SmallVec;
 use std::fmt;
 
 use crate::id::RaftId;
+use crate::limits::MAX_MEMBERS;
 
 /// More lie elsewhere in memory.
 const USUAL: usize = 4;
@@ -71,10 +72,11 @@ impl Disks {
 
 impl FromIterator<RaftId> for Disks {
     fn from_iter<I: IntoIterator<Item = RaftId>>(disks: I) -> Self {
-        let mut all: SmallVec<_> = disks.into_iter().collect();
-        all.sort_unstable();
-        all.dedup();
-        Self(all)
+        let mut all = Self::new();
+        for disk in disks {
+            all.insert(disk);
+        }
+        all
     }
 }
 
@@ -106,13 +108,16 @@ impl<'de> Visitor<'de> for Numbers {
         f.write_str("numbers of disks")
     }
 
-    /// As many as there are, whatever their announced number is.
+    /// As many as there are, whatever their announced number is; no more than there can be.
     fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Disks, A::Error> {
-        let mut all = SmallVec::<[RaftId; USUAL]>::new();
+        let mut all = Disks::new();
         while let Some(disk) = numbers.next_element()? {
-            all.push(disk);
+            all.insert(disk);
+            if all.len() > MAX_MEMBERS {
+                return Err(A::Error::custom("more disks than a cluster has"));
+            }
         }
-        Ok(all.into_iter().collect())
+        Ok(all)
     }
 }
 
@@ -147,5 +152,15 @@ mod tests {
         let frame = rmp_serde::to_vec(&[5, 1, 5, 3, 9, 1]).unwrap();
         let disks: Disks = rmp_serde::from_slice(&frame).unwrap();
         assert!(disks.iter().eq([1, 3, 5, 9].map(RaftId)));
+    }
+
+    #[test]
+    fn a_frame_full_of_numbers_leaves_nothing_behind() {
+        let same = rmp_serde::to_vec(&vec![7; 100_000]).unwrap();
+        let disks: Disks = rmp_serde::from_slice(&same).unwrap();
+        assert_eq!((disks.len(), disks.0.spilled()), (1, false));
+        let distinct = |n: usize| rmp_serde::to_vec(&(0..n).collect::<Vec<_>>()).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Disks>(&distinct(MAX_MEMBERS)).unwrap().len(), MAX_MEMBERS);
+        assert!(rmp_serde::from_slice::<Disks>(&distinct(MAX_MEMBERS + 1)).is_err());
     }
 }

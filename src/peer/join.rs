@@ -12,7 +12,7 @@ use crate::core::lease::{Admission, Flight, Input};
 use crate::core::state::{Member, State, Status};
 use crate::id::{ClusterId, Incarnation, RaftId};
 use crate::limits::{JOIN_DEADLINE, MAX_LABELS};
-use crate::raft::Consensus;
+use crate::raft::{Consensus, ProposeError};
 use crate::transport::{Dest, Lane};
 use crate::wire::{Answer, Join, JoinAnswer, Request};
 
@@ -206,7 +206,7 @@ impl Shared {
         let outcome = consensus.propose(Command::Admit(admit)).await;
         let at = match &outcome {
             Ok((index, _)) => Some(*index),
-            Err(crate::raft::ProposeError::NotLeader) => None,
+            Err(ProposeError::NotLeader | ProposeError::TooLong) => None,
             // It may be in the log yet: the flight lasts as long as this reign.
             Err(_) => return None,
         };

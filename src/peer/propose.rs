@@ -67,6 +67,7 @@ impl Shared {
             return match consensus.propose(command.clone()).await {
                 Ok((_, response)) => Attempt::Done(response),
                 Err(ProposeError::NotLeader) => Attempt::NotDone("leadership was lost".into()),
+                Err(e @ ProposeError::TooLong) => Attempt::Final(e.to_string()),
                 Err(e @ ProposeError::Unknown) => Attempt::Unknown(e.to_string()),
                 Err(e @ ProposeError::Stopped(_)) => Attempt::Unknown(e.to_string()),
             };

@@ -122,7 +122,7 @@ impl Shared {
         self.spawn(async move {
             let at = match consensus.propose(command).await {
                 Ok((index, _)) => Some(index),
-                Err(ProposeError::NotLeader) => None,
+                Err(ProposeError::NotLeader | ProposeError::TooLong) => None,
                 Err(_) => return, // unknown: the flight lasts as long as this reign
             };
             if let Some(granter) = lock(&shared.granter).as_mut() {

@@ -200,9 +200,10 @@ impl Shared {
             return Answer::Refused("this is not yours to propose".into());
         }
         let Some(consensus) = self.consensus().filter(|c| c.view().leads()) else { return Answer::NotLeader };
-        match consensus.propose(command).await {
+        match consensus.propose(command.written_anew()).await {
             Ok((_, response)) => Answer::Proposed(response),
             Err(ProposeError::NotLeader) => Answer::NotLeader,
+            Err(e @ ProposeError::TooLong) => Answer::Refused(e.to_string()),
             Err(ProposeError::Unknown | ProposeError::Stopped(_)) => Answer::Unknown,
         }
     }

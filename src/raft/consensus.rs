@@ -47,6 +47,9 @@ pub(crate) enum ProposeError {
     /// Consensus has stopped here for good.
     #[error("consensus has stopped: {0}")]
     Stopped(String),
+    /// Nothing was written, and nothing ever will be: it would reach no follower.
+    #[error("longer than an entry of the log may be")]
+    TooLong,
 }
 
 /// Timing and names.
@@ -191,6 +194,9 @@ impl Consensus {
         command: impl Into<Proposal>,
     ) -> Result<(u64, Response), ProposeError> {
         let command = command.into();
+        if !command.fits() {
+            return Err(ProposeError::TooLong);
+        }
         if matches!(*command, Command::Commit { .. } | Command::Create { .. }) {
             return self.gatherer.write(command).await;
         }
