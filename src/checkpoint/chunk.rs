@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use crate::canary::{Mistake, made};
-use crate::limits::{CHUNK_BYTES, COMPRESSION_PAYS_EIGHTHS};
+use crate::limits::{CHUNK_BYTES, COMPRESSION_PAYS_EIGHTHS, COMPRESSION_TRIED_BYTES};
 use crate::store::ChunkDigest;
 
 /// A chunk's name.
@@ -68,11 +68,18 @@ pub(super) struct Checked {
 
 /// What is stored of a chunk.
 pub(super) fn pack(bytes: Bytes) -> Bytes {
-    let packed = lz4_flex::block::compress(&bytes);
-    match packed.len() * 8 <= bytes.len() * COMPRESSION_PAYS_EIGHTHS {
-        true => packed.into(),
-        false => bytes,
-    }
+    let middle = bytes.len() / 2;
+    let part = bytes.get(middle..middle + COMPRESSION_TRIED_BYTES);
+    // A part by itself gets less short than as part of the whole.
+    let may_pay = part.is_none_or(|part| shorter(part, COMPRESSION_PAYS_EIGHTHS + 1).is_some());
+    let packed = if may_pay { shorter(&bytes, COMPRESSION_PAYS_EIGHTHS) } else { None };
+    packed.map_or(bytes, Bytes::from)
+}
+
+/// Compressed, if that takes at most so many eighths.
+fn shorter(bytes: &[u8], eighths: usize) -> Option<Vec<u8>> {
+    let packed = lz4_flex::block::compress(bytes);
+    (packed.len() * 8 <= bytes.len() * eighths).then_some(packed)
 }
 
 #[cfg(test)]
