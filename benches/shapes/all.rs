@@ -13,9 +13,12 @@ use crate::{VOTERS, commits, premium, scale, sections};
 
 #[derive(Args)]
 pub struct Everything {
-    /// Of messages; of what takes longer at most three.
+    /// Of messages within a process.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Of what takes longer.
+    #[arg(long, default_value_t = 3)]
+    long_rounds: usize,
     /// One round of everything, smaller, without what takes long by itself.
     #[arg(long)]
     quick: bool,
@@ -53,7 +56,7 @@ impl Sizes {
         }
         Self {
             messages: wanted.rounds,
-            rounds: wanted.rounds.min(3),
+            rounds: wanted.long_rounds,
             mib: 1024,
             actors: 100_000,
             graph: 20,
@@ -70,7 +73,7 @@ pub fn all(wanted: &Everything) -> io::Result<()> {
     let growths = scale::sections(sizes.rounds, wanted.quick)?;
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
-         C, ...), for {} rounds (messages) or {} (the rest) after one that does not count. A ratio is the median of \
+         C, ...), for {} rounds (messages within a process) or {} (the rest) after one that does not count. A ratio is the median of \
          the ratios of each round; only ratios say anything about another machine. One of 1.00 is as good as what it \
          is compared with, a higher one is better, also where less is better. A contender called goal is what is \
          wanted where nothing else is compared with.\n\n{}\n\n\

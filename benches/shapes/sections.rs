@@ -176,11 +176,11 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
              change: how long it took at most from a change until that was committed, and how many cores \
              all of that kept busy, the changes themselves included. Flat out: all are changed and saved again and \
              again, each change answered when it is durable. All back: from the admission of a replacement with an \
-             empty disk for a peer on which all of them lived, until the last runs there.\n\nWhere the time goes, by perf \
-             on a busy machine: of a checkpoint's processor time (about 60 us, for three disks, five logs and five \
-             directories) a quarter is RocksDB (what is new and what is outdated goes through its log, its memory and \
-             its merges), a tenth is applying entries, another is QUIC, and the rest is in many small parts: the entry is \
-             made into bytes and read again on every peer, and each of its names is a piece of memory."
+             empty disk for a peer on which all of them lived, until the last runs there.\n\nWhere the time goes, by perf: of a \
+             checkpoint's processor time (about 50 us, for three disks, five logs and five directories) a fifth is \
+             RocksDB (what is new and what is outdated goes through its log, its memory and its merges), a tenth is \
+             applying entries, most of it the search for the actor's line in five directories; an eighth is QUIC, a tenth \
+             malloc's, a fourteenth the actors' own; the rest is in many small parts."
         ),
         measures: vec![
             Measure::more(many::CREATED, "actors a second"),

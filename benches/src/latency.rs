@@ -1,7 +1,6 @@
 //! How long single things take: a few percentiles of many, and a picture of them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use crate::lines::{COLOURS, Frame, line};
 use crate::report::short;

@@ -104,8 +104,8 @@ pub async fn run(voters: usize) -> Sample {
     let config = Config {
         snapshot_policy: SnapshotPolicy::Never,
         heartbeat_interval: 1_000,
-        election_timeout_min: 10_000,
-        election_timeout_max: 20_000,
+        election_timeout_min: 200_000,
+        election_timeout_max: 400_000,
         ..Config::default()
     };
     let config = Arc::new(config.validate().unwrap_or_else(fail));
