@@ -255,7 +255,7 @@ pub(crate) struct Malformed(String);
 
 /// Writes a frame. Our own types always encode; a failure would be an empty frame, which no one decodes.
 pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
-    rmp_serde::to_vec(value).unwrap_or_default()
+    encode_around(value, 0)
 }
 
 /// [`encode`] of something that carries so many bytes: its frame does not grow on the way.

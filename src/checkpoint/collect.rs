@@ -1,5 +1,6 @@
 //! Removes copies that nothing can name any more, and chunks that no copy names.
 
+use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
@@ -40,6 +41,15 @@ fn is_confirmed(key: &CopyKey, line: Option<&Actor>, disk: Option<RaftId>) -> bo
     holders.zip(disk).is_some_and(|(holders, disk)| holders.contains(disk))
 }
 
+fn remove(dead: &[CopyKey], delete: impl FnOnce(&[CopyKey]) -> io::Result<()>) {
+    if dead.is_empty() {
+        return;
+    }
+    if let Err(e) = delete(dead) {
+        tracing::warn!(%e, "could not remove old copies");
+    }
+}
+
 impl Shared {
     /// Collects at a steady pace, for as long as the peer runs.
     pub(crate) async fn collect_copies(self: Arc<Self>) {
@@ -49,14 +59,15 @@ impl Shared {
         self.sweep(actors).await;
         while self.pause(COLLECT_INTERVAL).await && !self.phase.borrow().is_over() {
             let is_sure = self.collect_replaced().await;
-            let touched = std::mem::take(&mut *lock(&self.collectable));
+            let mut touched = std::mem::take(&mut *lock(&self.collectable));
+            touched.extend(lock(&self.outdated).take_crowded());
             self.collect_dead(is_sure.then_some(&touched));
             self.sweep(touched).await;
         }
     }
 
     /// Stores copies, and keeps track of them until the log does.
-    pub(super) fn store_copies(&self, copies: Vec<(CopyKey, Vec<u8>)>) -> Written {
+    pub(super) fn store_copies(&self, copies: Vec<(CopyKey, Bytes)>) -> Written {
         lock(&self.outdated).arrive(copies.iter().map(|(key, _)| key));
         durably(|done| self.store.copies_put(copies, done))
     }
@@ -78,19 +89,15 @@ impl Shared {
         }
         loop {
             let dead = lock(&self.outdated).take_dead(MAX_BATCH_ITEMS);
-            if dead.is_empty() {
+            let short = lock(&self.outdated).take_dead_short(MAX_BATCH_ITEMS);
+            if dead.is_empty() && short.is_empty() {
                 break;
             }
-            self.remove(&dead);
+            remove(&dead, |dead| self.store.copies_delete(dead));
+            remove(&short, |short| self.store.short_copies_delete(short));
             tokio::task::yield_now().await;
         }
         !(lock(&self.outdated).take_unsure() || some_are_missing)
-    }
-
-    fn remove(&self, dead: &[CopyKey]) {
-        if let Err(e) = self.store.copies_delete(dead) {
-            tracing::warn!(%e, "could not remove old copies");
-        }
     }
 
     fn collect_dead(&self, actors: Option<&BTreeSet<ActorId>>) {
@@ -115,7 +122,7 @@ impl Shared {
                 }
             }
         });
-        self.remove(&dead);
+        remove(&dead, |dead| self.store.copies_delete(dead));
     }
 
     /// Keeps an actor's chunks on this disk for as long as what it returns is held.

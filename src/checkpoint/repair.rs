@@ -182,7 +182,7 @@ impl Shared {
         while let Some(RepairOrder { actor, epoch, checkpoint }) = orders.next() {
             if let Ok((key, manifest, chunks)) = self.fetch_chunks(&actor, epoch, &checkpoint).await {
                 bytes += manifest.len();
-                fetched.push((key, manifest.to_vec()));
+                fetched.push((key, manifest));
                 in_use.extend(chunks);
             }
             if bytes < SAVE_BATCH_BYTES && orders.peek().is_some() {

@@ -102,7 +102,6 @@ impl Shared {
         let by = self.admission().ok_or_else(|| other("not a member"))?.raft_id;
         let copies = receive_manifests(&mut recv).await?;
         let in_use = self.take_chunks(&copies, &mut send, &mut recv).await?;
-        let copies = copies.into_iter().map(|(key, manifest)| (key, manifest.to_vec())).collect();
         let stored = self.store_copies(copies);
         if !made(Mistake::CopiesNotDurable) {
             stored.await?;

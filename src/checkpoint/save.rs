@@ -255,7 +255,7 @@ impl Shared {
         for writer in writers {
             writer.finish().await?;
         }
-        let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.to_vec())).collect();
+        let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.clone())).collect();
         self.store_copies(own).await
     }
 

@@ -285,7 +285,7 @@ impl Store for MemoryStore {
         self.submit(done, |_| Ok(Write::Snapshot(meta.into(), bytes.into())));
     }
 
-    fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable) {
+    fn copies_put(&self, copies: Vec<(CopyKey, Bytes)>, done: Durable) {
         self.submit(done, |_| Ok(Write::Copies(shared(copies))));
     }
 

@@ -103,7 +103,7 @@ pub trait Store: Send + Sync + 'static {
     fn put_snapshot(&self, meta: Vec<u8>, bytes: Vec<u8>, done: Durable);
 
     /// Stores copies; all of them are durable when `done` is called.
-    fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable);
+    fn copies_put(&self, copies: Vec<(CopyKey, Bytes)>, done: Durable);
     /// Reads a copy as it was written (`InvalidData` if the disk spoiled it). The caller checks its
     /// digest.
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
@@ -111,6 +111,11 @@ pub trait Store: Send + Sync + 'static {
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
+    /// The same for less, of copies that are all shorter than [`COPY_APART_BYTES`](crate::limits::COPY_APART_BYTES): a
+    /// longer one's bytes would stay.
+    fn short_copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
+        self.copies_delete(keys)
+    }
 
     /// Stores chunks of an actor's copies; all of them are durable when `done` is called.
     fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable);

@@ -148,7 +148,7 @@ async fn copies_are_listed_read_and_deleted_by_name(store: &dyn Store) {
     let (a1, a2, b1) = (copy("a", 1), copy("a", 2), copy("ab", 1));
     let twin = CopyKey { digest: [99; 32], ..a1.clone() };
     let bytes = |key: &CopyKey| vec![key.digest[0]; 50_000];
-    let all: Vec<_> = [&a1, &twin, &a2, &b1].map(|key| (key.clone(), bytes(key))).into();
+    let all: Vec<_> = [&a1, &twin, &a2, &b1].map(|key| (key.clone(), bytes(key).into())).into();
     durable(|done| store.copies_put(all, done)).await.unwrap();
     for key in [&a1, &twin, &a2, &b1] {
         assert_eq!(store.copy_get(key).unwrap(), Some(bytes(key)));
@@ -193,7 +193,7 @@ async fn callbacks_come_in_the_order_of_the_writes(store: &dyn Store) {
         match n % 3 {
             0 => store.put(Slot::Vote, vec![1], done),
             1 => store.log_append(entries(n / 3..n / 3 + 1, "e"), done),
-            _ => store.copies_put(vec![(copy("a", n), vec![1])], done),
+            _ => store.copies_put(vec![(copy("a", n), vec![1].into())], done),
         }
         tokio::task::yield_now().await;
     }

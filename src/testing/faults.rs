@@ -89,7 +89,7 @@ impl Cluster {
     pub async fn spoil_copies(&self, at: usize, actor: &ActorId) -> Result<usize, Failure> {
         let store = &self.peer(at).shared.store;
         let keys = store.copies_of(Some(actor))?;
-        let spoiled: Vec<_> = keys.into_iter().map(|key| (key, b"rotten".to_vec())).collect();
+        let spoiled: Vec<_> = keys.into_iter().map(|key| (key, b"rotten".as_slice().into())).collect();
         let count = spoiled.len();
         durably(|done| store.copies_put(spoiled, done)).await?;
         Ok(count)

@@ -102,6 +102,6 @@ impl Image {
     }
 }
 
-pub(super) fn shared<K>(values: Vec<(K, Vec<u8>)>) -> Vec<(K, Bytes)> {
-    values.into_iter().map(|(key, value)| (key, value.into())).collect()
+pub(super) fn shared<K>(values: Vec<(K, impl AsRef<[u8]>)>) -> Vec<(K, Bytes)> {
+    values.into_iter().map(|(key, value)| (key, value.as_ref().into())).collect()
 }

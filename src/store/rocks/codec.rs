@@ -63,7 +63,10 @@ pub(super) enum CopyPart {
 /// The beginning of the key of every copy, or of every copy of one actor. No actor's is the
 /// beginning of another's.
 pub(super) fn copy_prefix(part: CopyPart, actor: Option<&ActorId>) -> Vec<u8> {
-    let mut out = vec![part as u8];
+    let names = actor.map_or(0, |actor| actor.kind().len() + actor.key().len());
+    // What else a key has is no longer than this.
+    let mut out = Vec::with_capacity(names + 64);
+    out.push(part as u8);
     if let Some(actor) = actor {
         for text in [actor.kind(), actor.key()] {
             out.extend((text.len() as u16).to_be_bytes());

@@ -19,6 +19,7 @@ mod codec;
 mod disk;
 mod flusher;
 mod mark;
+mod nameless;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -64,7 +65,7 @@ pub struct RocksStore {
 impl RocksStore {
     /// Opens the store in `dir`, or makes a new one there (parents too).
     ///
-    /// Reads the write-ahead log (at most 32 MiB, twice) and the Raft log once.
+    /// Reads the write-ahead log (at most 32 MiB, twice), the Raft log and the manifests of large copies once.
     ///
     /// # Errors
     /// [`StoreError`]: in use, damaged, acknowledged writes lost, or refused by the system. A
@@ -76,6 +77,7 @@ impl RocksStore {
             _ => StoreError::Io { dir: dir.into(), source },
         };
         let bounds = disk.check_log().map_err(found)?;
+        disk.remove_nameless().map_err(found)?;
         let theirs = disk.clone();
         let flusher = Flusher::start("standin-flush", move |step| theirs.perform(step)).map_err(found)?;
         let (theirs, stop) = (disk.clone(), flusher.stopper());
@@ -295,7 +297,7 @@ impl Store for RocksStore {
         self.submit(done, |batch| self.disk.put(batch, Column::Snapshot, SNAPSHOT, &joined));
     }
 
-    fn copies_put(&self, copies: Vec<(CopyKey, Vec<u8>)>, done: Durable) {
+    fn copies_put(&self, copies: Vec<(CopyKey, Bytes)>, done: Durable) {
         self.submit(done, |batch| {
             copies.iter().try_for_each(|(key, bytes)| {
                 let name = copy_key(CopyPart::Name, key);
@@ -343,6 +345,14 @@ impl Store for RocksStore {
                 batch.delete_cf(copies, copy_key(CopyPart::Name, key));
                 batch.delete_cf(copies, copy_key(CopyPart::Bytes, key));
             }
+            Ok(())
+        })
+    }
+
+    fn short_copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
+        self.submit_unsynced(|batch| {
+            let copies = self.disk.column(Column::Copies)?;
+            keys.iter().for_each(|key| batch.delete_cf(copies, copy_key(CopyPart::Name, key)));
             Ok(())
         })
     }

@@ -56,7 +56,10 @@ async fn fill(store: &RocksStore) {
     durable(|done| store.put(Slot::Vote, b"vote".to_vec(), done)).await.unwrap();
     durable(|done| store.put_snapshot(b"meta".to_vec(), vec![5; 3000], done)).await.unwrap();
     durable(|done| {
-        store.copies_put(vec![(copy("a", 1), vec![6; 3000]), (copy("a", 2), vec![7; 5000])], done)
+        store.copies_put(
+            vec![(copy("a", 1), vec![6; 3000].into()), (copy("a", 2), vec![7; 5000].into())],
+            done,
+        )
     })
     .await
     .unwrap();
@@ -92,6 +95,36 @@ async fn everything_acknowledged_is_there_after_a_kill_and_after_a_clean_end() {
     }
     drop(store);
     check_filled(&open(&dir).unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn short_copies_are_gone_when_they_are_removed_as_such() {
+    let dir = tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    fill(&store).await;
+    store.short_copies_delete(&[copy("a", 1), copy("b", 1)]).unwrap();
+    assert_eq!(store.copies_of(None).unwrap(), vec![copy("a", 2)]);
+    assert_eq!(store.copy_get(&copy("a", 1)).unwrap(), None);
+    assert_eq!(store.copy_get(&copy("a", 2)).unwrap(), Some(vec![7; 5000]));
+}
+
+#[tokio::test]
+async fn what_a_long_copy_leaves_that_was_called_short_is_gone_once_the_store_is_opened_again() {
+    let dir = tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    fill(&store).await;
+    durable(|done| store.copies_put(vec![(copy("b", 1), vec![8; 5000].into())], done)).await.unwrap();
+    store.short_copies_delete(&[copy("a", 2)]).unwrap();
+    let left = |store: &RocksStore| {
+        let column = store.disk.column(Column::Copies).unwrap();
+        let has = |key: &CopyKey| store.disk.db().get_cf(column, copy_key(CopyPart::Bytes, key)).unwrap();
+        [copy("a", 2), copy("b", 1)].map(|key| has(&key).is_some())
+    };
+    assert_eq!(left(&store), [true, true]);
+    drop(store);
+    let store = open(&dir).unwrap();
+    assert_eq!(left(&store), [false, true]);
+    assert_eq!(store.copy_get(&copy("b", 1)).unwrap(), Some(vec![8; 5000]));
 }
 
 #[tokio::test]

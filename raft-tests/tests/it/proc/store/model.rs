@@ -190,7 +190,7 @@ impl Model {
             Operation::Snapshot => store.put_snapshot(value(n, 1), value(n, 2), done),
             Operation::Reset => store.reset_raft(value(n, 0), done),
             Operation::Copies(keys) => {
-                let copies = keys.iter().map(|key| (copy_key(*key, n), value(n, key.1)));
+                let copies = keys.iter().map(|key| (copy_key(*key, n), value(n, key.1).into()));
                 store.copies_put(copies.collect(), done);
             }
             Operation::Chunks(of, parts) => {
