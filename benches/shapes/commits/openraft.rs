@@ -104,8 +104,8 @@ pub async fn run(voters: usize) -> Sample {
     let config = Config {
         snapshot_policy: SnapshotPolicy::Never,
         heartbeat_interval: 1_000,
-        election_timeout_min: 200_000,
-        election_timeout_max: 400_000,
+        election_timeout_min: 10_000,
+        election_timeout_max: 20_000,
         ..Config::default()
     };
     let config = Arc::new(config.validate().unwrap_or_else(fail));
@@ -121,5 +121,8 @@ pub async fn run(voters: usize) -> Sample {
     all[0].initialize(ids).await.unwrap_or_else(fail);
     let elected = all[0].wait(Some(Duration::from_secs(10))).current_leader(0, "the first is elected").await;
     elected.unwrap_or_else(fail);
+    // It takes entries once a quorum has answered it: its first one is committed then.
+    let wait = all[0].wait(Some(Duration::from_secs(10)));
+    wait.applied_index_at_least(Some(1), "its first entry is committed").await.unwrap_or_else(fail);
     measure(all[0].clone()).await
 }
