@@ -21,7 +21,8 @@ pub fn plot(sections: &[Section]) -> String {
                 section.title.clone()
             };
             text(&mut rows, 10, y, "title", &title);
-            let good = |who: &str| section.goodness(measure, who, "floor");
+            // Where the floor does nothing, nobody can be compared with it.
+            let good = |who: &str| section.goodness(measure, who, "floor").filter(|ratio| ratio.is_finite());
             let best = section.ranking(measure).iter().filter_map(|(who, _)| good(who)).fold(1.0, f64::max);
             for (who, _) in section.ranking(measure) {
                 let Some(ratio) = good(who) else { continue };

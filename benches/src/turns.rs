@@ -9,8 +9,8 @@ use crate::Figures;
 /// What one run of one contender measured: named figures. Its process prints it as one line of JSON.
 pub type Sample = BTreeMap<String, f64>;
 
-/// Runs each contender once in every round, in turn; the first round warms up and does not count. `command` makes the
-/// process of one. Each figure's values, by contender and name.
+/// Runs each contender once in every round, in turn; one more round before warms up and does not count, unless only one
+/// is wanted. `command` makes the process of one. Each figure's values, by contender and name.
 ///
 /// # Errors
 /// If a process fails, or prints no figures.
@@ -20,7 +20,7 @@ pub fn turns(
     mut command: impl FnMut(&str) -> Command,
 ) -> io::Result<BTreeMap<(String, String), Figures>> {
     let mut all: BTreeMap<(String, String), Figures> = BTreeMap::new();
-    for round in 0..=rounds {
+    for round in usize::from(rounds == 1)..=rounds {
         for contender in contenders {
             let sample =
                 run(command(contender)).map_err(|e| io::Error::other(format!("{contender}: {e}")))?;
