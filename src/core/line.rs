@@ -91,23 +91,6 @@ fn put(out: &mut Bytes, mut number: u64) {
     out.push(number as u8);
 }
 
-fn put_name(out: &mut Bytes, name: ActorName<'_>) {
-    // Names are checked: neither is longer than this can say.
-    out.push(name.kind.len() as u8);
-    out.extend_from_slice(&(name.key.len() as u16).to_le_bytes());
-    out.extend_from_slice(name.kind.as_bytes());
-    out.extend_from_slice(name.key.as_bytes());
-}
-
-fn put_head(out: &mut Bytes, flags: u8, home: &str, host: Option<Incarnation>, epoch: Epoch, life: u64) {
-    out.push(flags);
-    out.push(home.len() as u8);
-    out.extend_from_slice(home.as_bytes());
-    host.iter().for_each(|host| put(out, host.0));
-    put(out, epoch.0);
-    put(out, life);
-}
-
 fn put_checkpoint(out: &mut Bytes, epoch: Epoch, checkpoint: &Checkpoint) {
     out.push(checkpoint.copies);
     put(out, checkpoint.holders.len() as u64);
@@ -118,15 +101,14 @@ fn put_checkpoint(out: &mut Bytes, epoch: Epoch, checkpoint: &Checkpoint) {
     out.extend_from_slice(&checkpoint.digest);
 }
 
-fn put_tail(out: &mut Bytes, nonce: [u8; NONCE], saved_at: u64) {
-    out.extend_from_slice(&nonce);
-    put(out, saved_at);
-}
-
 impl Packed {
     pub(super) fn new(name: ActorName<'_>, actor: &Actor) -> Self {
         let mut out = Bytes::new();
-        put_name(&mut out, name);
+        // Names are checked: neither is longer than this can say.
+        out.push(name.kind.len() as u8);
+        out.extend_from_slice(&(name.key.len() as u16).to_le_bytes());
+        out.extend_from_slice(name.kind.as_bytes());
+        out.extend_from_slice(name.key.as_bytes());
         let flags = [
             (actor.lost, LOST),
             (actor.stopping, STOPPING),
@@ -137,13 +119,33 @@ impl Packed {
             (actor.stand_in_ms.is_some(), STANDS_IN),
             (actor.checkpoint.is_some(), SAVED),
         ];
-        let flags = flags.iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag);
-        put_head(&mut out, flags, actor.home.as_str(), actor.host, actor.epoch, actor.life);
+        out.push(flags.iter().filter(|(is, _)| *is).fold(0, |all, (_, flag)| all | flag));
+        out.push(actor.home.as_str().len() as u8);
+        out.extend_from_slice(actor.home.as_str().as_bytes());
+        actor.host.iter().for_each(|host| put(&mut out, host.0));
+        put(&mut out, actor.epoch.0);
+        put(&mut out, actor.life);
         actor.stand_in_ms.iter().for_each(|after| put(&mut out, u64::from(*after)));
         if let Some((epoch, checkpoint)) = &actor.checkpoint {
             put_checkpoint(&mut out, *epoch, checkpoint);
         }
-        put_tail(&mut out, actor.nonce.to_le_bytes(), actor.saved_at);
+        out.extend_from_slice(&actor.nonce.to_le_bytes());
+        put(&mut out, actor.saved_at);
+        Self(out.as_slice().into())
+    }
+
+    /// The same with a newer checkpoint, which is not lost. `line` is its own: what stands before a checkpoint is copied
+    /// as it lies, but for the flags.
+    pub(super) fn saved(&self, line: &Line<'_>, (epoch, checkpoint): (Epoch, &Checkpoint), at: u64) -> Self {
+        let head = self.0.len() - line.rest.len();
+        let mut out = Bytes::from_slice(self.0.get(..head).unwrap_or_default());
+        if let Some(flags) = out.get_mut(LENGTHS + line.name.kind.len() + line.name.key.len()) {
+            *flags = *flags & !LOST | SAVED;
+        }
+        put_checkpoint(&mut out, epoch, checkpoint);
+        let mut behind = line.read_checkpoint().1;
+        out.extend_from_slice(&behind.array::<NONCE>());
+        put(&mut out, at);
         Self(out.as_slice().into())
     }
 
@@ -237,18 +239,6 @@ impl<'a> Line<'a> {
     /// See [`Actor::checkpoint`].
     pub fn checkpoint(&self) -> Option<(Epoch, Checkpoint)> {
         self.read_checkpoint().0
-    }
-
-    /// The same line with a newer checkpoint, which is not lost.
-    pub(super) fn saved(&self, (epoch, checkpoint): (Epoch, &Checkpoint), saved_at: u64) -> Packed {
-        let mut nonce = self.read_checkpoint().1;
-        let mut out = Bytes::new();
-        put_name(&mut out, self.name);
-        put_head(&mut out, self.flags & !LOST | SAVED, self.home, self.host, self.epoch, self.life);
-        self.stand_in_ms.iter().for_each(|after| put(&mut out, u64::from(*after)));
-        put_checkpoint(&mut out, epoch, checkpoint);
-        put_tail(&mut out, nonce.array::<NONCE>(), saved_at);
-        Packed(out.as_slice().into())
     }
 
     /// All of it, to keep.

@@ -90,10 +90,11 @@ impl Lines {
         saved_at: u64,
         may: impl FnOnce(Line<'_>) -> Result<Option<T>, E>,
     ) -> Option<Result<Option<T>, E>> {
-        let line = self.line(id)?;
+        let packed = self.packed(id)?;
+        let line = packed.line();
         let answer = may(line);
         if let Ok(Some(_)) = answer {
-            let saved = line.saved((epoch, checkpoint), saved_at);
+            let saved = packed.saved(&line, (epoch, checkpoint), saved_at);
             self.replace(saved);
         }
         Some(answer)
