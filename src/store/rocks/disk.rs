@@ -1,6 +1,6 @@
 //! Opening a directory, and telling whether everything that was promised is still there.
 
-use rocksdb::{ColumnFamily, DB, ErrorKind, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, DBRawIterator, ErrorKind, ReadOptions, WriteBatch, WriteOptions};
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -105,6 +105,15 @@ impl Disk {
             }
             Step::Settle => lock(&self.mark).settle(),
         }
+    }
+
+    /// Keys from one up to another, which is not among them, as they are now.
+    pub(super) fn iterate(&self, column: Column, from: &[u8], to: Vec<u8>) -> io::Result<DBRawIterator<'_>> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to);
+        let mut iterator = self.db.raw_iterator_cf_opt(self.column(column)?, options);
+        iterator.seek(from);
+        Ok(iterator)
     }
 
     /// Adds a sealed value to a batch.

@@ -25,7 +25,7 @@ mod options;
 mod tests;
 
 use bytes::Bytes;
-use rocksdb::{DBRawIterator, ReadOptions, WriteBatch};
+use rocksdb::{ReadOptions, WriteBatch};
 use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
@@ -153,14 +153,6 @@ impl RocksStore {
         *lock(&self.bounds) = kept;
         self.write(batch).map(drop)
     }
-
-    fn iterate(&self, column: Column, from: &[u8], to: Vec<u8>) -> io::Result<DBRawIterator<'_>> {
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(to);
-        let mut iterator = self.disk.db().raw_iterator_cf_opt(self.disk.column(column)?, options);
-        iterator.seek(from);
-        Ok(iterator)
-    }
 }
 
 fn batch(fill: impl FnOnce(&mut WriteBatch) -> io::Result<()>) -> io::Result<WriteBatch> {
@@ -204,7 +196,7 @@ impl Store for RocksStore {
                 return Ok(Vec::new());
             }
             let to = held.end.to_be_bytes().to_vec();
-            let stored = self.iterate(Column::Log, &held.start.to_be_bytes(), to)?;
+            let stored = self.disk.iterate(Column::Log, &held.start.to_be_bytes(), to)?;
             (held, stored)
         };
         let (mut entries, mut bytes) = (Vec::new(), 0_usize);
@@ -324,7 +316,7 @@ impl Store for RocksStore {
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>> {
         let from = copy_prefix(CopyPart::Name, actor);
         let to = copy_prefix(CopyPart::Bytes, None);
-        let mut stored = self.iterate(Column::Copies, &from, to)?;
+        let mut stored = self.disk.iterate(Column::Copies, &from, to)?;
         let mut keys = Vec::new();
         while let Some((key, sum)) = stored.item().filter(|(key, _)| key.starts_with(&from)) {
             // Where the bytes are with the name, whoever reads them will see whether they are spoiled.
@@ -389,7 +381,7 @@ impl Store for RocksStore {
 
     fn chunks_of(&self, actor: &ActorId) -> io::Result<BTreeSet<ChunkDigest>> {
         let from = copy_prefix(CopyPart::Name, Some(actor));
-        let mut stored = self.iterate(Column::Chunks, &from, copy_prefix(CopyPart::Bytes, None))?;
+        let mut stored = self.disk.iterate(Column::Chunks, &from, copy_prefix(CopyPart::Bytes, None))?;
         let mut chunks = BTreeSet::new();
         while let Some(rest) = stored.key().and_then(|key| key.strip_prefix(from.as_slice())) {
             chunks.insert(rest.try_into().map_err(|_| corrupt("the name of a chunk is malformed"))?);
@@ -401,7 +393,7 @@ impl Store for RocksStore {
 
     fn chunked_actors(&self) -> io::Result<Vec<ActorId>> {
         let end = copy_prefix(CopyPart::Bytes, None);
-        let mut stored = self.iterate(Column::Chunks, &copy_prefix(CopyPart::Name, None), end)?;
+        let mut stored = self.disk.iterate(Column::Chunks, &copy_prefix(CopyPart::Name, None), end)?;
         let mut actors = Vec::new();
         while let Some(key) = stored.key() {
             let actor = parse_chunk_owner(key).ok_or_else(|| corrupt("the name of a chunk is malformed"))?;

@@ -1,7 +1,7 @@
 //! Bytes of long copies whose names are gone. Whoever committed a checkpoint said how long it is, and a copy that is
 //! short by that is removed by its name alone: of one who lied the bytes stay until the store is opened again.
 
-use rocksdb::{ReadOptions, WriteBatch};
+use rocksdb::WriteBatch;
 use std::io;
 
 use super::codec::CopyPart;
@@ -13,11 +13,8 @@ impl Disk {
     /// Removes them. Reads the bytes of long copies once: those are lists of chunks.
     pub(super) fn remove_nameless(&self) -> io::Result<()> {
         let copies = self.column(Column::Copies)?;
-        let (begin, end) = ([CopyPart::Bytes as u8], [CopyPart::Bytes as u8 + 1]);
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(end);
-        let mut stored = self.db().raw_iterator_cf_opt(copies, options);
-        stored.seek(begin);
+        let (from, to) = ([CopyPart::Bytes as u8], vec![CopyPart::Bytes as u8 + 1]);
+        let mut stored = self.iterate(Column::Copies, &from, to)?;
         let mut dead = WriteBatch::default();
         while let Some(key) = stored.key() {
             let name = [&[CopyPart::Name as u8], key.get(1..).unwrap_or_default()].concat();
