@@ -73,7 +73,7 @@ pub fn all(wanted: &Everything) -> io::Result<()> {
     let growths = scale::sections(sizes.rounds, wanted.quick)?;
     let mut text = format!(
         "# Results\n\nWritten by `make bench`. Every contender runs in a process of its own, in turn (A, B, C, A, B, \
-         C, ...), for {} rounds (messages within a process) or {} (the rest) after one that does not count. A ratio is the median of \
+         C, ...), for {} rounds (messages within a process) or {} (the rest), each of several after one that does not count. A ratio is the median of \
          the ratios of each round; only ratios say anything about another machine. One of 1.00 is as good as what it \
          is compared with, a higher one is better, also where less is better. A contender called goal is what is \
          wanted where nothing else is compared with.\n\n{}\n\n\

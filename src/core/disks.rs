@@ -70,13 +70,28 @@ impl Disks {
     }
 }
 
+impl Extend<RaftId> for Disks {
+    fn extend<I: IntoIterator<Item = RaftId>>(&mut self, disks: I) {
+        for disk in disks {
+            self.insert(disk);
+        }
+    }
+}
+
 impl FromIterator<RaftId> for Disks {
     fn from_iter<I: IntoIterator<Item = RaftId>>(disks: I) -> Self {
         let mut all = Self::new();
-        for disk in disks {
-            all.insert(disk);
-        }
+        all.extend(disks);
         all
+    }
+}
+
+impl IntoIterator for Disks {
+    type Item = RaftId;
+    type IntoIter = smallvec::IntoIter<[RaftId; USUAL]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
     }
 }
 

@@ -176,11 +176,7 @@ impl Peer {
                 host: a.host,
                 epoch: a.epoch,
                 checkpoint: a.checkpoint.as_ref().map(|(epoch, c)| (*epoch, c.seq)),
-                holders: a
-                    .checkpoint
-                    .into_iter()
-                    .flat_map(|(_, c)| c.holders.iter().collect::<Vec<_>>())
-                    .collect(),
+                holders: a.checkpoint.into_iter().flat_map(|(_, c)| c.holders).collect(),
                 lost: a.lost,
             }
         };

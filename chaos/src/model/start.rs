@@ -75,7 +75,7 @@ impl Cluster {
         let mut holders = Disks::new();
         for disk in [home, (home + 1) % self.bounds.peers] {
             world.disk(disk).copies.insert(copy);
-            world.disks[usize::from(disk)].raft_id.map(|disk| holders.insert(disk));
+            holders.extend(world.disks[usize::from(disk)].raft_id);
         }
         let required = holders.len().saturating_sub(1) as u8;
         self.append(world, 1, &Wish::Commit { by, copy, holders, required });
