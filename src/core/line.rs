@@ -134,8 +134,8 @@ impl Packed {
         Self(out.as_slice().into())
     }
 
-    /// The same with a newer checkpoint, which is not lost. `line` is its own: what stands before a checkpoint is copied
-    /// as it lies, but for the flags.
+    /// The same with a newer checkpoint, which is not lost. `line` is its own: what stands before a checkpoint is
+    /// copied as it lies, but for the flags.
     pub(super) fn saved(&self, line: &Line<'_>, (epoch, checkpoint): (Epoch, &Checkpoint), at: u64) -> Self {
         let head = self.0.len() - line.rest.len();
         let mut out = Bytes::from_slice(self.0.get(..head).unwrap_or_default());
