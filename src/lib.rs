@@ -65,6 +65,7 @@ pub mod actor;
 pub mod canary;
 #[cfg(not(feature = "canary"))]
 mod canary;
+mod channel;
 mod checkpoint;
 pub mod clock;
 #[cfg(feature = "canary")]

@@ -83,8 +83,14 @@ pub const LOG_KEPT_BEHIND_SNAPSHOT: u64 = 2_000;
 pub const LINES_PER_TURN: usize = 2_000;
 /// Applied Raft log entries between two snapshots.
 pub const ENTRIES_PER_SNAPSHOT: u64 = 20_000;
-/// Messages that an actor takes out of its mailbox at once, at most; others find their places free then.
-pub const MESSAGES_TAKEN_AT_ONCE: usize = 32;
+/// Messages that were taken out of a large mailbox and still take room there, at most.
+pub const PLACES_HELD_BACK: usize = 32;
+/// Letters that a busy mailbox keeps after they were read, at most, to be written anew.
+pub const SPARE_LETTERS: usize = 1024;
+/// Those that an idle one keeps, and for how many letters it keeps room.
+pub const IDLE_MAILBOX_KEEPS: usize = 64;
+/// Longer letters are not written anew, in bytes.
+pub const MAX_SPARE_LETTER_BYTES: usize = 256;
 /// Largest mailbox that a kind may ask for, in messages.
 pub const MAX_MAILBOX: usize = 1 << 20;
 /// Message types that one kind may handle.

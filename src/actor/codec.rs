@@ -144,7 +144,7 @@ fn guarded<T>(code: impl FnOnce() -> Result<T, CodecError>) -> Result<T, CodecEr
 }
 
 /// A panic's text, cut to its bound.
-pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = match (panic.downcast_ref::<&'static str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (_, Some(text)) => text.as_str(),

@@ -1,24 +1,24 @@
 //! Messages on their way into an actor: typed where they come from this peer, decoded at the door
 //! where they come from another.
 
-use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use stackfuture::StackFuture;
 use std::any::Any;
-use std::panic::AssertUnwindSafe;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
 
 use super::api::{Actor, Handler, Message};
 use super::bundle::{Ack, Bundle, Opened, ReplySlot};
-use super::codec::{decode_message, panic_text};
+use super::caught::{begin_caught, poll_caught};
+use super::codec::decode_message;
 use super::context::Context;
 use super::reply::{Reply, WireReply, Withheld};
 use super::table::Table;
+use crate::channel::{NoPlace, Place, Receiver, Sender, channel};
 use crate::core::session::{Parcel, Parcels};
 use crate::error::{CallError, Reason};
-use crate::limits::MAX_MAILBOX;
+use crate::limits::{MAX_MAILBOX, MAX_SPARE_LETTER_BYTES};
 
 /// What a caller waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,10 +56,14 @@ pub(super) enum After {
     Retired,
 }
 
-/// One message to an `A`, whatever its type. It is opened or refused, once.
+/// One message to an `A`, whatever its type. It is opened or refused, once; what is left can take another one.
 pub(super) trait Envelope<A: Actor>: Send {
     fn open<'a>(&mut self, actor: &'a mut A, ctx: &'a mut Context<A>) -> Opening<'a>;
     fn refuse(&mut self, error: CallError);
+    /// If it can take another one.
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
+        None
+    }
 }
 
 /// A handler at work. A future of a common size is not put on the heap.
@@ -69,10 +73,11 @@ pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
 
 /// What is told to an actor, and owes nobody an answer.
 pub(super) fn telling<'a>(told: impl Future<Output = ()> + Send + 'a) -> Opening<'a> {
-    Opening::from_or_box(AssertUnwindSafe(told).catch_unwind().map(|told| match told {
-        Ok(()) => After::Done,
-        Err(panic) => After::Panicked(panic_text(&*panic)),
-    }))
+    Opening::from_or_box(async move {
+        let mut told = pin!(told);
+        let told = poll_fn(|task| poll_caught(told.as_mut(), task)).await;
+        told.map_or_else(After::Panicked, |()| After::Done)
+    })
 }
 
 /// What waits in a mailbox.
@@ -101,6 +106,22 @@ impl<M: Message> Letter<M> {
     pub(super) fn new(message: M, reply: Reply<M::Reply>, durable: bool) -> Self {
         Self { content: Some((message, reply)), durable }
     }
+
+    /// Puts it into a mailbox.
+    pub(super) fn put<A: Handler<M>>(self, place: MailboxPlace<'_, A>) {
+        place.send_with(|used| Item::Letter(self.boxed(used)));
+    }
+
+    /// In an envelope that was used before, if that was for messages of the same type.
+    fn boxed<A: Handler<M>>(self, used: Option<Item<A>>) -> BoxEnvelope<A> {
+        if let Some(Item::Letter(mut used)) = used
+            && let Some(letter) = used.as_any().and_then(|used| used.downcast_mut::<Self>())
+        {
+            *letter = self;
+            return used;
+        }
+        Box::new(self)
+    }
 }
 
 impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
@@ -116,15 +137,19 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
             }
             reply.started();
             // The state is dropped after a panic, so nobody sees it half changed.
-            let handled = AssertUnwindSafe(async { actor.handle(message, &mut *ctx).await });
-            let handled = handled.catch_unwind().await;
+            let handled = match begin_caught(|| actor.handle(message, &mut *ctx)) {
+                Ok(handling) => {
+                    let mut handling = pin!(handling);
+                    poll_fn(|task| poll_caught(handling.as_mut(), task)).await
+                }
+                Err(text) => Err(text),
+            };
             if !ctx.is_clear() && ctx.clear().await.is_err() {
                 return After::Retired;
             }
             match handled {
                 Ok(value) => answer(reply, value, durable, ctx),
-                Err(panic) => {
-                    let text = panic_text(&*panic);
+                Err(text) => {
                     reply.fail(CallError::executed(Reason::Panicked(text.clone())));
                     After::Panicked(text)
                 }
@@ -136,6 +161,10 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
         if let Some((message, reply)) = self.content.take() {
             reply.refuse(error, message);
         }
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
+        (size_of::<Self>() <= MAX_SPARE_LETTER_BYTES).then_some(self as &mut dyn Any)
     }
 }
 
@@ -185,14 +214,19 @@ pub(super) trait Door: Send + Sync {
 }
 
 pub(super) struct Mailbox<A: Actor> {
-    pub(super) items: mpsc::Sender<Item<A>>,
-    table: Arc<Table<A>>,
+    items: Sender<Item<A>, Arc<Table<A>>>,
 }
 
+/// The other end of a mailbox.
+pub(super) type Inbox<A> = Receiver<Item<A>, Arc<Table<A>>>;
+
+/// Room for one letter or bundle.
+pub(super) type MailboxPlace<'a, A> = Place<'a, Item<A>, Arc<Table<A>>>;
+
 impl<A: Actor> Mailbox<A> {
-    pub(super) fn new(table: Arc<Table<A>>) -> (Self, mpsc::Receiver<Item<A>>) {
-        let (items, inbox) = mpsc::channel(Self::capacity());
-        (Self { items, table }, inbox)
+    pub(super) fn new(table: Arc<Table<A>>) -> (Self, Inbox<A>) {
+        let (items, inbox) = channel(Self::capacity(), table);
+        (Self { items }, inbox)
     }
 
     pub(super) fn capacity() -> usize {
@@ -205,7 +239,7 @@ impl<A: Actor> Mailbox<A> {
     where
         A: Handler<M>,
     {
-        match door.as_any().downcast_ref::<Self>().filter(|mailbox| mailbox.table.has::<M>()) {
+        match door.as_any().downcast_ref::<Self>().filter(|mailbox| mailbox.items.beside().has::<M>()) {
             Some(mailbox) => Ok((mailbox, message)),
             None => Err((message, Refused::OtherType)),
         }
@@ -215,11 +249,16 @@ impl<A: Actor> Mailbox<A> {
         format!("{name} (sent to a {})", A::KIND)
     }
 
-    pub(super) fn room(&self) -> Result<mpsc::Permit<'_, Item<A>>, Refused> {
-        self.items.try_reserve().map_err(|full| match full {
-            TrySendError::Full(()) => Refused::Full,
-            TrySendError::Closed(()) => Refused::NotHere,
+    pub(super) fn place(&self) -> Result<MailboxPlace<'_, A>, Refused> {
+        self.items.try_place().map_err(|none| match none {
+            NoPlace::Full => Refused::Full,
+            NoPlace::Closed => Refused::NotHere,
         })
+    }
+
+    /// The same, behind all who wait for one already. Never [`Refused::Full`].
+    pub(super) async fn wait_for_place(&self) -> Result<MailboxPlace<'_, A>, Refused> {
+        self.items.place().await.ok_or(Refused::NotHere)
     }
 }
 
@@ -235,16 +274,14 @@ impl<A: Actor> Door for Mailbox<A> {
         mode: Mode,
         reply: WireReply,
     ) -> Result<(), (Refused, WireReply)> {
-        let Some(readers) = self.table.get(name) else {
+        let Some(readers) = self.items.beside().get(name) else {
             reply(Err(CallError::not_executed(Reason::NotHandled(Self::unknown(name)))));
             return Ok(());
         };
         // Room first: a message that finds none is not worth decoding.
-        match self.room() {
-            Ok(room) => {
-                if let Some(letter) = (readers.call)(payload, mode, reply) {
-                    room.send(Item::Letter(letter));
-                }
+        match self.place() {
+            Ok(place) => {
+                (readers.call)(place, payload, mode, reply);
                 Ok(())
             }
             Err(refused) => Err((refused, reply)),
@@ -252,14 +289,14 @@ impl<A: Actor> Door for Mailbox<A> {
     }
 
     fn deliver_parcels(&self, parcels: Parcels, ack: Ack) -> Result<(), (Refused, Ack)> {
-        let room = match self.room() {
-            Ok(room) => room,
+        let place = match self.place() {
+            Ok(place) => place,
             Err(refused) => return Err((refused, ack)),
         };
         let open = |parcel: Parcel| {
             let reply = parcel.is_ask.then(ReplySlot::default);
             let door = reply.as_ref().map(ReplySlot::door);
-            let letter = match self.table.get(parcel.message.as_str()) {
+            let letter = match self.items.beside().get(parcel.message.as_str()) {
                 Some(readers) => (readers.parcel)(&parcel.payload, door),
                 None => Err(CallError::not_executed(Reason::NotHandled(Self::unknown(&parcel.message)))),
             };
@@ -268,7 +305,7 @@ impl<A: Actor> Door for Mailbox<A> {
         let Parcels { from, answered, items, .. } = parcels;
         let first = items.first().map_or(0, |parcel| parcel.seq);
         let items = items.into_iter().map(open).collect();
-        room.send(Item::Bundle(Box::new(Bundle { from, first, answered, items, ack })));
+        place.send(Item::Bundle(Box::new(Bundle { from, first, answered, items, ack })));
         Ok(())
     }
 }
@@ -278,8 +315,8 @@ pub(super) type Read<A> = Result<BoxEnvelope<A>, CallError>;
 
 /// How one message type is read at the door.
 pub(super) struct Readers<A: Actor> {
-    /// Answers by itself what does not decode; a tell is answered at once, because its place is reserved.
-    call: fn(&[u8], Mode, WireReply) -> Option<BoxEnvelope<A>>,
+    /// Answers by itself what does not decode; a tell is answered at once, because it has its place.
+    call: fn(MailboxPlace<'_, A>, &[u8], Mode, WireReply),
     parcel: fn(&[u8], Option<WireReply>) -> Read<A>,
 }
 
@@ -303,16 +340,14 @@ fn read_parcel<A: Handler<M>, M: Message>(payload: &[u8], reply: Option<WireRepl
 }
 
 fn read_call<A: Handler<M>, M: Message>(
+    place: MailboxPlace<'_, A>,
     payload: &[u8],
     mode: Mode,
     reply: WireReply,
-) -> Option<BoxEnvelope<A>> {
+) {
     let message = match decode_message::<M>(payload) {
         Ok(message) => message,
-        Err(error) => {
-            reply(Err(error));
-            return None;
-        }
+        Err(error) => return reply(Err(error)),
     };
     let reply = match mode {
         Mode::Ask | Mode::AskDurable => Reply::wire(reply),
@@ -321,5 +356,5 @@ fn read_call<A: Handler<M>, M: Message>(
             Reply::nobody()
         }
     };
-    Some(Box::new(Letter::new(message, reply, mode == Mode::AskDurable)))
+    Letter::new(message, reply, mode == Mode::AskDurable).put(place);
 }

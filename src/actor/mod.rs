@@ -17,6 +17,7 @@ mod alarm;
 mod api;
 mod aside;
 mod bundle;
+mod caught;
 mod codec;
 mod context;
 mod courier;
@@ -30,7 +31,6 @@ mod mailbox;
 mod near;
 mod policy;
 mod post;
-mod queue;
 mod reference;
 mod reply;
 mod restarts;
@@ -48,7 +48,7 @@ mod watches;
 
 pub use api::{Actor, Handler, Message, Snapshot};
 pub use bundle::WireReceipt;
-pub(crate) use codec::panic_text;
+pub(crate) use caught::{begin_caught, poll_caught};
 pub use codec::{
     CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
     encode_state,

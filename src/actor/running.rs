@@ -19,11 +19,9 @@ use super::context::Context;
 use super::gate::Retired;
 use super::ledger::Ledger;
 use super::life::{Life, Turn};
-use super::mailbox::{After, BoxEnvelope, Item};
-use super::queue::Queue;
+use super::mailbox::{After, Envelope, Inbox, Item};
 use super::restored::Restored;
 use super::saver::{SaveError, Saver};
-use super::table::Table;
 use crate::clock::Mono;
 use crate::error::CallError;
 use crate::limits::{FINISH_DEADLINE, STOP_DRAIN_DEADLINE};
@@ -51,7 +49,6 @@ impl From<Retired> for End {
 pub(super) struct Beginning<A: Actor> {
     pub(super) actor: A,
     pub(super) ctx: Context<A>,
-    pub(super) table: Arc<Table<A>>,
     /// The number of the checkpoint that was restored.
     pub(super) seq: u64,
     pub(super) restored: Option<Restored>,
@@ -60,11 +57,9 @@ pub(super) struct Beginning<A: Actor> {
 pub(super) struct Running<A: Actor> {
     actor: A,
     ctx: Context<A>,
-    /// How messages to itself are read.
-    table: Arc<Table<A>>,
     restored: Option<Restored>,
     life: Arc<Life>,
-    queue: Queue<A>,
+    queue: Inbox<A>,
     /// The time, if it was read since a handler returned, or since anything else was done that may take long.
     now: Option<Mono>,
     calm: Calm,
@@ -87,9 +82,9 @@ pub(super) struct Running<A: Actor> {
 
 impl<A: Actor> Running<A> {
     pub(super) fn new(
-        Beginning { actor, ctx, table, seq, restored }: Beginning<A>,
+        Beginning { actor, ctx, seq, restored }: Beginning<A>,
         life: Arc<Life>,
-        queue: Queue<A>,
+        queue: Inbox<A>,
         finish: oneshot::Receiver<Finished>,
         saver: Arc<dyn Saver>,
     ) -> Self {
@@ -98,7 +93,6 @@ impl<A: Actor> Running<A> {
         Self {
             actor,
             ctx,
-            table,
             restored,
             life,
             queue,
@@ -123,7 +117,7 @@ impl<A: Actor> Running<A> {
     }
 
     /// Drops the state, and returns the messages that wait.
-    pub(super) fn into_queue(mut self, waiting: &CallError) -> Queue<A> {
+    pub(super) fn into_queue(mut self, waiting: &CallError) -> Inbox<A> {
         self.ledger.fail_waiting(waiting);
         self.queue
     }
@@ -136,19 +130,24 @@ impl<A: Actor> Running<A> {
     async fn turns(&mut self) -> Result<Infallible, End> {
         if let Some(restored) = self.restored.take() {
             let resends = self.ctx.mail().unsettled();
-            self.play(Box::new(Restored { resends, ..restored }), false, false).await?;
+            self.play(&mut Restored { resends, ..restored }, false, false).await?;
         }
         loop {
             if !self.is_calm() {
                 self.before_next().await?;
             }
             match poll_fn(|task| self.poll_next(task)).await {
-                Next::Item(Item::Letter(letter)) => self.open(letter, false).await?,
+                Next::Item(Item::Letter(mut letter)) => {
+                    self.open(&mut *letter, false).await?;
+                    if letter.as_any().is_some() {
+                        self.queue.give_back(Item::Letter(letter));
+                    }
+                }
                 Next::Item(Item::Bundle(bundle)) => self.begin(*bundle),
                 Next::Parcel => self.parcel().await?,
                 Next::Rung => {
-                    for change in self.ctx.watches().changes(self.life.gate.now()) {
-                        self.open(Box::new(change), false).await?;
+                    for mut change in self.ctx.watches().changes(self.life.gate.now()) {
+                        self.open(&mut change, false).await?;
                     }
                 }
                 Next::Timer(name, payload) => self.ring(&name, &payload).await?,
@@ -194,14 +193,14 @@ impl<A: Actor> Running<A> {
 
     fn open(
         &mut self,
-        letter: BoxEnvelope<A>,
+        letter: &mut dyn Envelope<A>,
         is_parcel: bool,
     ) -> impl Future<Output = Result<(), End>> + Send {
         self.play(letter, is_parcel, true)
     }
 
     /// A message that does not count is not worth a checkpoint by itself.
-    async fn play(&mut self, mut letter: BoxEnvelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
+    async fn play(&mut self, letter: &mut dyn Envelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
         self.ctx.begin(self.ledger.next_number(), is_parcel, self.ledger.is_unsettled());
         let now = self.now.take();
         let after = {
@@ -241,9 +240,9 @@ impl<A: Actor> Running<A> {
         // One that is set anew each time is always due, whoever else waits for the thread.
         tokio::task::coop::consume_budget().await;
         self.now = None;
-        let read = self.table.get(name).map(|readers| readers.read(payload));
+        let read = self.queue.beside().get(name).map(|readers| readers.read(payload));
         match read {
-            Some(Ok(letter)) => self.open(letter, false).await,
+            Some(Ok(mut letter)) => self.open(&mut *letter, false).await,
             unread => {
                 let error = unread.and_then(Result::err).map(|error| error.to_string());
                 tracing::error!(actor = %self.life.id, name, error, "a timer's message cannot be read, and is dropped");

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::api::{Handler, Message};
 use super::bundle::{Ack, WireReceipt};
 use super::host::Host;
-use super::mailbox::{Door, Item, Letter, Mailbox, Mode, Refused};
+use super::mailbox::{Door, Letter, Mailbox, Mode, Refused};
 use super::reference::ActorRef;
 use super::reply::{LocalCaller, Reply, Unanswered, WireReply};
 use crate::core::session::{Parcels, Receipt};
@@ -46,8 +46,8 @@ pub type NoReply<M> = Box<(CallError, Option<M>)>;
 
 type Caller<M> = Option<LocalCaller<<M as Message>::Reply>>;
 
-fn letter<A: Handler<M>, M: Message>(message: M, caller: Caller<M>, durable: bool) -> Item<A> {
-    Item::Letter(Box::new(Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable)))
+fn letter<M: Message>(message: M, caller: Caller<M>, durable: bool) -> Letter<M> {
+    Letter::new(message, caller.map_or_else(Reply::nobody, Reply::local), durable)
 }
 
 /// Into the mailbox, if it has room.
@@ -58,9 +58,9 @@ fn put<A: Handler<M>, M: Message>(
     durable: bool,
 ) -> Result<(), (M, Refused)> {
     let (mailbox, message) = Mailbox::<A>::typed(door, message)?;
-    match mailbox.room() {
-        Ok(room) => {
-            room.send(letter(message, caller, durable));
+    match mailbox.place() {
+        Ok(place) => {
+            letter(message, caller, durable).put(place);
             Ok(())
         }
         Err(refused) => Err((message, refused)),
@@ -163,12 +163,12 @@ impl Host {
     ) -> Result<(), (M, Refused)> {
         let Some(door) = self.door(to.id().name()) else { return Err((message, Refused::NotHere)) };
         let (mailbox, message) = Mailbox::<A>::typed(door.as_ref(), message)?;
-        match mailbox.items.reserve().await {
-            Ok(room) => {
-                room.send(letter(message, caller, durable));
+        match mailbox.wait_for_place().await {
+            Ok(place) => {
+                letter(message, caller, durable).put(place);
                 Ok(())
             }
-            Err(_) => Err((message, Refused::NotHere)),
+            Err(refused) => Err((message, refused)),
         }
     }
 

@@ -13,8 +13,7 @@ use super::context::Context;
 use super::host::World;
 use super::life::Life;
 use super::mail::Mail;
-use super::mailbox::{Door, Mailbox};
-use super::queue::Queue;
+use super::mailbox::{Door, Inbox, Mailbox};
 use super::reference::ActorRef;
 use super::restored::Restored;
 use super::running::{Beginning, End, Finished, Running};
@@ -70,24 +69,24 @@ impl<A: Actor> Revived for Newborn<A> {
     ) -> Launched {
         let (door, queue) = inherit::<A>(from.mailbox).unwrap_or_else(|| {
             let (mailbox, inbox) = Mailbox::new(Arc::clone(&self.table));
-            (Arc::new(mailbox) as Arc<dyn Door>, Queue::new(inbox))
+            (Arc::new(mailbox) as Arc<dyn Door>, inbox)
         });
         let (finish, finished) = oneshot::channel();
         let me = ActorRef::named(life.id.clone());
         let ctx = Context::new(me, Arc::clone(&life), (world.outside)(), (mail, timers, watches));
         let saver = Arc::clone(&world.saver);
-        let start = Beginning { actor: self.actor, ctx, table: self.table, seq, restored };
+        let start = Beginning { actor: self.actor, ctx, seq, restored };
         let running = Running::new(start, Arc::clone(&life), queue, finished, Arc::clone(&saver));
         let task = world.runtime.spawn(supervise(running, life, saver, from.task));
         Launched { door, task, finish }
     }
 }
 
-type Ends<A> = (Arc<dyn Door>, Queue<A>);
+type Ends<A> = (Arc<dyn Door>, Inbox<A>);
 
 fn inherit<A: Actor>(mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>) -> Option<Ends<A>> {
     let (door, queue) = mailbox?;
-    let queue = queue.downcast::<Queue<A>>().ok()?;
+    let queue = queue.downcast::<Inbox<A>>().ok()?;
     Some((door, *queue))
 }
 
@@ -135,11 +134,11 @@ async fn supervise<A: Actor>(
 /// Answers everything that waits.
 fn refuse<A: Actor>(running: Running<A>, reason: Reason) {
     if let Some(queue) = dismantle(running, &CallError::unknown(reason.clone())) {
-        queue.refuse(&CallError::not_executed(reason));
+        queue.drain().for_each(|item| item.refuse(CallError::not_executed(reason.clone())));
     }
 }
 
 /// Drops the state, whose own `Drop` may panic; the mailbox goes with it then.
-fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<Queue<A>> {
+fn dismantle<A: Actor>(running: Running<A>, unknown: &CallError) -> Option<Inbox<A>> {
     catch_unwind(AssertUnwindSafe(|| running.into_queue(unknown))).ok()
 }

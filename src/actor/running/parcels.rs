@@ -52,7 +52,7 @@ impl<A: Actor> Running<A> {
                 self.put_aside(from, parcel, CallError::executed(Reason::Panicked(why)));
             }
             Err(why) => self.put_aside(from, parcel, why),
-            Ok(letter) => match self.open(letter, true).await {
+            Ok(mut letter) => match self.open(&mut *letter, true).await {
                 Err(End::Panicked(text)) => {
                     self.life.restarts().suspect(from, seq);
                     return Err(End::Panicked(text));
@@ -85,9 +85,7 @@ impl<A: Actor> Running<A> {
                 self.ledger.changed(|| now);
                 self.note_reliable();
             }
-            Follow::Over { to, messages, .. } => {
-                self.open(Box::new(Undelivered { to, messages }), false).await?
-            }
+            Follow::Over { to, messages, .. } => self.open(&mut Undelivered { to, messages }, false).await?,
         }
         Ok(())
     }

@@ -2,13 +2,11 @@
 
 use stackfuture::StackFuture;
 use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::{LocalContext, LocalHandler};
-use crate::actor::panic_text;
+use crate::actor::{begin_caught, poll_caught};
 use crate::error::{CallError, Reason};
 
 /// One message to an `A`, whatever its type.
@@ -68,15 +66,13 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
         let Letter { message, mut caller } = *self;
         Opening::from_or_box(async move {
             caller.has_started = true;
-            let handled = {
-                let mut handling = pin!(actor.handle(message, &mut *ctx));
-                // The actor ends after a panic, so nobody sees it half changed. By hand: `FutureExt::catch_unwind` has
-                // this future keep the handler's twice, and there may be many.
-                let poll = |task: &mut Context<'_>| {
-                    let polled = catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(task)));
-                    polled.map_or_else(|panic| Poll::Ready(Err(panic)), |poll| poll.map(Ok))
-                };
-                poll_fn(poll).await
+            // The actor ends after a panic, so nobody sees it half changed.
+            let handled = match begin_caught(|| actor.handle(message, &mut *ctx)) {
+                Ok(handling) => {
+                    let mut handling = pin!(handling);
+                    poll_fn(|task| poll_caught(handling.as_mut(), task)).await
+                }
+                Err(text) => Err(text),
             };
             // What it did leaves only while its peer may still act.
             ctx.clear().await;
@@ -85,8 +81,7 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
                     caller.answer(Ok(reply));
                     Ok(())
                 }
-                Err(panic) => {
-                    let text = panic_text(&*panic);
+                Err(text) => {
                     caller.answer(Err(CallError::executed(Reason::Panicked(text.clone()))));
                     Err(text)
                 }

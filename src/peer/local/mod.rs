@@ -13,12 +13,10 @@ pub(super) use crowd::Crowd;
 pub use reference::LocalRef;
 pub use running::LocalContext;
 
-use std::sync::Arc;
-use tokio::sync::mpsc;
-
 use super::Peer;
 use super::shared::Shared;
 use crate::actor::GateState;
+use crate::channel::channel;
 use crate::error::Reason;
 use crate::limits::{DEFAULT_MAILBOX, MAX_LOCAL_ACTORS, MAX_MAILBOX};
 use running::run;
@@ -109,11 +107,10 @@ impl Peer {
         let crowd = &self.shared.crowd;
         let seat =
             crowd.enter().map_err(|error| self.shared.why_locals_end().map_or(error, SpawnError::Over))?;
-        let (items, inbox) = mpsc::channel(A::MAILBOX.clamp(1, MAX_MAILBOX));
-        let peer = Arc::new(self.clone());
-        let ctx = LocalContext::new(Arc::clone(&peer), items.downgrade(), seat);
+        let (items, inbox) = channel(A::MAILBOX.clamp(1, MAX_MAILBOX), self.clone());
+        let ctx = LocalContext::new(items.downgrade(), seat);
         let task = self.shared.actors.spawn(run(actor, inbox, ctx));
         crowd.begun(seat, task.abort_handle());
-        Ok(LocalRef::new(items, peer))
+        Ok(LocalRef { items })
     }
 }

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::letter::{Answer, BoxEnvelope, Letter};
 use super::{LocalActor, LocalHandler};
+use crate::channel::{NoPlace, Sender};
 use crate::error::{CallError, Reason};
 use crate::limits::DEFAULT_CALL_DEADLINE;
 use crate::peer::Peer;
@@ -18,16 +17,10 @@ use crate::peer::Peer;
 ///
 /// It is no name: it cannot be stored, or sent to another process.
 pub struct LocalRef<A> {
-    pub(super) items: mpsc::Sender<BoxEnvelope<A>>,
-    /// In a place of the actor's own, so that references to different actors do not count each other.
-    peer: Arc<Peer>,
+    pub(super) items: Sender<BoxEnvelope<A>, Peer>,
 }
 
 impl<A: LocalActor> LocalRef<A> {
-    pub(super) fn new(items: mpsc::Sender<BoxEnvelope<A>>, peer: Arc<Peer>) -> Self {
-        Self { items, peer }
-    }
-
     /// Sends a message and waits for its reply, for at most [`DEFAULT_CALL_DEADLINE`].
     ///
     /// # Errors
@@ -57,7 +50,7 @@ impl<A: LocalActor> LocalRef<A> {
         if let Some(letter) = self.put_at_once(Letter::new(message, Some(way)))? {
             left = Box::pin(self.put(letter, deadline)).await?;
         }
-        match self.peer.shared.within(left, answer).await {
+        match self.items.beside().shared.within(left, answer).await {
             Some(Ok(Ok(reply))) => Ok(reply),
             Some(Ok(Err(error))) => Err(self.explained(error)),
             Some(Err(_)) => Err(CallError::unknown(Reason::HostGone)),
@@ -98,23 +91,36 @@ impl<A: LocalActor> LocalRef<A> {
     fn put_at_once<M: Send + 'static>(
         &self,
         letter: Letter<M, A::Reply>,
-    ) -> Result<Option<BoxEnvelope<A>>, CallError>
+    ) -> Result<Option<Letter<M, A::Reply>>, CallError>
     where
         A: LocalHandler<M>,
     {
-        match self.items.try_send(Box::new(letter)) {
-            Ok(()) => Ok(None),
-            Err(TrySendError::Full(letter)) => Ok(Some(letter)),
-            Err(TrySendError::Closed(_)) => Err(self.has_ended()),
+        match self.items.try_place() {
+            Ok(place) => {
+                place.send(Box::new(letter));
+                Ok(None)
+            }
+            Err(NoPlace::Full) => Ok(Some(letter)),
+            Err(NoPlace::Closed) => Err(self.has_ended()),
         }
     }
 
     /// Into the mailbox, once there is room; how much time is left.
-    async fn put(&self, letter: BoxEnvelope<A>, deadline: Duration) -> Result<Duration, CallError> {
+    async fn put<M: Send + 'static>(
+        &self,
+        letter: Letter<M, A::Reply>,
+        deadline: Duration,
+    ) -> Result<Duration, CallError>
+    where
+        A: LocalHandler<M>,
+    {
         let end = Instant::now() + deadline;
-        match self.peer.shared.within(deadline, pin!(self.items.send(letter))).await {
-            Some(Ok(())) => Ok(end.saturating_duration_since(Instant::now())),
-            Some(Err(_)) => Err(self.has_ended()),
+        match self.items.beside().shared.within(deadline, pin!(self.items.place())).await {
+            Some(Some(place)) => {
+                place.send(Box::new(letter));
+                Ok(end.saturating_duration_since(Instant::now()))
+            }
+            Some(None) => Err(self.has_ended()),
             None => Err(CallError::not_executed(Reason::Full)),
         }
     }
@@ -125,7 +131,7 @@ impl<A: LocalActor> LocalRef<A> {
 
     /// An actor that ended with its peer did so for the peer's reason.
     fn explained(&self, error: CallError) -> CallError {
-        match (&error.reason, self.peer.shared.why_locals_end()) {
+        match (&error.reason, self.items.beside().shared.why_locals_end()) {
             (Reason::Stopped | Reason::HostGone, Some(reason)) => CallError { reason, ..error },
             _ => error,
         }
@@ -135,12 +141,12 @@ impl<A: LocalActor> LocalRef<A> {
 // By hand, because a derive would ask the same of `A`.
 impl<A> Clone for LocalRef<A> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), peer: Arc::clone(&self.peer) }
+        Self { items: self.items.clone() }
     }
 }
 
 impl<A> fmt::Debug for LocalRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LocalRef({} on {})", std::any::type_name::<A>(), self.peer.shared.node)
+        write!(f, "LocalRef({} on {})", std::any::type_name::<A>(), self.items.beside().shared.node)
     }
 }

@@ -3,38 +3,36 @@
 use std::any::type_name;
 use std::future::{pending, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
 use std::task::{Poll, ready};
-use tokio::sync::mpsc;
 
 use super::crowd::Seat;
 use super::letter::BoxEnvelope;
 use super::{LocalActor, LocalRef};
 use crate::actor::Gate;
+use crate::channel::{Receiver, WeakSender};
 use crate::peer::Peer;
 
 /// A local actor's view of its surroundings.
 pub struct LocalContext<A> {
-    peer: Arc<Peer>,
-    me: mpsc::WeakSender<BoxEnvelope<A>>,
+    me: WeakSender<BoxEnvelope<A>, Peer>,
     seat: Seat,
     wants_stop: bool,
 }
 
 impl<A: LocalActor> LocalContext<A> {
-    pub(super) fn new(peer: Arc<Peer>, me: mpsc::WeakSender<BoxEnvelope<A>>, seat: Seat) -> Self {
-        Self { peer, me, seat, wants_stop: false }
+    pub(super) fn new(me: WeakSender<BoxEnvelope<A>, Peer>, seat: Seat) -> Self {
+        Self { me, seat, wants_stop: false }
     }
 
     /// The peer that runs this actor: to call others, to spawn more.
     pub fn peer(&self) -> &Peer {
-        &self.peer
+        self.me.beside()
     }
 
     /// A reference to this actor; none if nobody else has one any more. While the actor keeps its own, it does not end
     /// by itself.
     pub fn me(&self) -> Option<LocalRef<A>> {
-        self.me.upgrade().map(|items| LocalRef::new(items, Arc::clone(&self.peer)))
+        self.me.upgrade().map(|items| LocalRef { items })
     }
 
     /// Asks for this actor's end once this handler has returned and its reply is out. Messages that still wait are not
@@ -47,7 +45,7 @@ impl<A: LocalActor> LocalContext<A> {
 impl<A> LocalContext<A> {
     /// Waits until the peer holds its lease. If it never will again, until this task is aborted.
     pub(super) async fn clear(&self) {
-        let gate = &self.peer.shared.gate;
+        let gate = &self.me.beside().shared.gate;
         while !gate.is_open() {
             if gate.wait_open().await.is_err() {
                 pending::<()>().await;
@@ -58,19 +56,18 @@ impl<A> LocalContext<A> {
 
 impl<A> Drop for LocalContext<A> {
     fn drop(&mut self) {
-        self.peer.shared.crowd.leave(self.seat);
+        self.me.beside().shared.crowd.leave(self.seat);
     }
 }
 
 /// Handles messages until nobody can send more, or something ends it.
 pub(super) async fn run<A: LocalActor>(
     mut actor: A,
-    mut inbox: mpsc::Receiver<BoxEnvelope<A>>,
+    mut inbox: Receiver<BoxEnvelope<A>, Peer>,
     mut ctx: LocalContext<A>,
 ) {
-    let peer = Arc::clone(&ctx.peer);
-    while let Some(letter) = inbox.recv().await {
-        match turn(&peer.shared.gate, letter, &mut actor, &mut ctx).await {
+    while let Some(letter) = inbox.next().await {
+        match turn(&inbox.beside().shared.gate, letter, &mut actor, &mut ctx).await {
             Ok(()) if ctx.wants_stop => return,
             Ok(()) => {}
             Err(text) => {

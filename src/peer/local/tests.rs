@@ -220,7 +220,7 @@ async fn ends_with(end_peer: impl AsyncFnOnce(&Peer)) -> [CallError; 3] {
         let actor = actor.clone();
         async move { actor.ask(Add(1)).await }
     });
-    while actor.items.capacity() > 1 {
+    while actor.items.free() > 1 {
         tokio::task::yield_now().await;
     }
     end_peer(&peer).await;
