@@ -265,8 +265,10 @@ mod tests {
 
     #[test]
     fn a_long_directory_is_searched_in_parts_and_to_its_end() {
-        let (first, last) = (7, MAX_LINES_PER_LOOK + 2);
-        let state = state(last + 1, &[first, last]);
+        let actors = MAX_LINES_PER_LOOK + 3;
+        let order: Vec<usize> = state(actors, &[]).actors.ids().map(|id| id.key().parse().unwrap()).collect();
+        let (first, last) = (order[7], order[actors - 1]);
+        let state = state(actors, &[first, last]);
         let found = |orders: BTreeMap<RaftId, Vec<RepairOrder>>| -> Vec<(RaftId, String)> {
             let keys = |(disk, orders): (RaftId, Vec<RepairOrder>)| {
                 orders.into_iter().map(move |order| (disk, order.actor.key().to_owned()))

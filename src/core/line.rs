@@ -2,7 +2,6 @@
 //! looks need stands in front, and is read without any other memory.
 
 use smallvec::SmallVec;
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::command::Checkpoint;
@@ -82,6 +81,22 @@ impl<'a> Reader<'a> {
 
 /// Longer than most lines: what they are written into is not on the heap.
 type Bytes = SmallVec<[u8; 256]>;
+
+/// Where the line of a name belongs: by a part of the name's blake3, long enough that no two names have the same. To
+/// find a line then takes no look at others, which are all over the memory, as comparing names would.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(u128);
+
+impl Place {
+    pub(super) fn of(name: ActorName<'_>) -> Self {
+        let mut bytes = Bytes::new();
+        bytes.extend_from_slice(&(name.kind.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(name.kind.as_bytes());
+        bytes.extend_from_slice(name.key.as_bytes());
+        let digest = blake3::hash(&bytes);
+        Self(digest.as_bytes().first_chunk().map_or(0, |part| u128::from_be_bytes(*part)))
+    }
+}
 
 fn put(out: &mut Bytes, mut number: u64) {
     while number >= 0x80 {
@@ -165,12 +180,6 @@ impl Packed {
         let (epoch, life) = (Epoch(reader.number()), reader.number());
         let stand_in_ms = (flags & STANDS_IN != 0).then(|| reader.number() as u32);
         Line { name: ActorName { kind, key }, home, host, epoch, life, stand_in_ms, flags, rest: reader.0 }
-    }
-
-    fn name(&self) -> (&[u8], &[u8]) {
-        let mut reader = Reader(&self.0);
-        let [kind, low, high] = reader.array::<LENGTHS>();
-        (reader.take(kind.into()), reader.take(u16::from_le_bytes([low, high]).into()))
     }
 }
 
@@ -261,62 +270,5 @@ impl<'a> Line<'a> {
             by_hand: self.by_hand(),
             whole: self.flags & WHOLE != 0,
         }
-    }
-}
-
-/// Something that has an actor's name, by which lines are in order: the kind, and then the key.
-pub(super) trait Named {
-    fn parts(&self) -> (&[u8], &[u8]);
-}
-
-impl Named for Packed {
-    fn parts(&self) -> (&[u8], &[u8]) {
-        self.name()
-    }
-}
-
-impl Named for ActorName<'_> {
-    fn parts(&self) -> (&[u8], &[u8]) {
-        (self.kind.as_bytes(), self.key.as_bytes())
-    }
-}
-
-impl PartialEq for dyn Named + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.parts() == other.parts()
-    }
-}
-impl Eq for dyn Named + '_ {}
-impl PartialOrd for dyn Named + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for dyn Named + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.parts().cmp(&other.parts())
-    }
-}
-
-impl<'a> std::borrow::Borrow<dyn Named + 'a> for Packed {
-    fn borrow(&self) -> &(dyn Named + 'a) {
-        self
-    }
-}
-
-impl PartialEq for Packed {
-    fn eq(&self, other: &Self) -> bool {
-        self.name() == other.name()
-    }
-}
-impl Eq for Packed {}
-impl PartialOrd for Packed {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Packed {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.name().cmp(&other.name())
     }
 }

@@ -1,31 +1,31 @@
-//! The lines of all actors, in the order of their names. There may be millions: each takes about as many bytes as its
-//! numbers have, and is made readable when somebody looks.
+//! The lines of all actors, in an order of its own that is the same everywhere. There may be millions: each takes about
+//! as many bytes as its numbers have, and is made readable when somebody looks.
 
 use serde::de::{MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 
 use super::command::Checkpoint;
 pub use super::line::Line;
-use super::line::{Named, Packed};
+use super::line::{Packed, Place};
 use super::state::Actor;
 use crate::id::{ActorId, Epoch};
 
 /// Actors by name.
 #[derive(Clone, Default)]
 pub struct Lines {
-    packed: BTreeSet<Packed>,
+    packed: BTreeMap<Place, Packed>,
     /// How long all of those are.
     bytes: usize,
 }
 
 impl Lines {
     fn packed(&self, id: &ActorId) -> Option<&Packed> {
-        self.packed.get::<dyn Named + '_>(&id.name())
+        self.packed.get(&Place::of(id.name()))
     }
 
     /// One line, to look at.
@@ -61,14 +61,13 @@ impl Lines {
 
     /// All of them, to look at.
     pub fn iter(&self) -> impl Iterator<Item = Line<'_>> + Clone {
-        self.packed.iter().map(Packed::line)
+        self.packed.values().map(Packed::line)
     }
 
-    /// Those behind a name, or all.
+    /// Those that come after the one of a name, or all.
     pub fn after(&self, id: Option<&ActorId>) -> impl Iterator<Item = Line<'_>> {
-        let id = id.map(ActorId::name);
-        let from = id.as_ref().map_or(Bound::Unbounded, |id| Bound::Excluded(id as &dyn Named));
-        self.packed.range::<dyn Named + '_, _>((from, Bound::Unbounded)).map(Packed::line)
+        let from = id.map_or(Bound::Unbounded, |id| Bound::Excluded(Place::of(id.name())));
+        self.packed.range((from, Bound::Unbounded)).map(|(_, packed)| packed.line())
     }
 
     /// All names.
@@ -78,7 +77,10 @@ impl Lines {
 
     /// Writes a line, in the place of the one of that name.
     pub fn insert(&mut self, id: &ActorId, actor: &Actor) {
-        self.replace(Packed::new(id.name(), actor));
+        let packed = Packed::new(id.name(), actor);
+        self.bytes += packed.bytes().len();
+        let old = self.packed.insert(Place::of(id.name()), packed);
+        self.bytes -= old.map_or(0, |old| old.bytes().len());
     }
 
     /// Writes another checkpoint into a line, which is not lost then; nothing if there is none, or `may` answers with
@@ -90,21 +92,15 @@ impl Lines {
         saved_at: u64,
         may: impl FnOnce(Line<'_>) -> Result<Option<T>, E>,
     ) -> Option<Result<Option<T>, E>> {
-        let packed = self.packed(id)?;
+        let packed = self.packed.get_mut(&Place::of(id.name()))?;
         let line = packed.line();
         let answer = may(line);
         if let Ok(Some(_)) = answer {
             let saved = packed.saved(&line, (epoch, checkpoint), saved_at);
-            self.replace(saved);
+            self.bytes = self.bytes + saved.bytes().len() - packed.bytes().len();
+            *packed = saved;
         }
         Some(answer)
-    }
-
-    fn replace(&mut self, packed: Packed) {
-        self.bytes += packed.bytes().len();
-        if let Some(old) = self.packed.replace(packed) {
-            self.bytes -= old.bytes().len();
-        }
     }
 
     /// Changes a line, if there is one.
@@ -117,7 +113,7 @@ impl Lines {
 
     /// Removes a line. Whether there was one.
     pub fn remove(&mut self, id: &ActorId) -> bool {
-        let removed = self.packed.take::<dyn Named + '_>(&id.name());
+        let removed = self.packed.remove(&Place::of(id.name()));
         self.bytes -= removed.as_ref().map_or(0, |packed| packed.bytes().len());
         removed.is_some()
     }
@@ -126,7 +122,7 @@ impl Lines {
 impl PartialEq for Lines {
     fn eq(&self, other: &Self) -> bool {
         self.packed.len() == other.packed.len()
-            && self.packed.iter().zip(&other.packed).all(|(a, b)| a.bytes() == b.bytes())
+            && self.packed.values().zip(other.packed.values()).all(|(a, b)| a.bytes() == b.bytes())
     }
 }
 
@@ -135,7 +131,7 @@ impl Eq for Lines {}
 impl Hash for Lines {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.packed.len().hash(state);
-        self.packed.iter().for_each(|packed| packed.bytes().hash(state));
+        self.packed.values().for_each(|packed| packed.bytes().hash(state));
     }
 }
 
@@ -172,11 +168,11 @@ impl<'de> Visitor<'de> for WholeLines {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lines, A::Error> {
         let mut lines = vec![];
         while let Some((id, actor)) = map.next_entry::<ActorId, Actor>()? {
-            lines.push(Packed::new(id.name(), &actor));
+            lines.push((Place::of(id.name()), Packed::new(id.name(), &actor)));
         }
         // All at once: no place is left free between them.
-        let packed: BTreeSet<_> = lines.into_iter().collect();
-        let bytes = packed.iter().map(|packed| packed.bytes().len()).sum();
+        let packed: BTreeMap<_, _> = lines.into_iter().collect();
+        let bytes = packed.values().map(|packed| packed.bytes().len()).sum();
         Ok(Lines { packed, bytes })
     }
 }
@@ -190,7 +186,7 @@ mod tests {
     use crate::id::{Epoch, Incarnation, NodeId, RaftId};
     use crate::limits::MAX_DIRECTORY_BYTES;
     use crate::prng::Prng;
-    use std::collections::BTreeMap;
+    use std::collections::BTreeSet;
 
     fn any(rng: &mut Prng) -> (ActorId, Actor) {
         // Names that are not in the order of all their letters one after the other.
@@ -265,24 +261,23 @@ mod tests {
         assert!(plain.len() > 50, "{}", plain.len());
         let all: BTreeMap<_, _> = packed.iter().map(|line| (line.id(), line.actor())).collect();
         assert_eq!(all, plain);
-        assert!(packed.ids().eq(plain.keys().cloned()), "another order");
+        let order: Vec<_> = packed.ids().collect();
         for (id, actor) in &plain {
             let line = packed.line(id).unwrap();
             let (copies, holders) = line.copies();
             let checkpoint = actor.checkpoint.as_ref().map(|(_, c)| (c.copies, c.holders.clone()));
             assert_eq!((copies, holders.collect()), checkpoint.unwrap_or_default());
-            assert!(
-                packed
-                    .after(Some(id))
-                    .map(|l| l.id())
-                    .eq(plain.range(id..).skip(1).map(|(id, _)| id.clone()))
-            );
+            let at = order.iter().position(|other| other == id).unwrap();
+            assert!(packed.after(Some(id)).map(|l| l.id()).eq(order[at + 1..].iter().cloned()));
         }
         let bytes = rmp_serde::to_vec(&packed).unwrap();
-        assert_eq!(bytes, rmp_serde::to_vec(&plain).unwrap(), "another format of snapshots");
-        let read = rmp_serde::from_slice::<Lines>(&bytes).unwrap();
-        assert!(read == packed && read.bytes() == packed.bytes());
-        let all: usize = packed.packed.iter().map(|line| line.bytes().len()).sum();
+        let as_a_map: BTreeMap<ActorId, Actor> = rmp_serde::from_slice(&bytes).unwrap();
+        assert_eq!(as_a_map, plain, "another format of snapshots");
+        for bytes in [bytes, rmp_serde::to_vec(&plain).unwrap()] {
+            let read = rmp_serde::from_slice::<Lines>(&bytes).unwrap();
+            assert!(read == packed && read.bytes() == packed.bytes());
+        }
+        let all: usize = packed.packed.values().map(|line| line.bytes().len()).sum();
         assert_eq!(packed.bytes(), all);
         for (id, actor) in &plain {
             let (short, long) = (Packed::new(id.name(), actor), rmp_serde::to_vec(&(id, actor)).unwrap());

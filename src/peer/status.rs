@@ -166,7 +166,7 @@ impl Peer {
         status
     }
 
-    /// The directory as applied here.
+    /// The directory as applied here, in order of the names.
     pub fn actors(&self) -> Vec<ActorStatus> {
         let line = |line: Line<'_>| {
             let a = line.actor();
@@ -180,7 +180,9 @@ impl Peer {
                 lost: a.lost,
             }
         };
-        self.shared.state(|s| s.actors.iter().map(line).collect()).unwrap_or_default()
+        let mut all: Vec<_> = self.shared.state(|s| s.actors.iter().map(line).collect()).unwrap_or_default();
+        all.sort_unstable_by(|a: &ActorStatus, b| a.id.cmp(&b.id));
+        all
     }
 
     /// Waits until a condition on this peer's [`Status`] holds.

@@ -170,7 +170,9 @@ impl World {
         for (node, m) in &self.state.members {
             writeln!(out, "   {node}/{} disk {} {:?}", m.incarnation, m.raft_id, m.standing).unwrap();
         }
-        for line in self.state.actors.iter() {
+        let mut lines: Vec<_> = self.state.actors.iter().collect();
+        lines.sort_by_key(|line| line.name);
+        for line in lines {
             let (actor, a) = (line.id(), line.actor());
             let host = a.host.map_or("none".into(), |host| host.to_string());
             let at = format!("home {} host {host} epoch {} life {}", a.home, a.epoch, a.life);
