@@ -78,7 +78,10 @@ impl State {
         let mut crew = None;
         let mut moves = vec![];
         let mut stand_ins = 0;
-        for actor in self.left_at(node) {
+        let mut left: Vec<_> = self.left_at(node).collect();
+        // By name, whatever order the directory is in: who gets what is decided by every peer for itself.
+        left.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        for actor in left {
             if let Some(home) = self.home_of(&actor).filter(|_| actor.home != node.as_str()) {
                 moves.push((actor.id(), home));
             } else if !actor.lost() && actor.stand_in_ms.is_some_and(|after| u64::from(after) <= away_ms) {
