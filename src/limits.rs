@@ -221,12 +221,10 @@ pub const COPY_APART_BYTES: usize = 4 << 10;
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
-/// Tables of log entries, or of copies, that gather in the store before they are merged.
-pub const STORE_TABLES_PER_MERGE: i32 = 12;
 /// Tables of chunks' names that gather in the store before they are merged.
 pub const CHUNK_TABLES_PER_MERGE: i32 = 16;
-/// Bits that each name of a copy or a chunk takes in a table's filter: one in a hundred look-ups is in vain.
-pub const FILTER_BITS: f64 = 10.0;
+/// Bits that each name of a chunk takes in a table's filter: one in a hundred look-ups is in vain.
+pub const CHUNK_FILTER_BITS: f64 = 10.0;
 /// Large checkpoints of one peer that are written at once.
 pub const PARALLEL_LARGE_SAVES: usize = 2;
 /// A checkpoint may take a second longer for each of so many bytes.

@@ -5,8 +5,8 @@ use rocksdb::{
 };
 
 use crate::limits::{
-    CHUNK_APART_BYTES, CHUNK_TABLES_PER_MERGE, FILTER_BITS, STORE_BLOCK_CACHE_BYTES, STORE_FLUSH_THREADS,
-    STORE_OPEN_FILES, STORE_TABLES_PER_MERGE, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES,
+    CHUNK_APART_BYTES, CHUNK_FILTER_BITS, CHUNK_TABLES_PER_MERGE, STORE_BLOCK_CACHE_BYTES,
+    STORE_FLUSH_THREADS, STORE_OPEN_FILES, STORE_WAL_BYTES, STORE_WRITE_BUFFER_BYTES,
 };
 
 /// A column family. The tag is part of every checksum in it, so it never changes.
@@ -90,6 +90,11 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
             options.set_min_blob_size(CHUNK_APART_BYTES);
             options.set_blob_file_size(STORE_WAL_BYTES);
             options.set_enable_blob_gc(true);
+            // A merge takes along the bytes of the oldest blob files: where all of a state is new, in vain.
+            options.set_level_zero_file_num_compaction_trigger(CHUNK_TABLES_PER_MERGE);
+            // These tables are small: it takes many of them until writers must wait for a merge.
+            options.set_level_zero_slowdown_writes_trigger(4 * CHUNK_TABLES_PER_MERGE);
+            options.set_level_zero_stop_writes_trigger(8 * CHUNK_TABLES_PER_MERGE);
         }
         ColumnFamilyDescriptor::new(column.name(), options)
     };
@@ -99,21 +104,11 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
 fn column_options(cache: &Cache, column: Column) -> Options {
     let mut tables = BlockBasedOptions::default();
     tables.set_block_cache(cache);
-    if matches!(column, Column::Copies | Column::Chunks) {
-        // What is looked for may be in any of the tables.
-        tables.set_bloom_filter(FILTER_BITS, false);
+    if column == Column::Chunks {
+        // Names are digests: a chunk may be in any of the tables.
+        tables.set_bloom_filter(CHUNK_FILTER_BITS, false);
     }
     let mut options = Options::default();
-    let per_merge = match column {
-        // A merge takes along the bytes of the oldest blob files: where all of a state is new, in vain.
-        Column::Chunks => CHUNK_TABLES_PER_MERGE,
-        // Most of what is written is removed soon: the later it is merged, the less of it is left.
-        _ => STORE_TABLES_PER_MERGE,
-    };
-    options.set_level_zero_file_num_compaction_trigger(per_merge);
-    // It takes many more of them until writers must wait for a merge.
-    options.set_level_zero_slowdown_writes_trigger(4 * per_merge);
-    options.set_level_zero_stop_writes_trigger(8 * per_merge);
     options.set_block_based_table_factory(&tables);
     options.set_write_buffer_size(column.write_buffer());
     // Room for bursts: a full buffer that has not been written out yet must not stall an append.
