@@ -24,13 +24,13 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
         Shape::Ask1 => (
             "Local ask, one pair",
             "One task asks one actor 300,000 times, each time after the reply. With two workers this is mostly one of \
-             them handing the turn to and fro. Where the time goes, in instructions of one ask (about 3,630; \
-             callgrind, one thread): 1,420 are tokio's task switches, mailbox and oneshot, which the floor has too; \
-             600 are the handler's turn, between two looks at the lease and under a guard against panics; 400 find \
-             the mailbox and carry the letter; 320 read the clock, twice: before the handler may run, and before its \
-             reply may leave (the kernel's clock took 52 ns each time where this was looked at, a seventh of the \
-             whole); 260 are malloc's, for the letter and the oneshot; 350 are the caller's deadline and its error \
-             that tells the outcome; 170 are the actor's loop.",
+             them handing the turn to and fro. Where the time goes, in instructions of one ask (about 3,720; \
+             callgrind, one thread): 1,300 are tokio's task switches and oneshot, which the floor has too; 600 are \
+             the mailbox's two ends; 490 are the handler's turn, between two looks at the lease and under a guard \
+             against panics; 310 read the clock, twice: before the handler may run, and before its reply may leave \
+             (the kernel's clock took 52 ns each time where this was looked at, a seventh of the whole); 280 find \
+             the mailbox and write the letter, which is one that was used before; 350 are the caller's deadline and \
+             its error that tells the outcome; 300 are the actor's loop, and 100 malloc's, for the oneshot.",
             wanted(0.8, &["ractor"]),
         ),
         Shape::Ask16 => (
@@ -42,10 +42,10 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
             "Local tell, one to one",
             "One task tells one actor a million times, then asks for the sum. Mailboxes hold 1024; those of ractor \
              and actix have no bound. Where the time goes, in instructions of one tell with its handling (about \
-             1,520; callgrind, one thread): 530 are the handler's turn, 300 malloc's, because messages of all types \
-             share a mailbox and each is a box that is freed long after it was made; 230 find the mailbox and carry \
-             the letter, 160 read the clock once for the lease, 140 are the channel's, 100 the actor's loop. The \
-             floor has little besides the channel.",
+             1,600; callgrind, one thread, 500 at a time): 470 are the handler's turn, 300 the mailbox's two ends, \
+             230 find the mailbox and write the letter; 200 are malloc's, for what is more than the letters that an \
+             idle mailbox keeps to be written anew (one that stays busy keeps them all); 200 are the actor's loop, \
+             and 160 read the clock once for the lease. The floor has little besides the channel.",
             wanted(0.9, &["ractor"]),
         ),
         Shape::FanIn => (
@@ -57,10 +57,10 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
             "Skynet",
             "An actor makes ten and asks them, five levels deep: 111,111 actors, which live in memory and end when they \
              have answered. standin's are local actors, with bounded mailboxes, behind the lease like all others; actix \
-             uses one thread and mailboxes without a bound. Where the time goes, by perf: more than a third is malloc's \
-             (a task, a mailbox, a letter and a way back for each, most of them too large for a thread's own cache, and \
-             freed on the other thread half of the time), and so it is in the floor; what comes on top of that is a place \
-             in the list of deadlines, one in the list of what ends with the peer, and two looks at the lease.",
+             uses one thread and mailboxes without a bound. Where the time goes, by perf: a fourth is malloc's (a task, a \
+             mailbox, a letter and a way back for each, freed on the other thread half of the time) and a fifth the \
+             kernel's, which brings the memory for all of them; what comes on top of that is a place in the list of \
+             deadlines, one in the list of what ends with the peer, and two looks at the lease.",
             vec![Goal::new(MS.name, "actix", 1.0)],
         ),
     }

@@ -55,13 +55,17 @@ impl Shared {
     pub(crate) async fn collect_copies(self: Arc<Self>) {
         let actors = self.store.chunked_actors().unwrap_or_default();
         self.shelves.found(actors.iter().cloned());
-        self.collect_dead(None);
+        self.collect_dead(self.store.copies_of(None));
         self.sweep(actors).await;
         while self.pause(COLLECT_INTERVAL).await && !self.phase.borrow().is_over() {
             let is_sure = self.collect_replaced().await;
             let mut touched = std::mem::take(&mut *lock(&self.collectable));
             touched.extend(lock(&self.outdated).take_crowded());
-            self.collect_dead(is_sure.then_some(&touched));
+            if is_sure {
+                self.collect_dead_of(&touched).await;
+            } else {
+                self.collect_dead(self.store.copies_of(None));
+            }
             self.sweep(touched).await;
         }
     }
@@ -100,13 +104,22 @@ impl Shared {
         !(lock(&self.outdated).take_unsure() || some_are_missing)
     }
 
-    fn collect_dead(&self, actors: Option<&BTreeSet<ActorId>>) {
-        let keys = match actors {
-            None => self.store.copies_of(None).unwrap_or_default(),
-            Some(some) => {
-                some.iter().flat_map(|a| self.store.copies_of(Some(a)).unwrap_or_default()).collect()
+    /// Looks at all copies of some actors, of a few of them at a time.
+    async fn collect_dead_of(&self, actors: &BTreeSet<ActorId>) {
+        let all: Vec<&ActorId> = actors.iter().collect();
+        for some in all.chunks(SAVES_PER_LOOK) {
+            match self.store.copies_of_each(some) {
+                Ok(keys) => self.collect_dead(Ok(keys)),
+                // The names of one may be spoiled, those of others not.
+                Err(_) => some.iter().for_each(|actor| self.collect_dead(self.store.copies_of(Some(actor)))),
             }
-        };
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Removes those of some copies that are dead; none if they could not be read.
+    fn collect_dead(&self, keys: io::Result<Vec<CopyKey>>) {
+        let keys = keys.unwrap_or_default();
         let Some(consensus) = self.consensus() else { return };
         let disk = self.admission().map(|place| place.raft_id);
         let mut dead = vec![];

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use super::command::{Checkpoint, Settings};
 pub use super::lease::Status;
 pub use super::lines::Lines;
-use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::id::{ClusterId, Epoch, Incarnation, NodeId, RaftId};
 
 /// What every peer agrees on. Changed by [`State::apply`](super::apply) only.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -103,12 +103,6 @@ impl State {
     /// The members that may hold a lease.
     pub fn living(&self) -> impl Iterator<Item = (&NodeId, &Member)> {
         self.members.iter().filter(|(_, m)| m.standing == Status::Up)
-    }
-
-    /// Where calls to an actor go: the node and process that run it.
-    pub fn host_of(&self, actor: &ActorId) -> Option<(&NodeId, &Member)> {
-        let host = self.actors.line(actor)?.host?;
-        self.member_of(host)
     }
 }
 

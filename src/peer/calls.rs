@@ -108,7 +108,7 @@ impl Shared {
             if line.failed() {
                 return Route::Failed;
             }
-            host_elsewhere(s, actor, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
+            host_elsewhere(s, &line, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
         });
         if matches!(route, Some(Route::Away)) {
             self.hurry(actor);

@@ -125,8 +125,8 @@ impl Shared {
 }
 
 /// Where another process than `me` runs an actor, if that may hold a lease.
-pub(super) fn host_elsewhere(state: &State, actor: &ActorId, me: Option<Incarnation>) -> Option<Dest> {
-    let (node, m) = state.host_of(actor)?;
+pub(super) fn host_elsewhere(state: &State, line: &Line<'_>, me: Option<Incarnation>) -> Option<Dest> {
+    let (node, m) = state.member_of(line.host?)?;
     let fits = m.standing == Status::Up && Some(m.incarnation) != me;
     fits.then(|| Dest { node_id: Some(node.clone()), addr: m.addr, incarnation: Some(m.incarnation) })
 }

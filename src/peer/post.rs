@@ -141,7 +141,7 @@ impl Shared {
                 Some(line) if line.life > parcels.life => Receiver::Over,
                 None if applied >= parcels.life => Receiver::Over,
                 Some(line) if line.life == parcels.life => {
-                    host_elsewhere(s, &parcels.to, me).map_or(Receiver::Away, Receiver::There)
+                    host_elsewhere(s, &line, me).map_or(Receiver::Away, Receiver::There)
                 }
                 _ => Receiver::Away,
             }

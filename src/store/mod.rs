@@ -109,6 +109,11 @@ pub trait Store: Send + Sync + 'static {
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
     /// The copies held of one actor, or, for none, of all. Reads no long copy's bytes.
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
+    /// The copies held of some actors.
+    fn copies_of_each(&self, actors: &[&ActorId]) -> io::Result<Vec<CopyKey>> {
+        let all = actors.iter().map(|actor| self.copies_of(Some(actor)));
+        Ok(all.collect::<io::Result<Vec<_>>>()?.concat())
+    }
     /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
     /// The same for less, of copies that are all shorter than [`COPY_APART_BYTES`](crate::limits::COPY_APART_BYTES): a

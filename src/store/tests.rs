@@ -157,6 +157,9 @@ async fn copies_are_listed_read_and_deleted_by_name(store: &dyn Store) {
     assert_eq!(of_a, vec![a1.clone(), twin.clone(), a2.clone()]);
     assert_eq!(store.copies_of(None).unwrap().len(), 4);
     assert_eq!(store.copies_of(Some(&copy("c", 0).actor)).unwrap(), vec![]);
+    let (none, some) = (copy("c", 0).actor, [b1.actor.clone(), a1.actor.clone()]);
+    let each = store.copies_of_each(&[&some[0], &none, &some[1]]).unwrap();
+    assert_eq!(each, [[b1.clone()].as_slice(), of_a.as_slice()].concat());
     store.copies_delete(&[a1.clone(), twin, copy("c", 0)]).unwrap();
     assert_eq!(store.copy_get(&a1).unwrap(), None);
     assert_eq!(store.copies_of(None).unwrap(), vec![a2, b1]);

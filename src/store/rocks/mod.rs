@@ -134,6 +134,27 @@ impl RocksStore {
         self.write(filled).map(drop)
     }
 
+    /// The copies whose names begin with one of some prefixes. One way through the names serves all of them: it takes
+    /// longer to begin than to go on.
+    fn copies_behind(&self, prefixes: impl IntoIterator<Item = Vec<u8>>) -> io::Result<Vec<CopyKey>> {
+        let (mut prefixes, mut keys) = (prefixes.into_iter().peekable(), Vec::new());
+        let Some(first) = prefixes.peek() else { return Ok(keys) };
+        let mut stored = self.disk.iterate(Column::Copies, first, copy_prefix(CopyPart::Bytes, None))?;
+        while let Some(prefix) = prefixes.next() {
+            while let Some((key, sum)) = stored.item().filter(|(key, _)| key.starts_with(&prefix)) {
+                // Where the bytes are with the name, whoever reads them will see whether they are spoiled.
+                if sum.len() <= codec::SUM_BYTES {
+                    codec::unseal(Column::Copies.tag(), key, sum, || "the name of a copy".into())?;
+                }
+                keys.push(parse_copy_key(key).ok_or_else(|| corrupt("the name of a copy is malformed"))?);
+                stored.next();
+            }
+            stored.status().map_err(io_error)?;
+            prefixes.peek().into_iter().for_each(|next| stored.seek(next));
+        }
+        Ok(keys)
+    }
+
     /// Removes log entries in one step with what `also` adds.
     fn cut_log(
         &self,
@@ -314,20 +335,11 @@ impl Store for RocksStore {
     }
 
     fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>> {
-        let from = copy_prefix(CopyPart::Name, actor);
-        let to = copy_prefix(CopyPart::Bytes, None);
-        let mut stored = self.disk.iterate(Column::Copies, &from, to)?;
-        let mut keys = Vec::new();
-        while let Some((key, sum)) = stored.item().filter(|(key, _)| key.starts_with(&from)) {
-            // Where the bytes are with the name, whoever reads them will see whether they are spoiled.
-            if sum.len() <= codec::SUM_BYTES {
-                codec::unseal(Column::Copies.tag(), key, sum, || "the name of a copy".into())?;
-            }
-            keys.push(parse_copy_key(key).ok_or_else(|| corrupt("the name of a copy is malformed"))?);
-            stored.next();
-        }
-        stored.status().map_err(io_error)?;
-        Ok(keys)
+        self.copies_behind([copy_prefix(CopyPart::Name, actor)])
+    }
+
+    fn copies_of_each(&self, actors: &[&ActorId]) -> io::Result<Vec<CopyKey>> {
+        self.copies_behind(actors.iter().map(|actor| copy_prefix(CopyPart::Name, Some(actor))))
     }
 
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
