@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
+use tokio::sync::{Semaphore, TryAcquireError};
 use tokio::task::coop::consume_budget;
 
 use crate::limits::{IDLE_MAILBOX_KEEPS, PLACES_HELD_BACK, SPARE_LETTERS};
@@ -19,8 +19,13 @@ use crate::limits::{IDLE_MAILBOX_KEEPS, PLACES_HELD_BACK, SPARE_LETTERS};
 /// Up to a thirty-second of the places may be in use for items that were received, but no more than
 /// [`PLACES_HELD_BACK`] and never the last one: places are returned some at a time.
 pub(crate) fn channel<T, B>(capacity: usize, beside: B) -> (Sender<T, B>, Receiver<T, B>) {
-    let inner =
-        Mutex::new(Inner { waiting: VecDeque::new(), spares: Vec::new(), receiver: None, is_closed: false });
+    let inner = Mutex::new(Inner {
+        waiting: VecDeque::new(),
+        spares: Vec::new(),
+        receiver: None,
+        is_closed: false,
+        is_over: false,
+    });
     let (places, senders) = (Semaphore::new(capacity), AtomicUsize::new(1));
     let shared = Arc::new(Shared { places, senders, inner, beside });
     let receiver = Receiver {
@@ -29,6 +34,7 @@ pub(crate) fn channel<T, B>(capacity: usize, beside: B) -> (Sender<T, B>, Receiv
         spares: Vec::new(),
         owed: 0,
         returned_at_once: (capacity / 32).clamp(1, PLACES_HELD_BACK),
+        capacity,
     };
     (Sender { shared }, receiver)
 }
@@ -46,8 +52,10 @@ struct Inner<T> {
     spares: Vec<T>,
     /// Who waits for an item.
     receiver: Option<Waker>,
-    /// Nothing more will come.
+    /// Nobody gets a place any more. What has one may still come.
     is_closed: bool,
+    /// The receiver was dropped.
+    is_over: bool,
 }
 
 impl<T, B> Shared<T, B> {
@@ -57,11 +65,12 @@ impl<T, B> Shared<T, B> {
 
     fn close(&self) {
         self.places.close();
-        let receiver = {
-            let mut inner = self.lock();
-            inner.is_closed = true;
-            inner.receiver.take()
-        };
+        self.lock().is_closed = true;
+        self.wake();
+    }
+
+    fn wake(&self) {
+        let receiver = self.lock().receiver.take();
         receiver.into_iter().for_each(Waker::wake);
     }
 }
@@ -85,7 +94,10 @@ impl<T, B> Sender<T, B> {
     #[inline]
     pub(crate) fn try_place(&self) -> Result<Place<'_, T, B>, NoPlace> {
         match self.shared.places.try_acquire() {
-            Ok(permit) => Ok(Place { shared: &self.shared, permit }),
+            Ok(permit) => {
+                permit.forget();
+                Ok(Place { shared: &self.shared, is_free: true })
+            }
             Err(TryAcquireError::NoPermits) => Err(NoPlace::Full),
             Err(TryAcquireError::Closed) => Err(NoPlace::Closed),
         }
@@ -93,8 +105,11 @@ impl<T, B> Sender<T, B> {
 
     /// A place for one item, behind all who wait for one already. None if the channel is closed.
     pub(crate) async fn place(&self) -> Option<Place<'_, T, B>> {
-        let permit = self.shared.places.acquire().await.ok()?;
-        Some(Place { shared: &self.shared, permit })
+        // Dropped after the wait, which may have to return a permit, and tells a receiver that waits for the last one.
+        let mut place = Place { shared: &self.shared, is_free: false };
+        self.shared.places.acquire().await.ok()?.forget();
+        place.is_free = true;
+        Some(place)
     }
 
     /// For who must not keep the channel open.
@@ -145,10 +160,10 @@ impl<T, B> WeakSender<T, B> {
     }
 }
 
-/// Room for one item. Dropped, it is free again.
+/// Room for one item: a receiver that has closed the channel waits for it. Dropped, it is free again.
 pub(crate) struct Place<'a, T, B> {
     shared: &'a Shared<T, B>,
-    permit: SemaphorePermit<'a>,
+    is_free: bool,
 }
 
 impl<T, B> Place<'_, T, B> {
@@ -156,13 +171,13 @@ impl<T, B> Place<'_, T, B> {
         self.send_with(|_| item);
     }
 
-    /// Sends what is made, if possible of something that was used up. If the channel was closed meanwhile, it is made
+    /// Sends what is made, if possible of something that was used up. If the receiver was dropped meanwhile, it is made
     /// and dropped.
     #[inline]
-    pub(crate) fn send_with(self, make: impl FnOnce(Option<T>) -> T) {
-        self.permit.forget();
+    pub(crate) fn send_with(mut self, make: impl FnOnce(Option<T>) -> T) {
+        self.is_free = false;
         let mut inner = self.shared.lock();
-        if inner.is_closed {
+        if inner.is_over {
             drop(inner);
             drop(make(None));
             return;
@@ -177,6 +192,18 @@ impl<T, B> Place<'_, T, B> {
     }
 }
 
+impl<T, B> Drop for Place<'_, T, B> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_free {
+            self.shared.places.add_permits(1);
+        }
+        if self.shared.places.is_closed() {
+            self.shared.wake();
+        }
+    }
+}
+
 /// The exit. When it is dropped, what waits is dropped, and no more is let in.
 pub(crate) struct Receiver<T, B> {
     shared: Arc<Shared<T, B>>,
@@ -185,6 +212,7 @@ pub(crate) struct Receiver<T, B> {
     /// Places of items that were received, and how many are returned together.
     owed: usize,
     returned_at_once: usize,
+    capacity: usize,
 }
 
 /// What an idle channel does not keep.
@@ -202,7 +230,7 @@ impl<T, B> Receiver<T, B> {
         &self.shared.beside
     }
 
-    /// The next item; none if there will be no more. It costs a unit of the task's budget.
+    /// The next item; none if the channel is closed and all that had a place has come. It costs a unit of the task's budget.
     #[inline]
     pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<T>> {
         ready!(pin!(consume_budget()).poll(task));
@@ -223,7 +251,7 @@ impl<T, B> Receiver<T, B> {
         std::future::poll_fn(|task| self.poll_next(task)).await
     }
 
-    /// Takes all that waits; nothing if there will be no more.
+    /// Takes all that waits; nothing if that was all.
     fn poll_take(&mut self, task: &mut Context<'_>) -> Poll<()> {
         let mut inner = self.shared.lock();
         if inner.spares.len() < self.spares.len() {
@@ -233,7 +261,7 @@ impl<T, B> Receiver<T, B> {
             std::mem::swap(&mut inner.waiting, &mut self.taken);
             return Poll::Ready(());
         }
-        if inner.is_closed {
+        if inner.is_closed && self.shared.places.available_permits() + self.owed == self.capacity {
             return Poll::Ready(());
         }
         // Dropped below, unlocked.
@@ -241,7 +269,7 @@ impl<T, B> Receiver<T, B> {
         if !inner.receiver.as_ref().is_some_and(|receiver| receiver.will_wake(task.waker())) {
             before = inner.receiver.replace(task.waker().clone());
         }
-        let much = (slimmed(&mut inner.spares), slimmed(&mut self.spares));
+        let much = (slimmed(&mut inner.spares), std::mem::take(&mut self.spares));
         inner.waiting.shrink_to(IDLE_MAILBOX_KEEPS);
         drop(inner);
         self.taken.shrink_to(IDLE_MAILBOX_KEEPS);
@@ -257,12 +285,12 @@ impl<T, B> Receiver<T, B> {
         }
     }
 
-    /// Lets no more in.
+    /// Gives out no more places.
     pub(crate) fn close(&mut self) {
         self.shared.close();
     }
 
-    /// Lets no more in, and takes out all that waits.
+    /// Lets no more in, and takes out all that waits. What has a place and comes later is dropped.
     pub(crate) fn drain(mut self) -> impl Iterator<Item = T> + use<T, B> {
         self.close();
         let taken = std::mem::take(&mut self.taken);
@@ -275,6 +303,7 @@ impl<T, B> Drop for Receiver<T, B> {
     fn drop(&mut self) {
         self.close();
         let mut inner = self.shared.lock();
+        inner.is_over = true;
         // Senders that are left keep nothing but the empty channel.
         let left = (std::mem::take(&mut inner.waiting), std::mem::take(&mut inner.spares));
         drop(inner);

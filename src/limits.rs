@@ -88,7 +88,7 @@ pub const PLACES_HELD_BACK: usize = 32;
 /// Letters that a busy mailbox keeps after they were read, at most, to be written anew.
 pub const SPARE_LETTERS: usize = 1024;
 /// Those that an idle one keeps, and for how many letters it keeps room.
-pub const IDLE_MAILBOX_KEEPS: usize = 64;
+pub const IDLE_MAILBOX_KEEPS: usize = 32;
 /// Longer letters are not written anew, in bytes.
 pub const MAX_SPARE_LETTER_BYTES: usize = 256;
 /// Largest mailbox that a kind may ask for, in messages.

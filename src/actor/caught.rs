@@ -13,13 +13,21 @@ pub(crate) fn begin_caught<F>(begin: impl FnOnce() -> F) -> Result<F, String> {
     catch_unwind(AssertUnwindSafe(begin)).map_err(|panic| panic_text(&*panic))
 }
 
-/// Polls it. After an error, which is what its panic said, it is not to be polled again.
+/// Polls it, and drops it when it is done. After an error, which is what its panic said, it is not to be polled again.
 #[inline]
 pub(crate) fn poll_caught<F: Future>(
-    handling: Pin<&mut F>,
+    mut handling: Pin<&mut Option<F>>,
     task: &mut Context<'_>,
 ) -> Poll<Result<F::Output, String>> {
-    match catch_unwind(AssertUnwindSafe(|| handling.poll(task))) {
+    let poll = || {
+        let Some(running) = handling.as_mut().as_pin_mut() else { return Poll::Pending };
+        let polled = running.poll(task);
+        if polled.is_ready() {
+            handling.set(None);
+        }
+        polled
+    };
+    match catch_unwind(AssertUnwindSafe(poll)) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic_text(&*panic))),
     }

@@ -74,7 +74,7 @@ pub(super) type BoxEnvelope<A> = Box<dyn Envelope<A>>;
 /// What is told to an actor, and owes nobody an answer.
 pub(super) fn telling<'a>(told: impl Future<Output = ()> + Send + 'a) -> Opening<'a> {
     Opening::from_or_box(async move {
-        let mut told = pin!(told);
+        let mut told = pin!(Some(told));
         let told = poll_fn(|task| poll_caught(told.as_mut(), task)).await;
         told.map_or_else(After::Panicked, |()| After::Done)
     })
@@ -139,7 +139,7 @@ impl<A: Handler<M>, M: Message> Envelope<A> for Letter<M> {
             // The state is dropped after a panic, so nobody sees it half changed.
             let handled = match begin_caught(|| actor.handle(message, &mut *ctx)) {
                 Ok(handling) => {
-                    let mut handling = pin!(handling);
+                    let mut handling = pin!(Some(handling));
                     poll_fn(|task| poll_caught(handling.as_mut(), task)).await
                 }
                 Err(text) => Err(text),

@@ -76,23 +76,43 @@ async fn who_waits_for_a_place_gets_it_or_hears_of_the_end() {
 #[tokio::test]
 async fn what_waits_at_the_end_is_received_and_what_comes_after_it_is_dropped() {
     let item = Arc::new(());
-    let (sender, mut receiver) = channel(4, ());
-    sender.try_place().unwrap().send(Arc::clone(&item));
-    let late = sender.try_place().unwrap();
-    receiver.close();
-    late.send(Arc::clone(&item));
-    assert_eq!(Arc::strong_count(&item), 2, "the late one was dropped");
-    assert!(receiver.next().await.is_some());
-    assert!(receiver.next().await.is_none());
-    // A second channel's items are drained, and those of a third dropped with the exit.
     let (sender, receiver) = channel(4, ());
+    let late = sender.try_place().unwrap();
     sender.try_place().unwrap().send(Arc::clone(&item));
     assert_eq!(receiver.drain().count(), 1);
+    late.send(Arc::clone(&item));
+    assert_eq!(Arc::strong_count(&item), 1, "the late one was dropped");
     assert_eq!(sender.try_place().err(), Some(NoPlace::Closed));
     let (sender, receiver) = channel(4, ());
     sender.try_place().unwrap().send(Arc::clone(&item));
     drop(receiver);
-    assert_eq!(Arc::strong_count(&item), 1);
+    assert_eq!(Arc::strong_count(&item), 1, "it went with the exit");
+}
+
+#[tokio::test]
+async fn a_closed_one_ends_when_all_that_had_a_place_has_come() {
+    let (sender, mut receiver) = channel(4, ());
+    let (late, unused) = (sender.try_place().unwrap(), sender.try_place().unwrap());
+    receiver.close();
+    assert_eq!(sender.try_place().err(), Some(NoPlace::Closed));
+    let ended = tokio::spawn(async move { (receiver.next().await, receiver.next().await) });
+    tokio::task::yield_now().await;
+    late.send(7);
+    tokio::task::yield_now().await;
+    assert!(!ended.is_finished(), "somebody still has a place");
+    drop(unused);
+    assert_eq!(timeout(SOON, ended).await.expect("it waits for ever").unwrap(), (Some(7), None));
+    // Who waits for a place may have it without knowing, and give up.
+    let (sender, mut receiver) = channel(1, ());
+    sender.try_place().unwrap().send(7);
+    let mut waits = Box::pin(sender.place());
+    assert!(waits.as_mut().now_or_never().is_none());
+    assert_eq!(receiver.next().await, Some(7));
+    receiver.close();
+    let ended = tokio::spawn(async move { receiver.next().await });
+    tokio::task::yield_now().await;
+    drop(waits);
+    assert_eq!(timeout(SOON, ended).await.expect("it waits for ever").unwrap(), None);
 }
 
 #[tokio::test]

@@ -69,7 +69,7 @@ impl<A: LocalHandler<M>, M: Send + 'static> Envelope<A> for Letter<M, A::Reply> 
             // The actor ends after a panic, so nobody sees it half changed.
             let handled = match begin_caught(|| actor.handle(message, &mut *ctx)) {
                 Ok(handling) => {
-                    let mut handling = pin!(handling);
+                    let mut handling = pin!(Some(handling));
                     poll_fn(|task| poll_caught(handling.as_mut(), task)).await
                 }
                 Err(text) => Err(text),
