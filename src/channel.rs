@@ -230,7 +230,8 @@ impl<T, B> Receiver<T, B> {
         &self.shared.beside
     }
 
-    /// The next item; none if the channel is closed and all that had a place has come. It costs a unit of the task's budget.
+    /// The next item; none if the channel is closed and all that had a place has come. It costs a unit of the task's
+    /// budget.
     #[inline]
     pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<T>> {
         ready!(pin!(consume_budget()).poll(task));
