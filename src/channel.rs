@@ -270,7 +270,7 @@ impl<T, B> Receiver<T, B> {
         if !inner.receiver.as_ref().is_some_and(|receiver| receiver.will_wake(task.waker())) {
             before = inner.receiver.replace(task.waker().clone());
         }
-        let much = (slimmed(&mut inner.spares), std::mem::take(&mut self.spares));
+        let much = (slimmed(&mut inner.spares), slimmed(&mut self.spares));
         inner.waiting.shrink_to(IDLE_MAILBOX_KEEPS);
         drop(inner);
         self.taken.shrink_to(IDLE_MAILBOX_KEEPS);
