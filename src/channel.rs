@@ -65,13 +65,19 @@ impl<T, B> Shared<T, B> {
 
     fn close(&self) {
         self.places.close();
-        self.lock().is_closed = true;
-        self.wake();
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        wake(inner);
     }
+}
 
-    fn wake(&self) {
-        let receiver = self.lock().receiver.take();
-        receiver.into_iter().for_each(Waker::wake);
+/// Wakes the receiver, unlocked.
+#[inline]
+fn wake<T>(mut inner: MutexGuard<'_, Inner<T>>) {
+    let receiver = inner.receiver.take();
+    drop(inner);
+    if let Some(receiver) = receiver {
+        receiver.wake();
     }
 }
 
@@ -184,11 +190,7 @@ impl<T, B> Place<'_, T, B> {
         }
         let item = make(inner.spares.pop());
         inner.waiting.push_back(item);
-        let receiver = inner.receiver.take();
-        drop(inner);
-        if let Some(receiver) = receiver {
-            receiver.wake();
-        }
+        wake(inner);
     }
 }
 
@@ -199,7 +201,7 @@ impl<T, B> Drop for Place<'_, T, B> {
             self.shared.places.add_permits(1);
         }
         if self.shared.places.is_closed() {
-            self.shared.wake();
+            wake(self.shared.lock());
         }
     }
 }

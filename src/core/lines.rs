@@ -97,17 +97,17 @@ impl Lines {
         let answer = may(line);
         if let Ok(Some(_)) = answer {
             let saved = packed.saved(&line, (epoch, checkpoint), saved_at);
-            self.bytes = self.bytes + saved.bytes().len() - packed.bytes().len();
-            *packed = saved;
+            replace(packed, saved, &mut self.bytes);
         }
         Some(answer)
     }
 
     /// Changes a line, if there is one.
     pub fn update<T>(&mut self, id: &ActorId, change: impl FnOnce(&mut Actor) -> T) -> Option<T> {
-        let mut actor = self.get(id)?;
+        let packed = self.packed.get_mut(&Place::of(id.name()))?;
+        let mut actor = packed.line().actor();
         let answer = change(&mut actor);
-        self.insert(id, &actor);
+        replace(packed, Packed::new(id.name(), &actor), &mut self.bytes);
         Some(answer)
     }
 
@@ -117,6 +117,12 @@ impl Lines {
         self.bytes -= removed.as_ref().map_or(0, |packed| packed.bytes().len());
         removed.is_some()
     }
+}
+
+/// Writes a line in the place of another, and keeps count of how long all of them are.
+fn replace(old: &mut Packed, new: Packed, bytes: &mut usize) {
+    *bytes = *bytes + new.bytes().len() - old.bytes().len();
+    *old = new;
 }
 
 impl PartialEq for Lines {
