@@ -215,8 +215,18 @@ pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
 pub const UNLOGGED_CHUNK_BYTES: usize = 1 << 20;
 /// Such writes that may wait for the disk at once, for one copy.
 pub const MAX_CHUNK_WRITES: usize = 4;
-/// Copies at least this long lie apart from their names in the store, in bytes.
+/// Copies at least this long lie alone in the store, apart from their names, in bytes.
 pub const COPY_APART_BYTES: usize = 4 << 10;
+/// Shorter ones lie together in bundles of about so many bytes (and less than one copy more).
+pub const BUNDLE_BYTES: usize = 4 << 10;
+/// Bundles hold so many times as much as counts, and so many bytes more, before those of which less counts are emptied.
+pub const BUNDLE_WASTE: u32 = 4;
+/// See [`BUNDLE_WASTE`].
+pub const BUNDLE_WASTE_BYTES: u64 = 4 << 20;
+/// How many are emptied at once.
+pub const BUNDLES_PER_MOVE: usize = 64;
+/// Numbers of bundles that are passed over where some could not be read: those may have them.
+pub const TORN_BUNDLE_NUMBERS: u64 = 1 << 32;
 /// How much of a large state is worked on before others get their turn, in bytes.
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.

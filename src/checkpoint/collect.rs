@@ -41,11 +41,8 @@ fn is_confirmed(key: &CopyKey, line: Option<&Actor>, disk: Option<RaftId>) -> bo
     holders.zip(disk).is_some_and(|(holders, disk)| holders.contains(disk))
 }
 
-fn remove(dead: &[CopyKey], delete: impl FnOnce(&[CopyKey]) -> io::Result<()>) {
-    if dead.is_empty() {
-        return;
-    }
-    if let Err(e) = delete(dead) {
+fn tell(removed: io::Result<()>) {
+    if let Err(e) = removed {
         tracing::warn!(%e, "could not remove old copies");
     }
 }
@@ -55,7 +52,7 @@ impl Shared {
     pub(crate) async fn collect_copies(self: Arc<Self>) {
         let actors = self.store.chunked_actors().unwrap_or_default();
         self.shelves.found(actors.iter().cloned());
-        self.collect_dead(self.store.copies_of(None));
+        tell(self.collect_dead(None));
         self.sweep(actors).await;
         while self.pause(COLLECT_INTERVAL).await && !self.phase.borrow().is_over() {
             let is_sure = self.collect_replaced().await;
@@ -64,7 +61,7 @@ impl Shared {
             if is_sure {
                 self.collect_dead_of(&touched).await;
             } else {
-                self.collect_dead(self.store.copies_of(None));
+                tell(self.collect_dead(None));
             }
             self.sweep(touched).await;
         }
@@ -93,12 +90,10 @@ impl Shared {
         }
         loop {
             let dead = lock(&self.outdated).take_dead(MAX_BATCH_ITEMS);
-            let short = lock(&self.outdated).take_dead_short(MAX_BATCH_ITEMS);
-            if dead.is_empty() && short.is_empty() {
+            if dead.is_empty() {
                 break;
             }
-            remove(&dead, |dead| self.store.copies_delete(dead));
-            remove(&short, |short| self.store.short_copies_delete(short));
+            tell(self.store.copies_delete(&dead));
             tokio::task::yield_now().await;
         }
         !(lock(&self.outdated).take_unsure() || some_are_missing)
@@ -108,19 +103,18 @@ impl Shared {
     async fn collect_dead_of(&self, actors: &BTreeSet<ActorId>) {
         let all: Vec<&ActorId> = actors.iter().collect();
         for some in all.chunks(SAVES_PER_LOOK) {
-            match self.store.copies_of_each(some) {
-                Ok(keys) => self.collect_dead(Ok(keys)),
+            if self.collect_dead(Some(some)).is_err() {
                 // The names of one may be spoiled, those of others not.
-                Err(_) => some.iter().for_each(|actor| self.collect_dead(self.store.copies_of(Some(actor)))),
+                some.iter().for_each(|actor| tell(self.collect_dead(Some(&[*actor]))));
             }
             tokio::task::yield_now().await;
         }
     }
 
-    /// Removes those of some copies that are dead; none if they could not be read.
-    fn collect_dead(&self, keys: io::Result<Vec<CopyKey>>) {
-        let keys = keys.unwrap_or_default();
-        let Some(consensus) = self.consensus() else { return };
+    /// Removes copies of some actors, or of all, that are dead.
+    fn collect_dead(&self, actors: Option<&[&ActorId]>) -> io::Result<()> {
+        let keys = self.store.copies_of(actors)?;
+        let Some(consensus) = self.consensus() else { return Ok(()) };
         let disk = self.admission().map(|place| place.raft_id);
         let mut dead = vec![];
         consensus.applied().read_at(|s, applied, _| {
@@ -135,7 +129,7 @@ impl Shared {
                 }
             }
         });
-        remove(&dead, |dead| self.store.copies_delete(dead));
+        if dead.is_empty() { Ok(()) } else { self.store.copies_delete(&dead) }
     }
 
     /// Keeps an actor's chunks on this disk for as long as what it returns is held.
@@ -164,7 +158,7 @@ impl Shared {
     /// Whether none is left.
     async fn sweep_one(&self, actor: &ActorId) -> io::Result<bool> {
         let mut named = BTreeSet::new();
-        for key in self.store.copies_of(Some(actor))? {
+        for key in self.store.copies_of(Some(&[actor]))? {
             // What is no manifest names nothing that could be of use.
             let Some(manifest) = self.own_copy(&key)? else { continue };
             let Ok(manifest) = Manifest::read(&manifest) else { continue };

@@ -14,9 +14,6 @@ use crate::limits::{MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, MAX_SESSIONS_BYTES
 /// The layout of this manifest.
 const FORMAT: u16 = 3;
 
-/// At most so much longer than what it holds is the manifest of a checkpoint in one piece, in bytes.
-pub(super) const AROUND_WHOLE: usize = 64;
-
 /// As it is written.
 #[derive(Serialize, Deserialize)]
 struct Written<'a> {
@@ -158,16 +155,6 @@ mod tests {
         assert_eq!(manifest.state, Layout::Whole(content().state));
         assert_eq!(manifest.sessions, Layout::Whole(content().sessions));
         assert_eq!(manifest.chunks().count(), 0);
-    }
-
-    #[test]
-    fn around_what_a_whole_one_holds_there_is_little() {
-        for length in [0, 1, 200, 1 << 8, 1 << 16, 1 << 20] {
-            let bytes = Bytes::from(vec![1; length]);
-            let content = Content { kind_version: u32::MAX, state: bytes.clone(), sessions: bytes };
-            let longer = of_whole(&content).len() - content.len();
-            assert!(longer <= AROUND_WHOLE, "{length}: {longer}");
-        }
     }
 
     #[test]

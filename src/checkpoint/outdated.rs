@@ -7,11 +7,10 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 use std::collections::{BTreeSet, VecDeque};
 
-use super::manifest::AROUND_WHOLE;
 use crate::core::apply::Saved;
 use crate::core::command::Checkpoint;
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::{COPY_APART_BYTES, MAX_SAVES_NOTED, MAX_VERSIONS_NOTED};
+use crate::limits::{MAX_SAVES_NOTED, MAX_VERSIONS_NOTED};
 use crate::store::CopyKey;
 
 /// What tells a copy from others of its actor.
@@ -26,9 +25,8 @@ pub(crate) struct Outdated {
     unconfirmed: HashMap<ActorId, Versions>,
     /// How many those are.
     count: usize,
-    /// Copies to be removed, and those of them that are surely short.
+    /// Copies to be removed.
     dead: VecDeque<CopyKey>,
-    dead_short: VecDeque<CopyKey>,
     /// There was too much to remember, of all or of some.
     is_unsure: bool,
     crowded: BTreeSet<ActorId>,
@@ -69,9 +67,7 @@ impl Outdated {
     pub(super) fn replaced(&mut self, Saved { actor, before: (epoch, c), now }: Saved, disk: RaftId) {
         self.settle(&actor, now, disk);
         if c.holders.contains(disk) {
-            let is_short = c.length < (COPY_APART_BYTES - AROUND_WHOLE) as u64;
-            let dead = if is_short { &mut self.dead_short } else { &mut self.dead };
-            dead.push_back(CopyKey { actor, epoch, seq: c.seq, digest: c.digest });
+            self.dead.push_back(CopyKey { actor, epoch, seq: c.seq, digest: c.digest });
         }
     }
 
@@ -107,14 +103,10 @@ impl Outdated {
         }
     }
 
-    /// Takes some of those that are to be removed, if they may be long.
+    /// Takes some of those that are to be removed.
     pub(super) fn take_dead(&mut self, at_most: usize) -> Vec<CopyKey> {
-        take(&mut self.dead, at_most)
-    }
-
-    /// Takes some of those that are to be removed and are short.
-    pub(super) fn take_dead_short(&mut self, at_most: usize) -> Vec<CopyKey> {
-        take(&mut self.dead_short, at_most)
+        let some = self.dead.len().min(at_most);
+        self.dead.drain(..some).collect()
     }
 
     /// Actors of which all that is on the disk must be looked at, for once.
@@ -126,11 +118,6 @@ impl Outdated {
     pub(super) fn take_unsure(&mut self) -> bool {
         std::mem::take(&mut self.is_unsure)
     }
-}
-
-fn take(dead: &mut VecDeque<CopyKey>, at_most: usize) -> Vec<CopyKey> {
-    let some = dead.len().min(at_most);
-    dead.drain(..some).collect()
 }
 
 #[cfg(test)]
@@ -160,8 +147,7 @@ mod tests {
     }
 
     fn dead(outdated: &mut Outdated) -> Vec<u64> {
-        let both = [outdated.take_dead(100), outdated.take_dead_short(100)].concat();
-        both.into_iter().map(|key| key.seq).collect()
+        outdated.take_dead(100).into_iter().map(|key| key.seq).collect()
     }
 
     #[test]
@@ -177,19 +163,6 @@ mod tests {
         outdated.replaced(replaced(1, &[3, 7], 2, &[3, 7]), DISK);
         assert_eq!(dead(&mut outdated), [1]);
         assert!(outdated.unconfirmed.is_empty(), "nothing is remembered of what the log knows");
-    }
-
-    #[test]
-    fn one_is_taken_for_short_only_if_it_surely_lies_with_its_name() {
-        let mut outdated = Outdated::default();
-        for (n, length) in [(1, 200), (2, COPY_APART_BYTES as u64)] {
-            let mut saved = replaced(n, &[7], n + 1, &[7]);
-            saved.before.1.length = length;
-            outdated.replaced(saved, DISK);
-        }
-        let seqs = |dead: Vec<CopyKey>| dead.into_iter().map(|key| key.seq).collect::<Vec<_>>();
-        assert_eq!(seqs(outdated.take_dead(9)), [2]);
-        assert_eq!(seqs(outdated.take_dead_short(9)), [1]);
     }
 
     #[test]

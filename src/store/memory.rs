@@ -293,9 +293,9 @@ impl Store for MemoryStore {
         Ok(lock(&self.state).visible.copies.get(key).map(|bytes| bytes.to_vec()))
     }
 
-    fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>> {
+    fn copies_of(&self, actors: Option<&[&ActorId]>) -> io::Result<Vec<CopyKey>> {
         let state = lock(&self.state);
-        let wanted = |key: &&CopyKey| actor.is_none_or(|actor| key.actor == *actor);
+        let wanted = |key: &&CopyKey| actors.is_none_or(|actors| actors.contains(&&key.actor));
         Ok(state.visible.copies.keys().filter(wanted).cloned().collect())
     }
 

@@ -102,25 +102,16 @@ pub trait Store: Send + Sync + 'static {
     /// Replaces the snapshot in one atomic step.
     fn put_snapshot(&self, meta: Vec<u8>, bytes: Vec<u8>, done: Durable);
 
-    /// Stores copies; all of them are durable when `done` is called.
+    /// Stores copies; all of them are durable when `done` is called. One that is there already is as long as this one:
+    /// its digest says so.
     fn copies_put(&self, copies: Vec<(CopyKey, Bytes)>, done: Durable);
     /// Reads a copy as it was written (`InvalidData` if the disk spoiled it). The caller checks its
     /// digest.
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>>;
-    /// The copies held of one actor, or, for none, of all. Reads no long copy's bytes.
-    fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>>;
-    /// The copies held of some actors.
-    fn copies_of_each(&self, actors: &[&ActorId]) -> io::Result<Vec<CopyKey>> {
-        let all = actors.iter().map(|actor| self.copies_of(Some(actor)));
-        Ok(all.collect::<io::Result<Vec<_>>>()?.concat())
-    }
-    /// Removes copies. Needs no sync: one that comes back after a crash is removed again.
+    /// The copies held of some actors, or, for none, of all, in order. Reads no long copy's bytes.
+    fn copies_of(&self, actors: Option<&[&ActorId]>) -> io::Result<Vec<CopyKey>>;
+    /// Removes copies. Needs no sync, and some may come back when the disk is opened again: they are removed again.
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()>;
-    /// The same for less, of copies that are all shorter than [`COPY_APART_BYTES`](crate::limits::COPY_APART_BYTES): a
-    /// longer one's bytes would stay.
-    fn short_copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
-        self.copies_delete(keys)
-    }
 
     /// Stores chunks of an actor's copies; all of them are durable when `done` is called.
     fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable);

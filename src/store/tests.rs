@@ -69,6 +69,8 @@ on_both_stores!(
     purge_moves_the_start_and_writes_the_slot,
     slots_and_snapshot_hold_the_last_value,
     copies_are_listed_read_and_deleted_by_name,
+    short_copies_are_listed_read_and_deleted_by_name,
+    copies_of_all_lengths_are_listed_read_and_deleted_by_name,
     chunks_are_listed_read_and_deleted_by_actor_and_digest,
     callbacks_come_in_the_order_of_the_writes,
     writes_are_visible_before_they_are_durable,
@@ -145,24 +147,44 @@ async fn slots_and_snapshot_hold_the_last_value(store: &dyn Store) {
 }
 
 async fn copies_are_listed_read_and_deleted_by_name(store: &dyn Store) {
+    check_copies(store, |_| 50_000).await;
+}
+
+async fn short_copies_are_listed_read_and_deleted_by_name(store: &dyn Store) {
+    check_copies(store, |_| 200).await;
+}
+
+async fn copies_of_all_lengths_are_listed_read_and_deleted_by_name(store: &dyn Store) {
+    check_copies(store, |key| [0, 5000][key.seq as usize % 2]).await;
+}
+
+async fn check_copies(store: &dyn Store, length: impl Fn(&CopyKey) -> usize) {
     let (a1, a2, b1) = (copy("a", 1), copy("a", 2), copy("ab", 1));
     let twin = CopyKey { digest: [99; 32], ..a1.clone() };
-    let bytes = |key: &CopyKey| vec![key.digest[0]; 50_000];
+    let bytes = |key: &CopyKey| vec![key.digest[0]; length(key)];
     let all: Vec<_> = [&a1, &twin, &a2, &b1].map(|key| (key.clone(), bytes(key).into())).into();
     durable(|done| store.copies_put(all, done)).await.unwrap();
     for key in [&a1, &twin, &a2, &b1] {
         assert_eq!(store.copy_get(key).unwrap(), Some(bytes(key)));
     }
-    let of_a = store.copies_of(Some(&a1.actor)).unwrap();
+    let of_a = store.copies_of(Some(&[&a1.actor])).unwrap();
     assert_eq!(of_a, vec![a1.clone(), twin.clone(), a2.clone()]);
     assert_eq!(store.copies_of(None).unwrap().len(), 4);
-    assert_eq!(store.copies_of(Some(&copy("c", 0).actor)).unwrap(), vec![]);
-    let (none, some) = (copy("c", 0).actor, [b1.actor.clone(), a1.actor.clone()]);
-    let each = store.copies_of_each(&[&some[0], &none, &some[1]]).unwrap();
-    assert_eq!(each, [[b1.clone()].as_slice(), of_a.as_slice()].concat());
+    let none = copy("c", 0).actor;
+    assert_eq!(store.copies_of(Some(&[&none])).unwrap(), vec![]);
+    let some = store.copies_of(Some(&[&b1.actor, &none, &a1.actor])).unwrap();
+    assert_eq!(some, [of_a.as_slice(), &[b1.clone()]].concat());
     store.copies_delete(&[a1.clone(), twin, copy("c", 0)]).unwrap();
     assert_eq!(store.copy_get(&a1).unwrap(), None);
-    assert_eq!(store.copies_of(None).unwrap(), vec![a2, b1]);
+    assert_eq!(store.copies_of(None).unwrap(), vec![a2.clone(), b1.clone()]);
+    assert_eq!([&a2, &b1].map(|key| store.copy_get(key).unwrap()), [&a2, &b1].map(|key| Some(bytes(key))));
+    let others: Bytes = vec![77; length(&a2)].into();
+    let again = vec![(a1.clone(), bytes(&a1).into()), (a2.clone(), others.clone())];
+    durable(|done| store.copies_put(again, done)).await.unwrap();
+    assert_eq!(store.copies_of(None).unwrap(), vec![a1.clone(), a2.clone(), b1.clone()]);
+    assert_eq!(store.copy_get(&a2).unwrap().unwrap(), others, "the last one counts");
+    store.copies_delete(&[a2, b1, a1]).unwrap();
+    assert_eq!(store.copies_of(None).unwrap(), vec![]);
 }
 
 async fn chunks_are_listed_read_and_deleted_by_actor_and_digest(store: &dyn Store) {

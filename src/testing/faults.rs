@@ -88,8 +88,13 @@ impl Cluster {
     /// What the disk says.
     pub async fn spoil_copies(&self, at: usize, actor: &ActorId) -> Result<usize, Failure> {
         let store = &self.peer(at).shared.store;
-        let keys = store.copies_of(Some(actor))?;
-        let spoiled: Vec<_> = keys.into_iter().map(|key| (key, b"rotten".as_slice().into())).collect();
+        let keys = store.copies_of(Some(&[actor]))?;
+        let mut spoiled = Vec::new();
+        for key in keys {
+            let mut bytes = store.copy_get(&key)?.unwrap_or_default();
+            bytes.first_mut().into_iter().for_each(|first| *first ^= 1);
+            spoiled.push((key, bytes.into()));
+        }
         let count = spoiled.len();
         durably(|done| store.copies_put(spoiled, done)).await?;
         Ok(count)

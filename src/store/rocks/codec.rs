@@ -52,12 +52,13 @@ pub(super) fn split(mut bytes: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((first.to_vec(), second.to_vec()))
 }
 
-/// Names and bytes of long copies are kept apart, so that listing the names reads few bytes; short ones are kept with
-/// their names.
+/// Names and bytes of long copies are kept apart, so that listing the names reads few bytes; short ones are kept
+/// together, many in a bundle.
 #[derive(Clone, Copy)]
 pub(super) enum CopyPart {
     Name = 0,
     Bytes = 1,
+    Bundle = 2,
 }
 
 /// The beginning of the key of every copy, or of every copy of one actor. No actor's is the
@@ -82,6 +83,18 @@ pub(super) fn copy_key(part: CopyPart, key: &CopyKey) -> Vec<u8> {
     out.extend(key.seq.to_be_bytes());
     out.extend(key.digest);
     out
+}
+
+/// The key of a bundle of copies.
+pub(super) fn bundle_key(number: u64) -> [u8; 9] {
+    let mut out = [CopyPart::Bundle as u8; 9];
+    out[1..].copy_from_slice(&number.to_be_bytes());
+    out
+}
+
+pub(super) fn parse_bundle_key(bytes: &[u8]) -> Option<u64> {
+    let (_, number) = bytes.split_first()?;
+    number.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// A chunk needs no checksum: its name is one.

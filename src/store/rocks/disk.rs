@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
-use super::codec::{seal, unseal};
+use super::codec::{SUM_BYTES, seal, unseal};
 use super::flusher::Step;
 use super::mark::Mark;
 use super::options::{self, Column};
@@ -73,8 +73,30 @@ impl Disk {
         key: &[u8],
         what: impl FnOnce() -> String,
     ) -> io::Result<Option<Vec<u8>>> {
+        self.read(column, key, what, <[u8]>::to_vec)
+    }
+
+    /// Looks at a value, checked, where it lies.
+    pub(super) fn read<T>(
+        &self,
+        column: Column,
+        key: &[u8],
+        what: impl FnOnce() -> String,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<Option<T>> {
         let stored = self.db.get_pinned_cf(self.column(column)?, key).map_err(io_error)?;
-        stored.map(|stored| unseal(column.tag(), key, &stored, what).map(<[u8]>::to_vec)).transpose()
+        stored.map(|stored| unseal(column.tag(), key, &stored, what).map(look)).transpose()
+    }
+
+    /// The same of a value that may be spoiled.
+    pub(super) fn read_unchecked<T>(
+        &self,
+        column: Column,
+        key: &[u8],
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> io::Result<Option<T>> {
+        let stored = self.db.get_pinned_cf(self.column(column)?, key).map_err(io_error)?;
+        Ok(stored.map(|stored| look(stored.get(SUM_BYTES..).unwrap_or_default())))
     }
 
     /// Writes a batch, unsynced, and returns its number.

@@ -16,10 +16,10 @@
 //!   notices it (the disk's incarnation is not the newest).
 
 mod codec;
+mod copies;
 mod disk;
 mod flusher;
 mod mark;
-mod nameless;
 mod options;
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use self::codec::{CopyPart, chunk_key, copy_key, copy_prefix, parse_chunk_owner, parse_copy_key};
+use self::codec::{CopyPart, chunk_key, copy_prefix, parse_chunk_owner};
+use self::copies::Index;
 use self::disk::{Disk, io_error};
 use self::flusher::{Flusher, Step};
 use self::options::Column;
@@ -40,7 +41,7 @@ use super::bounds::LogBounds;
 use super::error::{StoreError, corrupt};
 use super::{ChunkDigest, CopyKey, Durable, Slot, Store, lock};
 use crate::id::ActorId;
-use crate::limits::{COPY_APART_BYTES, UNLOGGED_CHUNK_BYTES};
+use crate::limits::UNLOGGED_CHUNK_BYTES;
 
 const SNAPSHOT: &[u8] = b"newest";
 
@@ -60,12 +61,16 @@ pub struct RocksStore {
     order: Mutex<()>,
     /// Never more than what the database holds: it grows after a write and shrinks before one.
     bounds: Mutex<LogBounds>,
+    /// Where short copies are.
+    index: Mutex<Index>,
+    /// Held while copies are written again elsewhere, and while all are looked through. Taken before the two above.
+    moves: Mutex<()>,
 }
 
 impl RocksStore {
     /// Opens the store in `dir`, or makes a new one there (parents too).
     ///
-    /// Reads the write-ahead log (at most 32 MiB, twice), the Raft log and the manifests of large copies once.
+    /// Reads the write-ahead log (at most 32 MiB, twice), the Raft log and the short copies once.
     ///
     /// # Errors
     /// [`StoreError`]: in use, damaged, acknowledged writes lost, or refused by the system. A
@@ -77,7 +82,7 @@ impl RocksStore {
             _ => StoreError::Io { dir: dir.into(), source },
         };
         let bounds = disk.check_log().map_err(found)?;
-        disk.remove_nameless().map_err(found)?;
+        let index = Mutex::new(disk.index_copies().map_err(found)?);
         let theirs = disk.clone();
         let flusher = Flusher::start("standin-flush", move |step| theirs.perform(step)).map_err(found)?;
         let (theirs, stop) = (disk.clone(), flusher.stopper());
@@ -87,7 +92,8 @@ impl RocksStore {
             Step::Settle => Ok(()),
         };
         let chunk_flusher = Flusher::start("standin-chunks", flush).map_err(found)?;
-        Ok(Self { flusher, chunk_flusher, disk, order: Mutex::new(()), bounds: Mutex::new(bounds) })
+        let (order, moves, bounds) = (Mutex::new(()), Mutex::new(()), Mutex::new(bounds));
+        Ok(Self { flusher, chunk_flusher, disk, order, bounds, index, moves })
     }
 
     /// Makes a write under the order lock. The first that fails is the last that was tried.
@@ -132,27 +138,6 @@ impl RocksStore {
         let filled = batch(fill)?;
         let _order = lock(&self.order);
         self.write(filled).map(drop)
-    }
-
-    /// The copies whose names begin with one of some prefixes. One way through the names serves all of them: it takes
-    /// longer to begin than to go on.
-    fn copies_behind(&self, prefixes: impl IntoIterator<Item = Vec<u8>>) -> io::Result<Vec<CopyKey>> {
-        let (mut prefixes, mut keys) = (prefixes.into_iter().peekable(), Vec::new());
-        let Some(first) = prefixes.peek() else { return Ok(keys) };
-        let mut stored = self.disk.iterate(Column::Copies, first, copy_prefix(CopyPart::Bytes, None))?;
-        while let Some(prefix) = prefixes.next() {
-            while let Some((key, sum)) = stored.item().filter(|(key, _)| key.starts_with(&prefix)) {
-                // Where the bytes are with the name, whoever reads them will see whether they are spoiled.
-                if sum.len() <= codec::SUM_BYTES {
-                    codec::unseal(Column::Copies.tag(), key, sum, || "the name of a copy".into())?;
-                }
-                keys.push(parse_copy_key(key).ok_or_else(|| corrupt("the name of a copy is malformed"))?);
-                stored.next();
-            }
-            stored.status().map_err(io_error)?;
-            prefixes.peek().into_iter().for_each(|next| stored.seek(next));
-        }
-        Ok(keys)
     }
 
     /// Removes log entries in one step with what `also` adds.
@@ -311,54 +296,19 @@ impl Store for RocksStore {
     }
 
     fn copies_put(&self, copies: Vec<(CopyKey, Bytes)>, done: Durable) {
-        self.submit(done, |batch| {
-            copies.iter().try_for_each(|(key, bytes)| {
-                let name = copy_key(CopyPart::Name, key);
-                // An empty name says that the bytes are apart.
-                if (1..COPY_APART_BYTES).contains(&bytes.len()) {
-                    return self.disk.put(batch, Column::Copies, &name, bytes);
-                }
-                self.disk.put(batch, Column::Copies, &name, &[])?;
-                self.disk.put(batch, Column::Copies, &copy_key(CopyPart::Bytes, key), bytes)
-            })
-        });
+        self.put_copies(copies, done);
     }
 
     fn copy_get(&self, key: &CopyKey) -> io::Result<Option<Vec<u8>>> {
-        let what = || format!("the copy of {} at epoch {}, {}", key.actor, key.epoch, key.seq);
-        match self.disk.get(Column::Copies, &copy_key(CopyPart::Name, key), what)? {
-            Some(apart) if apart.is_empty() => {
-                self.disk.get(Column::Copies, &copy_key(CopyPart::Bytes, key), what)
-            }
-            small => Ok(small),
-        }
+        self.get_copy(key)
     }
 
-    fn copies_of(&self, actor: Option<&ActorId>) -> io::Result<Vec<CopyKey>> {
-        self.copies_behind([copy_prefix(CopyPart::Name, actor)])
-    }
-
-    fn copies_of_each(&self, actors: &[&ActorId]) -> io::Result<Vec<CopyKey>> {
-        self.copies_behind(actors.iter().map(|actor| copy_prefix(CopyPart::Name, Some(actor))))
+    fn copies_of(&self, actors: Option<&[&ActorId]>) -> io::Result<Vec<CopyKey>> {
+        self.list_copies(actors)
     }
 
     fn copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
-        self.submit_unsynced(|batch| {
-            let copies = self.disk.column(Column::Copies)?;
-            for key in keys {
-                batch.delete_cf(copies, copy_key(CopyPart::Name, key));
-                batch.delete_cf(copies, copy_key(CopyPart::Bytes, key));
-            }
-            Ok(())
-        })
-    }
-
-    fn short_copies_delete(&self, keys: &[CopyKey]) -> io::Result<()> {
-        self.submit_unsynced(|batch| {
-            let copies = self.disk.column(Column::Copies)?;
-            keys.iter().for_each(|key| batch.delete_cf(copies, copy_key(CopyPart::Name, key)));
-            Ok(())
-        })
+        self.delete_copies(keys)
     }
 
     fn chunks_put(&self, actor: &ActorId, chunks: Vec<(ChunkDigest, Bytes)>, done: Durable) {

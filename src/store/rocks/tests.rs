@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::codec::{bundle_key, copy_key};
 use super::*;
 use crate::store::tests::{copy, durable, entries};
 use tempfile::{TempDir, tempdir};
@@ -77,10 +78,10 @@ fn check_filled(store: &RocksStore) -> io::Result<()> {
     assert_eq!(store.get(Slot::Purged)?.as_deref(), Some(&b"3"[..]));
     assert_eq!(store.get(Slot::Identity)?.as_deref(), Some(&b"me"[..]));
     assert_eq!(store.snapshot()?, Some((b"meta".to_vec(), vec![5; 3000])));
-    assert_eq!(store.copies_of(None)?, vec![copy("a", 1), copy("a", 2)]);
-    // Short ones lie with their names, long ones apart.
+    // Short ones lie in bundles, long ones alone.
     assert_eq!(store.copy_get(&copy("a", 1))?, Some(vec![6; 3000]));
     assert_eq!(store.copy_get(&copy("a", 2))?, Some(vec![7; 5000]));
+    assert_eq!(store.copies_of(None)?, vec![copy("a", 1), copy("a", 2)]);
     Ok(())
 }
 
@@ -95,36 +96,6 @@ async fn everything_acknowledged_is_there_after_a_kill_and_after_a_clean_end() {
     }
     drop(store);
     check_filled(&open(&dir).unwrap()).unwrap();
-}
-
-#[tokio::test]
-async fn short_copies_are_gone_when_they_are_removed_as_such() {
-    let dir = tempdir().unwrap();
-    let store = open(&dir).unwrap();
-    fill(&store).await;
-    store.short_copies_delete(&[copy("a", 1), copy("b", 1)]).unwrap();
-    assert_eq!(store.copies_of(None).unwrap(), vec![copy("a", 2)]);
-    assert_eq!(store.copy_get(&copy("a", 1)).unwrap(), None);
-    assert_eq!(store.copy_get(&copy("a", 2)).unwrap(), Some(vec![7; 5000]));
-}
-
-#[tokio::test]
-async fn what_a_long_copy_leaves_that_was_called_short_is_gone_once_the_store_is_opened_again() {
-    let dir = tempdir().unwrap();
-    let store = open(&dir).unwrap();
-    fill(&store).await;
-    durable(|done| store.copies_put(vec![(copy("b", 1), vec![8; 5000].into())], done)).await.unwrap();
-    store.short_copies_delete(&[copy("a", 2)]).unwrap();
-    let left = |store: &RocksStore| {
-        let column = store.disk.column(Column::Copies).unwrap();
-        let has = |key: &CopyKey| store.disk.db().get_cf(column, copy_key(CopyPart::Bytes, key)).unwrap();
-        [copy("a", 2), copy("b", 1)].map(|key| has(&key).is_some())
-    };
-    assert_eq!(left(&store), [true, true]);
-    drop(store);
-    let store = open(&dir).unwrap();
-    assert_eq!(left(&store), [false, true]);
-    assert_eq!(store.copy_get(&copy("b", 1)).unwrap(), Some(vec![8; 5000]));
 }
 
 #[tokio::test]
@@ -306,7 +277,7 @@ async fn a_value_that_does_not_match_its_checksum_is_invalid_data() {
         *stored.last_mut().unwrap() ^= 1;
         store.disk.db().put_cf(family, key, stored).unwrap();
     };
-    spoil(Column::Copies, &copy_key(CopyPart::Name, &copy("a", 1)));
+    spoil(Column::Copies, &bundle_key(0));
     spoil(Column::Copies, &copy_key(CopyPart::Bytes, &copy("a", 2)));
     spoil(Column::Meta, slot_key(Slot::Vote));
     spoil(Column::Snapshot, SNAPSHOT);
