@@ -192,6 +192,8 @@ pub const SAVES_PER_LOOK: usize = 512;
 pub const PARALLEL_FLUSHES: usize = 4;
 /// How long, while a peer saves much, the first checkpoint of a batch waits for others at most.
 pub const GATHER_SAVES: Duration = Duration::from_millis(10);
+/// How long checkpoints wait for others while nobody waits for any of them: fewer batches are less work.
+pub const GATHER_ROUTINE_SAVES: Duration = Duration::from_millis(50);
 /// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
 pub const SAVE_BATCH_BYTES: usize = 32 << 20;
 /// From a checkpoint's state to its commit. Past it the actor is told, goes on, and tries again later.

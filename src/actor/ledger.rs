@@ -160,6 +160,11 @@ impl Ledger {
         wanted.into_iter().chain(by_policy).min()
     }
 
+    /// Whether somebody waits for the next checkpoint: it is not only the policy that wants it.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.wanted > self.taken || !self.waiting.is_empty() || self.is_unsettled()
+    }
+
     /// A checkpoint of the state as it is now goes out; its number.
     pub(super) fn take(&mut self) -> u64 {
         self.in_flight = true;

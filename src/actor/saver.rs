@@ -22,6 +22,8 @@ pub struct NewCheckpoint {
     pub sessions: Vec<u8>,
     /// How many other peers shall keep it.
     pub copies: u8,
+    /// Whether anybody waits for it. One that nobody waits for may wait for others.
+    pub is_awaited: bool,
 }
 
 /// Why a checkpoint did not become durable.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Weak};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::content::Content;
 use super::save_deadline;
@@ -15,7 +16,9 @@ use crate::core::disks::Disks;
 use crate::core::placement::{self, Candidate};
 use crate::gather::Gather;
 use crate::id::{ActorId, Epoch, Incarnation, RaftId};
-use crate::limits::{GATHER_SAVES, MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE};
+use crate::limits::{
+    GATHER_ROUTINE_SAVES, GATHER_SAVES, MAX_BATCH_ITEMS, PARALLEL_FLUSHES, SAVE_BATCH_BYTES, SAVE_DEADLINE,
+};
 use crate::peer::Shared;
 use crate::store::CopyKey;
 use crate::wire::RepairOrder;
@@ -26,6 +29,7 @@ pub(crate) struct SaveOrder {
     copies: u8,
     sealed: Sealed,
     done: Done,
+    is_awaited: bool,
     /// What it relies on stays on this disk.
     _in_use: Option<InUse>,
 }
@@ -35,7 +39,7 @@ type Done = oneshot::Sender<Result<(), SaveError>>;
 impl SaveOrder {
     fn new((actor, epoch, seq): (ActorId, Epoch, u64), copies: u8, sealed: Sealed, done: Done) -> Self {
         let key = CopyKey { actor, epoch, seq, digest: sealed.digest };
-        Self { key, copies, sealed, done, _in_use: None }
+        Self { key, copies, sealed, done, is_awaited: true, _in_use: None }
     }
 
     /// How much there is to write.
@@ -63,7 +67,7 @@ impl Saver for Saves {
         let (kind_version, state, sessions) = (c.kind_version, c.bytes.into(), c.sessions.into());
         let content = Content { kind_version, state, sessions };
         match self.0.upgrade() {
-            Some(shared) => shared.save((c.actor, c.epoch, c.seq), c.copies, content),
+            Some(shared) => shared.save((c.actor, c.epoch, c.seq), c.copies, content, c.is_awaited),
             None => oneshot::channel().1,
         }
     }
@@ -90,6 +94,39 @@ impl Saver for Saves {
     }
 }
 
+/// Checkpoints that are written together.
+struct Batch {
+    orders: Vec<SaveOrder>,
+    bytes: usize,
+    is_awaited: bool,
+}
+
+impl Batch {
+    fn new(first: SaveOrder) -> Self {
+        Self { bytes: first.bytes(), is_awaited: first.is_awaited, orders: vec![first] }
+    }
+
+    /// Whether there is room, and nobody waits for any of them.
+    fn may_wait(&self) -> bool {
+        self.has_room() && !self.is_awaited
+    }
+
+    fn has_room(&self) -> bool {
+        self.orders.len() < MAX_BATCH_ITEMS && self.bytes < SAVE_BATCH_BYTES
+    }
+
+    /// Takes in what waits.
+    fn fill(&mut self, queue: &mut mpsc::Receiver<SaveOrder>) {
+        while self.has_room()
+            && let Ok(next) = queue.try_recv()
+        {
+            self.bytes = self.bytes.saturating_add(next.bytes());
+            self.is_awaited |= next.is_awaited;
+            self.orders.push(next);
+        }
+    }
+}
+
 /// What one flush knows of the cluster.
 struct Surroundings {
     me: Incarnation,
@@ -112,12 +149,14 @@ impl Shared {
         place: (ActorId, Epoch, u64),
         copies: u8,
         content: Content,
+        is_awaited: bool,
     ) -> oneshot::Receiver<Result<(), SaveError>> {
         let (done, wait) = oneshot::channel();
         if content.len() >= self.cutting.from {
             self.spawn(self.clone().save_large(place, copies, content, done));
         } else {
-            self.queue_save(SaveOrder::new(place, copies, Sealed::whole(&content), done));
+            let order = SaveOrder::new(place, copies, Sealed::whole(&content), done);
+            self.queue_save(SaveOrder { is_awaited, ..order });
         }
         wait
     }
@@ -147,11 +186,15 @@ impl Shared {
 
     /// Queues a checkpoint; a full queue answers at once.
     fn queue_save(&self, order: SaveOrder) {
-        if let Err(e) = self.saves.try_send(order) {
-            let order = match e {
-                mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order) => order,
-            };
-            drop(order.done.send(Err(SaveError::Failed("too many checkpoints wait for the disk".into()))));
+        let is_awaited = order.is_awaited;
+        match self.saves.try_send(order) {
+            Ok(()) if is_awaited => self.save_soon.notify_one(),
+            Ok(()) => {}
+            Err(mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order)) => {
+                drop(
+                    order.done.send(Err(SaveError::Failed("too many checkpoints wait for the disk".into()))),
+                );
+            }
         }
     }
 
@@ -171,13 +214,13 @@ impl Shared {
         while let Ok(permit) = room.clone().acquire_owned().await {
             let Some(first) = queue.recv().await else { return };
             gather.company().await;
-            let mut bytes = first.bytes();
-            let mut batch = vec![first];
-            while batch.len() < MAX_BATCH_ITEMS && bytes < SAVE_BATCH_BYTES {
-                let Ok(next) = queue.try_recv() else { break };
-                bytes = bytes.saturating_add(next.bytes());
-                batch.push(next);
+            let mut batch = Batch::new(first);
+            batch.fill(&mut queue);
+            if batch.may_wait() {
+                drop(timeout(GATHER_ROUTINE_SAVES, self.save_soon.notified()).await);
+                batch.fill(&mut queue);
             }
+            let batch = batch.orders;
             let (shared, under_way) = (self.clone(), gather.leave(batch.len()));
             self.spawn(async move {
                 shared.flush(batch).await;
@@ -188,7 +231,7 @@ impl Shared {
 
     async fn flush(self: Arc<Self>, batch: Vec<SaveOrder>) {
         let limit = save_deadline(batch.iter().map(|order| order.sealed.length).sum());
-        let outcome = tokio::time::timeout(limit, self.try_flush(&batch)).await;
+        let outcome = timeout(limit, self.try_flush(&batch)).await;
         let outcome = outcome.unwrap_or_else(|_| Err(SaveError::Failed("no quorum in time".into())));
         match outcome {
             Ok(answers) => {
@@ -342,5 +385,34 @@ fn save_error(refused: Refused) -> SaveError {
             SaveError::Fenced
         }
         other => SaveError::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn order(seq: u64, is_awaited: bool) -> SaveOrder {
+        let content = Content { kind_version: 1, state: vec![7; 100].into(), sessions: Bytes::new() };
+        let place = (ActorId::new("kind", "a").unwrap(), Epoch(1), seq);
+        let order = SaveOrder::new(place, 2, Sealed::whole(&content), oneshot::channel().0);
+        SaveOrder { is_awaited, ..order }
+    }
+
+    #[test]
+    fn a_batch_waits_for_others_only_while_nobody_waits_for_it_and_there_is_room() {
+        let (saves, mut queue) = mpsc::channel(2 * MAX_BATCH_ITEMS);
+        let mut batch = Batch::new(order(0, false));
+        assert!(batch.may_wait() && !Batch::new(order(0, true)).may_wait());
+        assert!(saves.try_send(order(1, false)).is_ok() && saves.try_send(order(2, true)).is_ok());
+        batch.fill(&mut queue);
+        assert!(!batch.may_wait(), "somebody waits for the last one");
+        assert_eq!(batch.orders.len(), 3);
+        let mut batch = Batch::new(order(3, false));
+        (0..=MAX_BATCH_ITEMS as u64).for_each(|n| assert!(saves.try_send(order(n, false)).is_ok()));
+        batch.fill(&mut queue);
+        assert!(!batch.may_wait(), "it is full");
+        assert_eq!((batch.orders.len(), queue.len()), (MAX_BATCH_ITEMS, 2));
     }
 }

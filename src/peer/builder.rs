@@ -329,6 +329,7 @@ impl Builder {
             phase: watch::Sender::new(Phase::Joining),
             is_over: AtomicBool::new(false),
             saves,
+            save_soon: Notify::new(),
             large_saves: Semaphore::new(PARALLEL_LARGE_SAVES),
             cutting: self.cutting,
             shelves: Shelves::default(),

@@ -263,7 +263,7 @@ impl Shared {
             state: std::mem::take(&mut order.state).into_vec().into(),
             sessions: Bytes::new(),
         };
-        match self.save((order.actor.clone(), epoch, 0), order.copies, content).await {
+        match self.save((order.actor.clone(), epoch, 0), order.copies, content, true).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(SaveError::Fenced)) => Err(CallError::unknown(self.why_fenced(&order))),
             Ok(Err(e)) => Err(CallError::unknown(Reason::Unavailable(e.to_string()))),

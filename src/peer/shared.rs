@@ -69,6 +69,8 @@ pub(crate) struct Shared {
     /// Whether that is an end: for who looks at every call.
     pub(crate) is_over: AtomicBool,
     pub(crate) saves: mpsc::Sender<SaveOrder>,
+    /// Somebody waits for one of those.
+    pub(crate) save_soon: Notify,
     pub(crate) large_saves: Semaphore,
     pub(crate) cutting: Cutting,
     /// Who is at the chunks on this disk.
