@@ -96,7 +96,13 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
         text: "Two processes on loopback, an actor in the second. The floor is bare quinn with mutual TLS, one \
                stream, frames that one writer gathers, and a task behind a channel. standin and kameo encrypt too \
                (QUIC); ractor_cluster does not (TCP). In turn: 100,000 asks one after the other. At once: 256 tasks, \
-               200,000 asks, of a u64 or of 1 KiB."
+               200,000 asks, of a u64 or of 1 KiB.\n\nWhere the time goes: a message and its reply go from thread to \
+               thread four times; the floor has one runtime for all at each end. A peer's connections have \
+               threads of their own, so that handlers that keep the program's threads busy for seconds cost it \
+               neither its lease nor its connections; on two cores that is four more wake-ups for each ask in turn. At \
+               once they are shared, and an ask is about 20,000 instructions at both ends (callgrind, sixteen at \
+               once): a fifth makes and reads the bytes of the call and of its answer, by name; the rest is QUIC, \
+               TLS, and what a local ask costs, too."
             .into(),
         measures,
         goals,
@@ -121,8 +127,8 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              for the way back, bare quinn to one. Memory is the most that the process took beyond what it began with, \
              the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the \
              floor alone keeps both cores busy. In full, by perf at 512 MiB, half of the processor's time is RocksDB's in three stores: it \
-             writes chunks to files and adds up their CRC32 (in software, 13% of all), and merges take along the oldest \
-             quarter of them (a sixth); the rest is QUIC, cutting (FastCDC), hashing at both ends (blake3), and copying. \
+             writes chunks to files and adds up their CRC32 (in software that was 13% of all; here it may use the \
+             processor's instructions), and merges take along the oldest quarter of them (a sixth); the rest is QUIC, cutting (FastCDC), hashing at both ends (blake3), and copying. \
              On the way back one stream brings all of one state, and what it brings is hashed and put together before the \
              state is made of it; a thousand states come on many streams at once. Memory is the state, its encoded form \
              until that is cut and sent, and what three stores and two streams hold."
@@ -176,11 +182,11 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
              change: how long it took at most from a change until that was committed, and how many cores \
              all of that kept busy, the changes themselves included. Flat out: all are changed and saved again and \
              again, each change answered when it is durable. All back: from the admission of a replacement with an \
-             empty disk for a peer on which all of them lived, until the last runs there.\n\nWhere the time goes, by perf: of a \
-             checkpoint's processor time (about 50 us, for three disks, five logs and five directories) a fifth is \
-             RocksDB (what is new and what is outdated goes through its log, its memory and its merges), a tenth is \
-             applying entries, most of it the search for the actor's line in five directories; an eighth is QUIC, a tenth \
-             malloc's, a fourteenth the actors' own; the rest is in many small parts."
+             empty disk for a peer on which all of them lived, until the last runs there.\n\nWhere the time goes, by perf, flat out: \
+             a fifth is the actors' and the program's own threads, an eighth RocksDB's, which write tables and merge \
+             them (before copies lay in bundles it was a sixth), a ninth is applying entries, most of it the search \
+             for the actor's line in five directories; a tenth is malloc's, 7% writing into the stores' logs, 4% the \
+             index of copies, 3% digests; the rest is QUIC, and many small parts."
         ),
         measures: vec![
             Measure::more(many::CREATED, "actors a second"),

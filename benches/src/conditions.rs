@@ -17,5 +17,10 @@ pub fn conditions() -> String {
     let (rustc, date) = (says("rustc", &["--version"]), says("date", &["-u", "+%F %R UTC"]));
     let load = read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or_default().to_owned();
-    format!("{date}: {cores} cores ({model}), Linux {}, {rustc}; load {load} at the end.", kernel.trim())
+    let crc =
+        if cfg!(all(target_feature = "sse4.2", target_feature = "pclmulqdq")) { "with" } else { "without" };
+    format!(
+        "{date}: {cores} cores ({model}), Linux {}, {rustc}, built {crc} SSE 4.2 and PCLMULQDQ; load {load} at the end.",
+        kernel.trim()
+    )
 }
