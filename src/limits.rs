@@ -192,7 +192,8 @@ pub const SAVES_PER_LOOK: usize = 512;
 pub const PARALLEL_FLUSHES: usize = 4;
 /// How long, while a peer saves much, the first checkpoint of a batch waits for others at most.
 pub const GATHER_SAVES: Duration = Duration::from_millis(10);
-/// How long checkpoints wait for others while nobody waits for any of them: fewer batches are less work.
+/// How long checkpoints wait for others while none is wanted at once: fewer batches are less work. That is so of kinds
+/// whose interval is ten times as long, or more.
 pub const GATHER_ROUTINE_SAVES: Duration = Duration::from_millis(50);
 /// What one batch of checkpoints may hold before it is written, in bytes (one larger comes alone).
 pub const SAVE_BATCH_BYTES: usize = 32 << 20;

@@ -9,7 +9,7 @@ use super::restarts::back_off;
 use crate::canary::{Mistake, made};
 use crate::clock::Mono;
 use crate::error::CallError;
-use crate::limits::CHECKPOINT_RETRY;
+use crate::limits::{CHECKPOINT_RETRY, GATHER_ROUTINE_SAVES};
 
 /// Messages are numbered from 1 in the order they were handled; a checkpoint holds all up to one.
 pub(super) struct Ledger {
@@ -160,9 +160,11 @@ impl Ledger {
         wanted.into_iter().chain(by_policy).min()
     }
 
-    /// Whether somebody waits for the next checkpoint: it is not only the policy that wants it.
-    pub(super) fn is_awaited(&self) -> bool {
-        self.wanted > self.taken || !self.waiting.is_empty() || self.is_unsettled()
+    /// Whether the next checkpoint is wanted at once: somebody waits for it, or messages are counted, or moments. One
+    /// that comes after a long time may as well come a little later.
+    pub(super) fn is_urgent(&self) -> bool {
+        let may_wait = matches!(self.when, When::Every(interval) if interval >= GATHER_ROUTINE_SAVES * 10);
+        !may_wait || self.wanted > self.taken || !self.waiting.is_empty() || self.is_unsettled()
     }
 
     /// A checkpoint of the state as it is now goes out; its number.
@@ -204,6 +206,36 @@ impl Ledger {
     pub(super) fn fail_waiting(&mut self, error: &CallError) {
         for (_, reply) in self.waiting.drain(..) {
             reply.fail(error.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_checkpoint_is_urgent_unless_only_a_long_time_brings_it() {
+        let changed = |when| {
+            let mut ledger = Ledger::new(when, 0);
+            ledger.handled(|| Mono(1));
+            ledger
+        };
+        let mut ledger = changed(When::Every(Duration::from_secs(1)));
+        assert!(!ledger.is_urgent());
+        ledger.note_reliable();
+        assert!(ledger.is_urgent(), "who sent it waits");
+        ledger.take();
+        ledger.saved();
+        assert!(!ledger.is_urgent());
+        ledger.want();
+        assert!(!ledger.is_urgent(), "what is wanted is durable already");
+        ledger.handled(|| Mono(2));
+        ledger.want_by(Mono(9));
+        assert!(ledger.is_urgent());
+        for when in [When::Every(Duration::from_millis(20)), When::EveryMessages(1), When::OnRequest] {
+            assert!(changed(when).is_urgent(), "{when:?}");
         }
     }
 }

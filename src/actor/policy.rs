@@ -10,7 +10,9 @@ use crate::limits::{DEFAULT_CHECKPOINT_INTERVAL, DEFAULT_COPIES};
 pub enum When {
     /// After this many messages (0 counts as 1), and on request.
     EveryMessages(u64),
-    /// This long after the first message that the last checkpoint does not hold, and on request.
+    /// This long after the first message that the last checkpoint does not hold, and on request. Where this is half a
+    /// second or more and nobody waits for it, it goes out together with others, up to
+    /// [`GATHER_ROUTINE_SAVES`](crate::limits::GATHER_ROUTINE_SAVES) later.
     Every(Duration),
     /// When a handler calls [`Context::checkpoint`](super::Context::checkpoint), when a caller asks
     /// for a durable reply, and when the peer leaves.

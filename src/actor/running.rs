@@ -170,7 +170,7 @@ impl<A: Actor> Running<A> {
     /// What is due between two messages.
     async fn before_next(&mut self) -> Result<(), End> {
         if self.is_due() {
-            self.take(self.ledger.is_awaited()).await?;
+            self.take(self.ledger.is_urgent()).await?;
         }
         if self.ctx.mail().is_stirred() {
             self.life.clear().await?;

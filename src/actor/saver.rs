@@ -22,8 +22,8 @@ pub struct NewCheckpoint {
     pub sessions: Vec<u8>,
     /// How many other peers shall keep it.
     pub copies: u8,
-    /// Whether anybody waits for it. One that nobody waits for may wait for others.
-    pub is_awaited: bool,
+    /// Whether it is wanted at once. Others may wait for company.
+    pub is_urgent: bool,
 }
 
 /// Why a checkpoint did not become durable.

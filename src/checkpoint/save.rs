@@ -29,7 +29,7 @@ pub(crate) struct SaveOrder {
     copies: u8,
     sealed: Sealed,
     done: Done,
-    is_awaited: bool,
+    is_urgent: bool,
     /// What it relies on stays on this disk.
     _in_use: Option<InUse>,
 }
@@ -39,7 +39,7 @@ type Done = oneshot::Sender<Result<(), SaveError>>;
 impl SaveOrder {
     fn new((actor, epoch, seq): (ActorId, Epoch, u64), copies: u8, sealed: Sealed, done: Done) -> Self {
         let key = CopyKey { actor, epoch, seq, digest: sealed.digest };
-        Self { key, copies, sealed, done, is_awaited: true, _in_use: None }
+        Self { key, copies, sealed, done, is_urgent: true, _in_use: None }
     }
 
     /// How much there is to write.
@@ -67,7 +67,7 @@ impl Saver for Saves {
         let (kind_version, state, sessions) = (c.kind_version, c.bytes.into(), c.sessions.into());
         let content = Content { kind_version, state, sessions };
         match self.0.upgrade() {
-            Some(shared) => shared.save((c.actor, c.epoch, c.seq), c.copies, content, c.is_awaited),
+            Some(shared) => shared.save((c.actor, c.epoch, c.seq), c.copies, content, c.is_urgent),
             None => oneshot::channel().1,
         }
     }
@@ -98,17 +98,17 @@ impl Saver for Saves {
 struct Batch {
     orders: Vec<SaveOrder>,
     bytes: usize,
-    is_awaited: bool,
+    is_urgent: bool,
 }
 
 impl Batch {
     fn new(first: SaveOrder) -> Self {
-        Self { bytes: first.bytes(), is_awaited: first.is_awaited, orders: vec![first] }
+        Self { bytes: first.bytes(), is_urgent: first.is_urgent, orders: vec![first] }
     }
 
-    /// Whether there is room, and nobody waits for any of them.
+    /// Whether there is room, and none is wanted at once.
     fn may_wait(&self) -> bool {
-        self.has_room() && !self.is_awaited
+        self.has_room() && !self.is_urgent
     }
 
     fn has_room(&self) -> bool {
@@ -121,7 +121,7 @@ impl Batch {
             && let Ok(next) = queue.try_recv()
         {
             self.bytes = self.bytes.saturating_add(next.bytes());
-            self.is_awaited |= next.is_awaited;
+            self.is_urgent |= next.is_urgent;
             self.orders.push(next);
         }
     }
@@ -149,14 +149,14 @@ impl Shared {
         place: (ActorId, Epoch, u64),
         copies: u8,
         content: Content,
-        is_awaited: bool,
+        is_urgent: bool,
     ) -> oneshot::Receiver<Result<(), SaveError>> {
         let (done, wait) = oneshot::channel();
         if content.len() >= self.cutting.from {
             self.spawn(self.clone().save_large(place, copies, content, done));
         } else {
             let order = SaveOrder::new(place, copies, Sealed::whole(&content), done);
-            self.queue_save(SaveOrder { is_awaited, ..order });
+            self.queue_save(SaveOrder { is_urgent, ..order });
         }
         wait
     }
@@ -186,9 +186,9 @@ impl Shared {
 
     /// Queues a checkpoint; a full queue answers at once.
     fn queue_save(&self, order: SaveOrder) {
-        let is_awaited = order.is_awaited;
+        let is_urgent = order.is_urgent;
         match self.saves.try_send(order) {
-            Ok(()) if is_awaited => self.save_soon.notify_one(),
+            Ok(()) if is_urgent => self.save_soon.notify_one(),
             Ok(()) => {}
             Err(mpsc::error::TrySendError::Full(order) | mpsc::error::TrySendError::Closed(order)) => {
                 drop(
@@ -393,21 +393,21 @@ mod tests {
     use super::*;
     use bytes::Bytes;
 
-    fn order(seq: u64, is_awaited: bool) -> SaveOrder {
+    fn order(seq: u64, is_urgent: bool) -> SaveOrder {
         let content = Content { kind_version: 1, state: vec![7; 100].into(), sessions: Bytes::new() };
         let place = (ActorId::new("kind", "a").unwrap(), Epoch(1), seq);
         let order = SaveOrder::new(place, 2, Sealed::whole(&content), oneshot::channel().0);
-        SaveOrder { is_awaited, ..order }
+        SaveOrder { is_urgent, ..order }
     }
 
     #[test]
-    fn a_batch_waits_for_others_only_while_nobody_waits_for_it_and_there_is_room() {
+    fn a_batch_waits_for_others_only_while_none_is_wanted_at_once_and_there_is_room() {
         let (saves, mut queue) = mpsc::channel(2 * MAX_BATCH_ITEMS);
         let mut batch = Batch::new(order(0, false));
         assert!(batch.may_wait() && !Batch::new(order(0, true)).may_wait());
         assert!(saves.try_send(order(1, false)).is_ok() && saves.try_send(order(2, true)).is_ok());
         batch.fill(&mut queue);
-        assert!(!batch.may_wait(), "somebody waits for the last one");
+        assert!(!batch.may_wait(), "the last one is wanted at once");
         assert_eq!(batch.orders.len(), 3);
         let mut batch = Batch::new(order(3, false));
         (0..=MAX_BATCH_ITEMS as u64).for_each(|n| assert!(saves.try_send(order(n, false)).is_ok()));

@@ -69,7 +69,7 @@ pub(crate) struct Shared {
     /// Whether that is an end: for who looks at every call.
     pub(crate) is_over: AtomicBool,
     pub(crate) saves: mpsc::Sender<SaveOrder>,
-    /// Somebody waits for one of those.
+    /// One of those is wanted at once.
     pub(crate) save_soon: Notify,
     pub(crate) large_saves: Semaphore,
     pub(crate) cutting: Cutting,

@@ -74,7 +74,7 @@ impl<A: Actor> Running<A> {
     }
 
     /// Takes a checkpoint. Whoever waits for one that cannot be encoded is told; whether it was.
-    pub(super) async fn take(&mut self, is_awaited: bool) -> Result<bool, End> {
+    pub(super) async fn take(&mut self, is_urgent: bool) -> Result<bool, End> {
         // Without a lease nothing is written, so nothing is serialized either.
         self.life.clear().await?;
         self.now = None;
@@ -102,7 +102,7 @@ impl<A: Actor> Running<A> {
             bytes: vec![],
             sessions,
             copies: self.life.policy.copies,
-            is_awaited,
+            is_urgent,
         };
         self.saving = Some(match state {
             State::Written(bytes) => self.saver.save(NewCheckpoint { bytes, ..checkpoint }),

@@ -20,7 +20,7 @@ async fn a_durable_reply_waits_for_a_checkpoint_that_holds_it() {
     let (checkpoint, answer) = rig.log.await_next().await;
     assert_eq!(Tally::decode(&checkpoint.bytes).unwrap().seen, [5]);
     assert_eq!((checkpoint.epoch, checkpoint.seq, checkpoint.copies), (Epoch(10), 1, 3));
-    assert!(checkpoint.is_awaited);
+    assert!(checkpoint.is_urgent);
     assert_eq!(rig.call(Push(6)).await.unwrap(), 2, "messages go on meanwhile");
     settle().await;
     assert!(durable.is_pending());
@@ -107,7 +107,7 @@ async fn every_n_messages_means_every_n_messages() {
     push();
     let (checkpoint, answer) = rig.log.await_next().await;
     assert_eq!(checkpoint.seq, 41, "goes on from what was restored");
-    assert!(!checkpoint.is_awaited, "only the policy wants it");
+    assert!(checkpoint.is_urgent, "the policy counts");
     (0..5).for_each(|_| push());
     settle().await;
     answer.send(rig.log.commit(checkpoint)).unwrap();
