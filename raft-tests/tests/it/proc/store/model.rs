@@ -249,16 +249,31 @@ impl Model {
         Ok(model)
     }
 
-    /// Which prefix of the operations, within bounds, a store holds: exactly, nothing more or less.
+    /// Which prefix of the operations, within bounds, a store holds: exactly, nothing less, and nothing more but copies
+    /// that were removed and have come back with their bundles. Those are removed again, as a peer does it.
     pub fn locate(store: &dyn Store, seed: u64, at_least: u64, at_most: u64) -> Result<(u64, Self), String> {
         let found = Self::read(store).map_err(|e| e.to_string())?;
-        let mut model = Self::default();
+        let (mut model, mut removed) = (Self::default(), BTreeMap::new());
         for n in 0..=at_most {
             if n > 0 {
                 let operation = model.choose(seed, n);
+                if let Operation::Forget(keys) = &operation {
+                    removed.extend(keys.iter().map(|key| (*key, model.copies[key])));
+                }
                 model.apply(n, &operation);
             }
-            if n >= at_least && model == found {
+            if n < at_least {
+                continue;
+            }
+            let is_back = |(key, by): &(&(u64, u64), &u64)| {
+                !model.copies.contains_key(*key) && removed.get(*key) == Some(*by)
+            };
+            let back: Vec<_> = found.copies.iter().filter(is_back).map(|(key, by)| (*key, *by)).collect();
+            let mut rest = found.clone();
+            rest.copies.retain(|key, _| !back.iter().any(|(back, _)| back == key));
+            if rest == model {
+                let back: Vec<_> = back.into_iter().map(|(key, by)| copy_key(key, by)).collect();
+                store.copies_delete(&back).map_err(|e| e.to_string())?;
                 return Ok((n, model));
             }
         }

@@ -18,7 +18,7 @@ const MAX_OPERATIONS: u64 = 2_000;
 /// What the child says. A line that was said survives it.
 #[derive(Serialize, Deserialize)]
 pub enum Wrote {
-    /// The store holds exactly the first so many operations.
+    /// The store holds the first so many operations ([`Model::locate`]).
     Found(u64),
     Began(u64),
     Acknowledged(u64),
