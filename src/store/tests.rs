@@ -173,7 +173,7 @@ async fn check_copies(store: &dyn Store, length: impl Fn(&CopyKey) -> usize) {
     let none = copy("c", 0).actor;
     assert_eq!(store.copies_of(Some(&[&none])).unwrap(), vec![]);
     let some = store.copies_of(Some(&[&b1.actor, &none, &a1.actor])).unwrap();
-    assert_eq!(some, [of_a.as_slice(), &[b1.clone()]].concat());
+    assert_eq!(some, [of_a.as_slice(), std::slice::from_ref(&b1)].concat());
     store.copies_delete(&[a1.clone(), twin, copy("c", 0)]).unwrap();
     assert_eq!(store.copy_get(&a1).unwrap(), None);
     assert_eq!(store.copies_of(None).unwrap(), vec![a2.clone(), b1.clone()]);
