@@ -149,7 +149,7 @@ impl Shared {
             match self.sweep_one(&actor).await {
                 Ok(true) => self.shelves.forget(&actor),
                 Ok(false) => {}
-                Err(e) => tracing::warn!(%e, "could not remove old copies"),
+                Err(e) => tell(Err(e)),
             }
             drop(alone);
         }

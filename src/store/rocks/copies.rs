@@ -111,7 +111,6 @@ impl RocksStore {
         let wanted = actors.map(|some| some.iter().copied().collect::<BTreeSet<_>>());
         let slots = lock(&self.index).slots_of(actors);
         for (number, slots) in slots {
-            let slots = BTreeSet::from_iter(slots);
             // Unchecked: whoever reads a copy will see whether it is spoiled.
             let stored = self
                 .disk

@@ -18,28 +18,20 @@ pub(super) struct Place {
     pub(super) slot: u16,
 }
 
-/// What tells a copy from others of its actor, and where it is.
-#[derive(Clone, Copy)]
-struct Found {
-    epoch: u64,
-    seq: u64,
-    /// The first bytes of the digest.
-    digest: u64,
-    place: Place,
-    length: u16,
+/// What tells a copy from others of its actor: epoch, number, and the first bytes of the digest.
+type Version = (u64, u64, u64);
+
+fn version(key: &CopyKey) -> Version {
+    let [a, b, c, d, e, f, g, h, ..] = key.digest;
+    (key.epoch.0, key.seq, u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
-impl Found {
-    fn new(key: &CopyKey, place: Place, length: u32) -> Self {
-        let [a, b, c, d, e, f, g, h, ..] = key.digest;
-        let digest = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-        let length = u16::try_from(length).unwrap_or(u16::MAX);
-        Self { epoch: key.epoch.0, seq: key.seq, digest, place, length }
-    }
-
-    fn is_of(&self, other: &Found) -> bool {
-        (self.epoch, self.seq, self.digest) == (other.epoch, other.seq, other.digest)
-    }
+/// Which copy it is, and where.
+#[derive(Clone, Copy)]
+struct Found {
+    version: Version,
+    place: Place,
+    length: u16,
 }
 
 /// How much a bundle holds, and how much of that counts.
@@ -81,7 +73,8 @@ impl Index {
 
     /// A copy is in this place, and counts no more where it was before.
     pub(super) fn insert(&mut self, key: &CopyKey, place: Place, length: u32) {
-        let found = Found::new(key, place, length);
+        let length = u16::try_from(length).unwrap_or(u16::MAX);
+        let found = Found { version: version(key), place, length };
         let filling = self.bundles.entry(place.bundle).or_default();
         filling.bytes += u32::from(found.length);
         filling.live += u32::from(found.length);
@@ -89,9 +82,9 @@ impl Index {
         self.total.1 += u64::from(found.length);
         let hash = self.hasher.hash_one(&key.actor);
         let versions = self.copies.entry(hash).or_default();
-        match versions.iter_mut().find(|version| version.is_of(&found)) {
-            Some(version) => {
-                let before = std::mem::replace(version, found);
+        match versions.iter_mut().find(|other| other.version == found.version) {
+            Some(other) => {
+                let before = std::mem::replace(other, found);
                 self.release(before);
             }
             None => versions.push(found),
@@ -100,10 +93,10 @@ impl Index {
 
     /// A copy counts no more. Whether it was in a bundle.
     pub(super) fn remove(&mut self, key: &CopyKey) -> bool {
-        let wanted = Found::new(key, Place { bundle: 0, slot: 0 }, 0);
+        let wanted = version(key);
         let hash = self.hasher.hash_one(&key.actor);
         let Some(versions) = self.copies.get_mut(&hash) else { return false };
-        let Some(at) = versions.iter().position(|version| version.is_of(&wanted)) else { return false };
+        let Some(at) = versions.iter().position(|found| found.version == wanted) else { return false };
         let before = versions.swap_remove(at);
         if versions.is_empty() {
             self.copies.remove(&hash);
@@ -130,16 +123,18 @@ impl Index {
 
     /// Where a copy is.
     pub(super) fn place(&self, key: &CopyKey) -> Option<Place> {
-        let wanted = Found::new(key, Place { bundle: 0, slot: 0 }, 0);
+        let wanted = version(key);
         let versions = self.copies.get(&self.hasher.hash_one(&key.actor))?;
-        versions.iter().find(|version| version.is_of(&wanted)).map(|version| version.place)
+        versions.iter().find(|found| found.version == wanted).map(|found| found.place)
     }
 
     /// In which bundles the copies of some actors are, or all copies, and where there. Some may be others' of the same
     /// hash.
-    pub(super) fn slots_of(&self, actors: Option<&[&ActorId]>) -> BTreeMap<u64, Vec<u16>> {
-        let mut slots: BTreeMap<u64, Vec<u16>> = BTreeMap::new();
-        let mut add = |found: &Found| slots.entry(found.place.bundle).or_default().push(found.place.slot);
+    pub(super) fn slots_of(&self, actors: Option<&[&ActorId]>) -> BTreeMap<u64, BTreeSet<u16>> {
+        let mut slots: BTreeMap<u64, BTreeSet<u16>> = BTreeMap::new();
+        let mut add = |found: &Found| {
+            slots.entry(found.place.bundle).or_default().insert(found.place.slot);
+        };
         match actors {
             None => self.copies.values().flatten().for_each(&mut add),
             Some(actors) => {
@@ -193,8 +188,8 @@ mod tests {
             [Some(at(1, 0)), Some(at(0, 1))]
         );
         let (a, c) = (copy("a", 0).actor, copy("c", 0).actor);
-        assert_eq!(index.slots_of(Some(&[&a, &c])), BTreeMap::from([(0, vec![1]), (1, vec![0])]));
-        assert_eq!(index.slots_of(None).values().map(Vec::len).sum::<usize>(), 3);
+        assert_eq!(index.slots_of(Some(&[&a, &c])), BTreeMap::from([(0, [1].into()), (1, [0].into())]));
+        assert_eq!(index.slots_of(None).values().map(BTreeSet::len).sum::<usize>(), 3);
         assert!(index.remove(&twin) && !index.remove(&twin) && !index.remove(&copy("a", 2)));
         assert_eq!((index.place(&twin), index.take_empty()), (None, vec![]));
         assert!(index.remove(&copy("b", 1)));
