@@ -178,7 +178,7 @@ fn admit(shared: &Shared, connection: &Connection, hello: &Hello) -> Result<(), 
 
 async fn answer(send: &mut SendStream, hello: &Hello) -> Result<(), quinn::WriteError> {
     let mut batch = Batch::default();
-    batch.push(&encode_hello(hello), bytes::Bytes::new());
+    batch.push(&encode_hello(hello), &[]);
     send.write_all_chunks(&mut batch.take()).await?;
     let _ = send.finish();
     Ok(())

@@ -10,7 +10,7 @@ use super::endpoint::Shared;
 use super::frame::{Batch, FrameReader};
 use super::link::{Link, LinkKey};
 use super::request::RequestError;
-use super::session::{LaneQueues, Session};
+use super::session::Session;
 use super::tls::peer_name;
 use super::wire::{CLOSE_REFUSED, Hello, Refusal, TAG_HELLO, decode_hello, decode_refusal, encode_hello};
 use crate::identity::PEER_DNS_NAME;
@@ -41,11 +41,7 @@ pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>) {
     }
 }
 
-async fn connect(
-    shared: &Shared,
-    key: &LinkKey,
-    hello: &Hello,
-) -> Result<(Arc<Session>, LaneQueues), RequestError> {
+async fn connect(shared: &Shared, key: &LinkKey, hello: &Hello) -> Result<Arc<Session>, RequestError> {
     let at = |e: &dyn std::fmt::Display| RequestError::NotSent(format!("{}: {e}", key.addr));
     let connecting = shared.endpoint.connect(key.addr, PEER_DNS_NAME).map_err(|e| at(&e))?;
     let connection = connecting.await.map_err(|e| at(&e))?;
@@ -69,7 +65,7 @@ async fn connect(
 async fn exchange(connection: &quinn::Connection, hello: &Hello) -> Result<bytes::Bytes, String> {
     let (mut send, recv) = connection.open_bi().await.map_err(|e| e.to_string())?;
     let mut batch = Batch::default();
-    batch.push(&encode_hello(hello), bytes::Bytes::new());
+    batch.push(&encode_hello(hello), &[]);
     send.write_all(&[TAG_HELLO]).await.map_err(|e| e.to_string())?;
     send.write_all_chunks(&mut batch.take()).await.map_err(|e| e.to_string())?;
     let answer = FrameReader::new(recv, MAX_HELLO_BYTES).next().await.map_err(|e| e.to_string())?;

@@ -366,7 +366,7 @@ async fn open(
     header: Vec<u8>,
 ) -> Result<FramedStream, RequestError> {
     let mut batch = Batch::default();
-    batch.push(&[], header.into());
+    batch.push(&[], &header);
     let chunks = &mut [vec![Bytes::from_static(&[TAG_BULK])], batch.take()].concat();
     send.write_all_chunks(chunks).await.map_err(|e| RequestError::Unknown(e.to_string()))?;
     Ok(FramedStream::new(send, FrameReader::new(recv, MAX_FRAME_BYTES), session.hold()))

@@ -6,8 +6,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::limits::{WRITE_COALESCE_BYTES, ZERO_COPY_BYTES};
 
 const LENGTH_BYTES: usize = 4;
-/// The buffer grows with what has arrived, not with what a length claims will.
+/// So much at least is read at once.
 const READ_BYTES: usize = 16 << 10;
+/// And so much at most of a frame that has begun: the buffer grows with what has arrived, not with what a length claims
+/// will.
+const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// Why no further frame can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,7 +55,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
             }
-            self.buffer.reserve(READ_BYTES);
+            self.buffer.reserve(self.missing().clamp(READ_BYTES, READ_AHEAD_BYTES));
             let read = self.inner.read_buf(&mut self.buffer).await;
             match read.map_err(|e| FrameError::Io(e.to_string()))? {
                 0 if self.buffer.is_empty() => return Ok(None),
@@ -60,6 +63,13 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 _ => {}
             }
         }
+    }
+
+    /// What is still to come of the frame that has begun.
+    fn missing(&self) -> usize {
+        let length =
+            self.buffer.first_chunk::<LENGTH_BYTES>().map_or(0, |length| u32::from_be_bytes(*length));
+        (length as usize).saturating_add(LENGTH_BYTES).saturating_sub(self.buffer.len())
     }
 
     /// The next frame, if all of it has been read already.
@@ -86,18 +96,34 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Adds one frame that consists of `head` and `body`. The caller has checked its size.
-    pub(crate) fn push(&mut self, head: &[u8], body: Bytes) {
-        let length = head.len() + body.len();
+    /// Adds one frame that consists of `head` and `body`, and copies it. The caller has checked its size.
+    pub(crate) fn push(&mut self, head: &[u8], body: &[u8]) {
+        self.begin(head, body.len());
+        self.tail.put_slice(body);
+    }
+
+    /// The same, but a long body is passed on as it is. Returns what was copied, to be dropped where that is best.
+    pub(crate) fn push_own<B: AsRef<[u8]> + Into<Bytes>>(&mut self, head: &[u8], body: B) -> Option<B> {
+        let length = body.as_ref().len();
+        if length < ZERO_COPY_BYTES {
+            self.push(head, body.as_ref());
+            return Some(body);
+        }
+        self.begin(head, length);
+        self.done.push(self.tail.split().freeze());
+        self.done.push(body.into());
+        None
+    }
+
+    fn begin(&mut self, head: &[u8], body: usize) {
+        let length = head.len() + body;
         self.tail.put_u32(u32::try_from(length).unwrap_or(u32::MAX));
         self.tail.put_slice(head);
         self.size += LENGTH_BYTES + length;
-        if body.len() < ZERO_COPY_BYTES {
-            self.tail.put_slice(&body);
-        } else {
-            self.done.push(self.tail.split().freeze());
-            self.done.push(body);
-        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.size == 0
     }
 
     pub(crate) fn is_full(&self) -> bool {
@@ -131,7 +157,7 @@ mod tests {
 
     fn wire(bodies: &[Bytes]) -> Vec<u8> {
         let mut batch = Batch::default();
-        bodies.iter().for_each(|body| batch.push(b"head", body.clone()));
+        bodies.iter().for_each(|body| drop(batch.push_own(b"head", body.clone())));
         batch.take().concat()
     }
 

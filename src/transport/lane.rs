@@ -1,15 +1,18 @@
 //! The dialer's end of one lane: requests out, answers in, matched by number.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
 use quinn::{RecvStream, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::time::Instant;
 
 use super::frame::{Batch, FrameError, FrameReader};
 use super::lock;
-use super::request::{Answer, Item, RequestError};
+use super::queue::{Load, Queue};
+use super::request::{Answer, RequestError};
 use super::wire::{Lane, decode_refusal};
 use crate::limits::{MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT};
 
@@ -26,35 +29,45 @@ pub(super) const STATUS_REFUSED: u8 = 3;
 /// Largest body of a request or reply.
 pub(super) const MAX_BODY_BYTES: usize = MAX_FRAME_BYTES - ID_BYTES - 1;
 
-/// A sent request keeps its slot until the answer comes or the connection ends, also when its caller has given
-/// up: the other end is still busy with it, and both ends count the same.
-struct Pending {
-    answer: oneshot::Sender<Answer>,
-    _slot: OwnedSemaphorePermit,
-}
-
-/// The requests of one lane that have left.
+/// The requests of one lane that have left. Each keeps its slot until the answer comes or the connection ends, also
+/// when its caller has given up: the other end is still busy with it, and both ends count the same.
 pub(super) struct InFlight {
-    pending: Mutex<(u64, BTreeMap<u64, Pending>)>,
-    slots: Arc<Semaphore>,
+    pending: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    next: AtomicU64,
+    slots: Semaphore,
 }
 
 impl InFlight {
     pub(super) fn new() -> Self {
-        Self { pending: Mutex::default(), slots: Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT)) }
+        let slots = Semaphore::new(MAX_REQUESTS_IN_FLIGHT);
+        Self { pending: Mutex::default(), next: AtomicU64::new(0), slots }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.slots.available_permits() == MAX_REQUESTS_IN_FLIGHT
+        lock(&self.pending).is_empty()
     }
 
-    fn launch(&self, item: Item, slot: OwnedSemaphorePermit, batch: &mut Batch) {
-        let Some((body, answer)) = item.launch() else { return };
-        let (next, pending) = &mut *lock(&self.pending);
-        let id = *next;
-        *next += 1;
-        pending.insert(id, Pending { answer, _slot: slot });
-        batch.push(&id.to_be_bytes(), body);
+    /// Sends off what has a slot and fits into the batch. The first slot may be there already.
+    fn launch<'a>(&'a self, mut slot: Option<SemaphorePermit<'a>>, load: &mut Load, batch: &mut Batch) {
+        let (now, mut launched) = (Instant::now(), Vec::new());
+        let number = || self.next.fetch_add(1, Ordering::Relaxed);
+        while !load.is_empty() && !batch.is_full() {
+            let Some(taken) = slot.take().or_else(|| self.slots.try_acquire().ok()) else { break };
+            match load.launch_first(now, number, batch) {
+                Some(request) => {
+                    taken.forget();
+                    launched.push(request);
+                }
+                None => slot = Some(taken),
+            }
+        }
+        lock(&self.pending).extend(launched);
+    }
+
+    /// Waits for a slot. Who is woken has it: two lanes would otherwise hand one to and fro.
+    async fn slot(&self) -> Option<SemaphorePermit<'_>> {
+        // A closed semaphore does not happen.
+        self.slots.acquire().await.ok()
     }
 
     /// False if the frame is no answer to anything that was asked.
@@ -63,7 +76,8 @@ impl InFlight {
             return false;
         }
         let (id, status) = (frame.get_u64(), frame.get_u8());
-        let Some(pending) = lock(&self.pending).1.remove(&id) else { return false };
+        let Some(caller) = lock(&self.pending).remove(&id) else { return false };
+        self.slots.add_permits(1);
         let unknown = |why: &str| Err(RequestError::Unknown(why.into()));
         let answer = match status {
             STATUS_OK => Ok(frame),
@@ -75,63 +89,63 @@ impl InFlight {
             },
             _ => return false,
         };
-        let _ = pending.answer.send(answer);
+        let _ = caller.send(answer);
         true
     }
 
-    fn fail_all(&self, why: &str) {
-        let pending = std::mem::take(&mut lock(&self.pending).1);
-        for pending in pending.into_values() {
-            let _ = pending.answer.send(Err(RequestError::Unknown(why.into())));
+    pub(super) fn fail_all(&self, why: &str) {
+        let pending = std::mem::take(&mut *lock(&self.pending));
+        self.slots.add_permits(pending.len());
+        // In their order, so that a simulation goes the same way every time.
+        for (_, caller) in pending.into_iter().collect::<BTreeMap<_, _>>() {
+            let _ = caller.send(Err(RequestError::Unknown(why.into())));
         }
     }
 }
 
-/// Runs the lane until its connection ends or its queue does; then every request that is left has its answer. True if
-/// the other end broke the rules.
+/// Runs the lane until its connection ends; then every request that is left has its answer. True if the other end broke
+/// the rules.
 pub(super) async fn run(
     (send, recv): (SendStream, RecvStream),
     lane: Lane,
-    mut queue: mpsc::Receiver<Item>,
-    flight: Arc<InFlight>,
+    queue: &Queue,
+    flight: &InFlight,
 ) -> bool {
     let (why, malformed) = tokio::select! {
-        written = write_requests(send, lane, &mut queue, &flight) => match written {
-            Ok(()) => ("the link was closed".into(), false),
-            Err(e) => (e.to_string(), false),
-        },
-        ended = read_answers(recv, &flight) => (ended.to_string(), ended.is_malformed()),
+        error = write_requests(send, lane, queue, flight) => (error.to_string(), false),
+        ended = read_answers(recv, flight) => (ended.to_string(), ended.is_malformed()),
     };
     flight.fail_all(&why);
-    queue.close();
-    while let Some(item) = queue.recv().await {
-        item.fail(RequestError::NotSent(why.clone()));
-    }
+    queue.close(&why);
     malformed
 }
 
+/// Returns why it cannot go on.
 async fn write_requests(
     mut send: SendStream,
     lane: Lane,
-    queue: &mut mpsc::Receiver<Item>,
+    queue: &Queue,
     flight: &InFlight,
-) -> Result<(), quinn::WriteError> {
+) -> quinn::WriteError {
     // At once: the other end sees a stream as soon as it sees a later one, and takes a stream that names
     // no lane for a stranger's.
-    send.write_all(&[lane.tag()]).await?;
-    let mut batch = Batch::default();
-    while let Some(item) = queue.recv().await {
-        // A closed semaphore does not happen; without a slot the item is dropped, that is, not sent.
-        let Ok(slot) = flight.slots.clone().acquire_owned().await else { continue };
-        flight.launch(item, slot, &mut batch);
-        while !batch.is_full() {
-            let Ok(slot) = flight.slots.clone().try_acquire_owned() else { break };
-            let Ok(item) = queue.try_recv() else { break };
-            flight.launch(item, slot, &mut batch);
-        }
-        send.write_all_chunks(&mut batch.take()).await?;
+    if let Err(e) = send.write_all(&[lane.tag()]).await {
+        return e;
     }
-    Ok(())
+    let (mut load, mut batch) = (Load::default(), Batch::default());
+    loop {
+        queue.next(&mut load).await;
+        let mut slot = None;
+        while !load.is_empty() {
+            flight.launch(slot.take(), &mut load, &mut batch);
+            queue.still_has(&load);
+            if batch.is_empty() && !load.is_empty() {
+                slot = flight.slot().await;
+            } else if let Err(e) = send.write_all_chunks(&mut batch.take()).await {
+                return e;
+            }
+        }
+    }
 }
 
 async fn read_answers(recv: RecvStream, flight: &InFlight) -> FrameError {

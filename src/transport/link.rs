@@ -1,7 +1,6 @@
 //! The way to one peer: dialed when somebody wants something, forgotten when nobody does.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use super::dial;
 use super::endpoint::Shared;
 use super::lock;
-use super::request::{Item, RequestError};
-use super::session::{Fit, LaneQueues, Session};
+use super::request::{Item, Quota, RequestError};
+use super::session::{Fit, Session};
 use super::wire::Lane;
 use crate::id::{Incarnation, NodeId};
 use crate::limits::MAX_QUEUED_FRAMES;
@@ -30,7 +29,7 @@ pub(super) struct Link {
     inner: Mutex<Inner>,
     /// The peer was heard of: a pause between two attempts can end.
     wake: Notify,
-    queued_bytes: Arc<AtomicUsize>,
+    queued_bytes: Arc<Quota>,
 }
 
 struct Inner {
@@ -147,7 +146,7 @@ impl Link {
     pub(super) fn up(
         self: &Arc<Self>,
         shared: &Arc<Shared>,
-        (session, queues): (Arc<Session>, LaneQueues),
+        session: Arc<Session>,
         hello_version: u64,
     ) -> Result<(), Arc<Session>> {
         let inner = &mut *lock(&self.inner);
@@ -158,7 +157,7 @@ impl Link {
         inner.failures = 0;
         inner.not_before = None;
         let before = std::mem::replace(&mut inner.state, State::Up(session.clone()));
-        super::session::start(shared, self, &session, queues);
+        super::session::start(shared, self, &session);
         let State::Dialing(waiting) = before else { return Ok(()) };
         for job in waiting {
             if session.fit(job.expects()) == Fit::Yes {

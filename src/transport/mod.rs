@@ -6,9 +6,10 @@
 //!
 //! 1. [`Transport::request`] finds the `link` to its destination and queues the frame there, in the call
 //!    itself, so that one caller's order is kept. A link without a session dials first (`dial`).
-//! 2. The session's writer for that [`Lane`] (`lane`) claims the request, which from then on counts as sent, and
-//!    writes it with whatever else is waiting in one go.
-//! 3. The other end (`accept`, `serve`) hands it to the [`Handler`] with a [`Reply`] that never blocks.
+//! 2. The session's writer for that [`Lane`] (`lane`) takes all that waits (`queue`), claims each request, which from
+//!    then on counts as sent, and writes them in one go.
+//! 3. The other end (`accept`, `serve`) hands it to the [`Handler`] with a [`Reply`] that never blocks; replies gather
+//!    (`outlet`) and are written in one go, too.
 //! 4. The answer resolves the caller's future. If the connection breaks instead, a request that was never claimed is
 //!    *not sent*, and any other one is *unknown*.
 //!
@@ -27,6 +28,8 @@ mod lane;
 mod link;
 mod links;
 mod log_limit;
+mod outlet;
+mod queue;
 mod request;
 mod serve;
 mod session;
@@ -46,8 +49,8 @@ pub use endpoint::{Transport, TransportError};
 pub use faults::LinkTable;
 #[cfg(feature = "testing")]
 pub(crate) use frame::{Batch, FrameReader};
+pub use outlet::Reply;
 pub use request::{Dest, Handler, Remote, RequestError, Waiting};
-pub use serve::Reply;
 #[cfg(feature = "testing")]
 pub use simulated::{HostTraffic, SimNetwork, Traffic, Weather};
 pub use socket::Network;

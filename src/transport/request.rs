@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::serve::Reply;
+use super::outlet::Reply;
 use super::stream::FramedStream;
 use super::wire::{Hello, Lane, Refusal};
 use crate::id::{Incarnation, NodeId};
@@ -118,36 +118,54 @@ impl Claim {
     }
 }
 
-/// A share of the bytes that may wait in one queue, given back when dropped.
-#[derive(Debug)]
-pub(super) struct Charge {
-    queue: Arc<AtomicUsize>,
-    bytes: usize,
+/// The bytes that wait in one queue.
+#[derive(Debug, Default)]
+pub(super) struct Quota(AtomicUsize);
+
+impl Quota {
+    /// Reserves room. False: there is none.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let before = self.0.fetch_add(bytes, Ordering::Relaxed);
+        // A single frame always fits an empty queue.
+        let fits = before == 0 || before.saturating_add(bytes) <= MAX_QUEUED_BYTES;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    pub(super) fn give_back(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
-impl Charge {
-    pub(super) fn take(queue: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
-        let before = queue.fetch_add(bytes, Ordering::Relaxed);
-        let charge = Self { queue: queue.clone(), bytes };
-        // A single frame always fits an empty queue.
-        (before == 0 || before.saturating_add(bytes) <= MAX_QUEUED_BYTES).then_some(charge)
-    }
+/// A share of such bytes, given back when dropped.
+#[derive(Debug)]
+struct Charge {
+    quota: Arc<Quota>,
+    bytes: usize,
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        self.queue.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.quota.give_back(self.bytes);
     }
 }
 
 /// A request on its way to a writer.
 #[derive(Debug)]
 pub(super) struct Item {
-    body: Bytes,
+    pub(super) body: Vec<u8>,
+    pub(super) expects: Option<Incarnation>,
+    pub(super) ticket: Ticket,
+}
+
+/// A request without its bytes.
+#[derive(Debug)]
+pub(super) struct Ticket {
     claim: Arc<Claim>,
     answer: oneshot::Sender<Answer>,
     until: Instant,
-    pub(super) expects: Option<Incarnation>,
     charge: Option<Charge>,
 }
 
@@ -156,16 +174,25 @@ impl Item {
     pub(super) fn new(body: Vec<u8>, expects: Option<Incarnation>, deadline: Duration) -> (Self, Waiting) {
         let (answer, receiver) = oneshot::channel();
         let (claim, until) = (Arc::new(Claim::default()), moment(deadline));
-        let item = Self { body: body.into(), claim: claim.clone(), answer, until, expects, charge: None };
-        (item, Waiting { claim, answer: receiver, until })
+        let ticket = Ticket { claim: claim.clone(), answer, until, charge: None };
+        (Self { body, expects, ticket }, Waiting { claim, answer: receiver, until })
     }
 
     /// Reserves room among the bytes that wait. False: there is none.
-    pub(super) fn charge(&mut self, queue: &Arc<AtomicUsize>) -> bool {
-        self.charge = Charge::take(queue, self.body.len());
-        self.charge.is_some()
+    pub(super) fn charge(&mut self, quota: &Arc<Quota>) -> bool {
+        let bytes = self.body.len();
+        let fits = quota.take(bytes);
+        self.ticket.charge = fits.then(|| Charge { quota: quota.clone(), bytes });
+        fits
     }
 
+    /// Ends a request that was not sent.
+    pub(super) fn fail(self, error: RequestError) {
+        self.ticket.fail(error);
+    }
+}
+
+impl Ticket {
     /// Ends a request that was not sent.
     pub(super) fn fail(self, error: RequestError) {
         let _ = self.claim.give_up();
@@ -173,12 +200,12 @@ impl Item {
     }
 
     /// From here on it counts as sent. None if its caller has given up, or its deadline has passed.
-    pub(super) fn launch(self) -> Option<(Bytes, oneshot::Sender<Answer>)> {
-        if Instant::now() >= self.until {
+    pub(super) fn launch(self, now: Instant) -> Option<oneshot::Sender<Answer>> {
+        if now >= self.until {
             self.fail(RequestError::Deadline { sent: false });
             return None;
         }
-        self.claim.send().then_some((self.body, self.answer))
+        self.claim.send().then_some(self.answer)
     }
 }
 
@@ -242,7 +269,7 @@ mod tests {
     async fn a_caller_that_gave_up_unsent_is_skipped_by_the_writer() {
         let (item, waiting) = Item::new(vec![1], None, Duration::ZERO);
         assert_eq!(waiting.in_time().await, Err(RequestError::Deadline { sent: false }));
-        assert!(item.launch().is_none());
+        assert!(item.ticket.launch(Instant::now()).is_none());
     }
 
     #[tokio::test]
@@ -252,21 +279,19 @@ mod tests {
         assert!(matches!(waiting.in_time().await, Err(RequestError::NotSent(_))));
 
         let (item, waiting) = Item::new(vec![1], None, Duration::from_secs(5));
-        drop(item.launch().unwrap());
+        drop(item.ticket.launch(Instant::now()).unwrap());
         assert!(matches!(waiting.in_time().await, Err(RequestError::Unknown(_))));
     }
 
     #[test]
     fn waiting_bytes_are_bounded_but_one_frame_always_fits() {
-        let queue = Arc::new(AtomicUsize::new(0));
-        let first = Charge::take(&queue, MAX_QUEUED_BYTES + 1);
-        assert!(first.is_some());
-        assert!(Charge::take(&queue, 1).is_none());
-        drop(first);
-        let both = (Charge::take(&queue, 1), Charge::take(&queue, MAX_QUEUED_BYTES - 1));
-        assert!(both.0.is_some() && both.1.is_some());
-        assert!(Charge::take(&queue, 1).is_none());
-        drop(both);
-        assert_eq!(queue.load(Ordering::Relaxed), 0);
+        let quota = Quota::default();
+        assert!(quota.take(MAX_QUEUED_BYTES + 1));
+        assert!(!quota.take(1));
+        quota.give_back(MAX_QUEUED_BYTES + 1);
+        assert!(quota.take(1) && quota.take(MAX_QUEUED_BYTES - 1));
+        assert!(!quota.take(1));
+        quota.give_back(MAX_QUEUED_BYTES);
+        assert_eq!(quota.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -1,21 +1,20 @@
 //! An accepted connection at work: its lanes and bulk streams, each up to the handler.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use bytes::{Buf, Bytes};
+use bytes::Buf;
 use quinn::{Connection, RecvStream, SendStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::timeout;
 
-use super::counters::{Counters, bump};
+use super::counters::bump;
 use super::endpoint::Shared;
-use super::frame::{Batch, FrameError, FrameReader};
-use super::lane::{ID_BYTES, MAX_BODY_BYTES, STATUS_DROPPED, STATUS_OK, STATUS_REFUSED, STATUS_REPLY_LOST};
-use super::request::{Charge, Remote};
+use super::frame::{FrameError, FrameReader};
+use super::outlet::Outlet;
+use super::request::Remote;
 use super::stream::{FramedStream, Hold};
-use super::wire::{Lane, Refusal, TAG_BULK, encode_refusal};
-use crate::limits::{HANDSHAKE_DEADLINE, MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT, MAX_STREAM_HEADER_BYTES};
+use super::wire::{Lane, Refusal, TAG_BULK};
+use crate::limits::{HANDSHAKE_DEADLINE, MAX_FRAME_BYTES, MAX_STREAM_HEADER_BYTES};
 
 /// Serves the connection's streams until it ends.
 pub(super) async fn run(shared: &Arc<Shared>, connection: &Connection, remote: &Arc<Remote>) {
@@ -65,10 +64,10 @@ async fn serve_stream(
 
 /// The lanes that one connection has opened.
 #[derive(Debug, Default)]
-struct Lanes {
+pub(super) struct Lanes {
     taken: [AtomicBool; 3],
     /// Where long replies wait, once that lane is open.
-    heavy: OnceLock<mpsc::Sender<Answered>>,
+    pub(super) heavy: OnceLock<Arc<Outlet>>,
 }
 
 impl Lanes {
@@ -89,116 +88,23 @@ async fn serve_lane(
     lanes: &Arc<Lanes>,
     (send, recv): (SendStream, RecvStream),
 ) -> Result<(), FrameError> {
-    // Long replies of two lanes may wait for one.
-    let (replies, queue) = mpsc::channel(2 * MAX_REQUESTS_IN_FLIGHT);
+    let with_others = (lane == Lane::Call).then(|| lanes.clone());
+    let outlet = Outlet::new(with_others, shared.counters.clone());
     if lane == Lane::Heavy {
-        let _ = lanes.heavy.set(replies.clone());
+        let _ = lanes.heavy.set(outlet.clone());
     }
-    let lanes = (lane == Lane::Call).then(|| lanes.clone());
-    let slots = Arc::new(Semaphore::new(MAX_REQUESTS_IN_FLIGHT));
-    let outlet = Outlet { replies, lanes, bytes: Arc::default(), counters: shared.counters.clone() };
+    let _closed_at_the_end = outlet.closing();
     let mut reader = FrameReader::new(recv, MAX_FRAME_BYTES);
     let read = async {
         while let Some(mut frame) = reader.next().await? {
             let id = frame.try_get_u64().map_err(|_| FrameError::Malformed)?;
-            // A dialer has at most as many requests in flight as there are slots; another one waits here.
-            let Ok(slot) = slots.clone().acquire_owned().await else { break };
-            let reply = Reply { id, slot: Some(slot), outlet: outlet.clone() };
+            let Some(reply) = outlet.admit(id).await else { break };
             shared.handler.on_request(remote, lane, frame, reply);
         }
         Ok(())
     };
     tokio::select! {
         read = read => read,
-        written = write_replies(send, queue) => written.map_err(|e| FrameError::Io(e.to_string())),
-    }
-}
-
-/// What waits for the writer. It keeps its slot until it is written, so the queue can never be full.
-struct Answered {
-    head: [u8; ID_BYTES + 1],
-    body: Bytes,
-    _slot: OwnedSemaphorePermit,
-    _charge: Option<Charge>,
-}
-
-async fn write_replies(
-    mut send: SendStream,
-    mut queue: mpsc::Receiver<Answered>,
-) -> Result<(), quinn::WriteError> {
-    let mut batch = Batch::default();
-    while let Some(first) = queue.recv().await {
-        let mut written = vec![first];
-        while let Some(answered) = written.last() {
-            batch.push(&answered.head, answered.body.clone());
-            let next = if batch.is_full() { None } else { queue.try_recv().ok() };
-            match next {
-                Some(next) => written.push(next),
-                None => break,
-            }
-        }
-        send.write_all_chunks(&mut batch.take()).await?;
-    }
-    Ok(())
-}
-
-#[derive(Debug, Clone)]
-struct Outlet {
-    replies: mpsc::Sender<Answered>,
-    /// Those of a lane whose long replies take another one.
-    lanes: Option<Arc<Lanes>>,
-    bytes: Arc<AtomicUsize>,
-    counters: Arc<Counters>,
-}
-
-impl std::fmt::Debug for Answered {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Answered").field("bytes", &self.body.len()).finish()
-    }
-}
-
-/// The right to answer one request, once. Dropped unused, it tells the caller that the outcome is unknown.
-#[derive(Debug)]
-pub struct Reply {
-    id: u64,
-    slot: Option<OwnedSemaphorePermit>,
-    outlet: Outlet,
-}
-
-impl Reply {
-    /// Answers. Never waits; if the connection is gone nobody hears it. A body that is larger than a
-    /// frame may be, or that finds too many bytes waiting, is replaced by an error that leaves the
-    /// caller with an unknown outcome.
-    pub fn send(mut self, body: Vec<u8>) {
-        let charge = Charge::take(&self.outlet.bytes, body.len());
-        if charge.is_none() || body.len() > MAX_BODY_BYTES {
-            bump(&self.outlet.counters.replies_lost);
-            return self.put(STATUS_REPLY_LOST, Bytes::new(), None);
-        }
-        self.put(STATUS_OK, body.into(), charge);
-    }
-
-    /// Says that the request was not handled, and why.
-    pub fn refuse(mut self, refusal: &Refusal) {
-        self.put(STATUS_REFUSED, encode_refusal(refusal).into(), None);
-    }
-
-    fn put(&mut self, status: u8, body: Bytes, charge: Option<Charge>) {
-        let Some(slot) = self.slot.take() else { return };
-        let mut head = [status; ID_BYTES + 1];
-        if let Some(id) = head.first_chunk_mut::<ID_BYTES>() {
-            *id = self.id.to_be_bytes();
-        }
-        let is_heavy = Lane::of_message(body.len()) == Lane::Heavy;
-        let heavy = self.outlet.lanes.as_ref().filter(|_| is_heavy).and_then(|lanes| lanes.heavy.get());
-        let answered = Answered { head, body, _slot: slot, _charge: charge };
-        // It fails only when the connection is gone: then its caller knows already.
-        let _ = heavy.unwrap_or(&self.outlet.replies).try_send(answered);
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        self.put(STATUS_DROPPED, Bytes::new(), None);
+        error = outlet.write_to(send) => Err(FrameError::Io(error.to_string())),
     }
 }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::counters::bump;
 use super::endpoint::Shared;
 use super::lane::{self, InFlight};
 use super::link::Link;
+use super::queue::{NoRoom, Queue};
 use super::request::{Item, RequestError};
 use super::stream::Hold;
 use super::wire::{CLOSE_DONE, Hello, Lane, Refusal};
 use crate::id::Incarnation;
-use crate::limits::{LINK_IDLE, MAX_QUEUED_FRAMES, STALE_REDIAL};
+use crate::limits::{LINK_IDLE, STALE_REDIAL};
 
 /// A connection to a peer that welcomed this one.
 pub(super) struct Session {
@@ -28,12 +28,9 @@ pub(super) struct Session {
 }
 
 struct LaneEnd {
-    queue: mpsc::Sender<Item>,
+    queue: Queue,
     flight: Arc<InFlight>,
 }
-
-/// The far ends of a new session's lanes.
-pub(super) struct LaneQueues([mpsc::Receiver<Item>; 3]);
 
 /// Whether a session leads to the life that is expected there.
 #[derive(Debug, PartialEq, Eq)]
@@ -46,24 +43,18 @@ pub(super) enum Fit {
 }
 
 impl Session {
-    pub(super) fn new(connection: quinn::Connection, remote: Hello) -> (Arc<Self>, LaneQueues) {
-        let lane = |flight: &Arc<InFlight>| {
-            let (queue, receiver) = mpsc::channel(MAX_QUEUED_FRAMES);
-            (LaneEnd { queue, flight: flight.clone() }, receiver)
-        };
+    pub(super) fn new(connection: quinn::Connection, remote: Hello) -> Arc<Self> {
+        let lane = |flight: &Arc<InFlight>| LaneEnd { queue: Queue::default(), flight: flight.clone() };
         // A long reply to a short call comes on the other lane: the two share their numbers.
         let (urgent, calls) = (Arc::new(InFlight::new()), Arc::new(InFlight::new()));
-        let (control, control_queue) = lane(&urgent);
-        let ((call, call_queue), (heavy, heavy_queue)) = (lane(&calls), lane(&calls));
-        let session = Self {
+        Arc::new(Self {
             connection,
             remote,
-            lanes: [control, call, heavy],
+            lanes: [lane(&urgent), lane(&calls), lane(&calls)],
             streams: Hold::default(),
             touched: AtomicBool::new(true),
             born: Instant::now(),
-        };
-        (Arc::new(session), LaneQueues([control_queue, call_queue, heavy_queue]))
+        })
     }
 
     pub(super) fn fit(&self, expected: Option<Incarnation>) -> Fit {
@@ -87,10 +78,10 @@ impl Session {
     /// Queues the request; gives it back if this session has ended.
     pub(super) fn queue(&self, lane: Lane, item: Item) -> Option<Item> {
         self.touched.store(true, Ordering::Relaxed);
-        match self.lane(lane).queue.try_send(item) {
+        match self.lane(lane).queue.push(item) {
             Ok(()) => None,
-            Err(TrySendError::Closed(item)) => Some(item),
-            Err(TrySendError::Full(item)) => {
+            Err(NoRoom::Closed(item)) => Some(item),
+            Err(NoRoom::Full(item)) => {
                 item.fail(RequestError::NotSent("too many requests are waiting for this peer".into()));
                 None
             }
@@ -105,7 +96,7 @@ impl Session {
 
     /// Whether nothing is under way.
     pub(super) fn is_unused(&self) -> bool {
-        let quiet = |end: &LaneEnd| end.flight.is_empty() && end.queue.capacity() == MAX_QUEUED_FRAMES;
+        let quiet = |end: &LaneEnd| end.queue.is_empty() && end.flight.is_empty();
         self.streams.is_alone() && self.lanes.iter().all(quiet)
     }
 
@@ -125,34 +116,38 @@ impl Session {
 }
 
 /// Starts the tasks of a new session.
-pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Session>, queues: LaneQueues) {
-    for (lane, queue) in Lane::ALL.into_iter().zip(queues.0) {
-        let (shared, session) = (shared.clone(), session.clone());
-        shared.runtime.clone().spawn(run_lane(shared, session, lane, queue));
+pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Session>) {
+    for lane in Lane::ALL {
+        shared.runtime.spawn(run_lane(shared.clone(), session.clone(), lane));
     }
     shared.runtime.spawn(watch(shared.clone(), link.clone(), session.clone()));
 }
 
-async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane, mut queue: mpsc::Receiver<Item>) {
+/// A lane that ended alone, however that came about, would leave its requests to their deadlines.
+struct Ending<'a>(&'a Session, Lane);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let LaneEnd { queue, flight } = self.0.lane(self.1);
+        flight.fail_all("the connection is gone");
+        queue.close("the connection is gone");
+        self.0.close();
+    }
+}
+
+async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane) {
+    let _ending = Ending(&session, lane);
+    let LaneEnd { queue, flight } = session.lane(lane);
     let stream = match session.connection.open_bi().await {
         Ok(stream) => stream,
-        Err(e) => {
-            queue.close();
-            while let Some(item) = queue.recv().await {
-                item.fail(RequestError::NotSent(e.to_string()));
-            }
-            return;
-        }
+        Err(e) => return queue.close(&e.to_string()),
     };
     let _ = stream.0.set_priority(lane.priority());
-    let flight = session.lane(lane).flight.clone();
     if lane::run(stream, lane, queue, flight).await {
         bump(&shared.counters.bad_frames);
         shared.complain_of(&session.connection, "an answer that makes no sense");
         shared.refuse(&session.connection, &Refusal::Malformed);
     }
-    // A lane that ended alone would leave its requests to their deadlines.
-    session.close();
 }
 
 /// Ticks first after one period, and never twice at once.

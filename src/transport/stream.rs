@@ -142,7 +142,7 @@ impl FramedSend {
             if frame.len() > MAX_FRAME_BYTES {
                 return Err(StreamError::TooLarge);
             }
-            batch.push(&[], frame);
+            drop(batch.push_own(&[], frame));
             if batch.is_full() {
                 self.write(batch.take()).await?;
             }

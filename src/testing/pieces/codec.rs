@@ -49,7 +49,7 @@ fn requests() -> Result<Vec<u8>, Failure> {
     for n in 1..=CALLS {
         let payload = &*encode_message(&Add(n))?;
         let call = Mail::Call(Call { kind: "sum", key: "1", message: Add::NAME, mode: Mode::Ask, payload });
-        batch.push(&n.to_be_bytes(), Bytes::from(encode_around(&call, payload.len())));
+        batch.push(&n.to_be_bytes(), &encode_around(&call, payload.len()));
     }
     Ok(batch.take().concat())
 }
@@ -63,7 +63,7 @@ fn answers(wire: &[u8]) -> Result<Vec<u8>, Failure> {
             let answer = encode_around(&CallAnswer::Reply(&reply), reply.len());
             let mut head = [0; ANSWER_HEAD];
             head[..HEAD].copy_from_slice(&frame[..HEAD]);
-            batch.push(&head, Bytes::from(answer));
+            batch.push(&head, &answer);
         }
         Ok(())
     })?;

@@ -115,6 +115,21 @@ async fn a_full_call_lane_neither_grows_without_bound_nor_delays_the_control_lan
     assert!(!refused.is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_lanes_that_wait_for_a_slot_do_not_hand_it_to_and_fro() {
+    let (one, two) = two();
+    let hold = |lane, n: usize| one.transport.queue(&two.dest(), lane, format!("hold {n}").into(), SOON);
+    let all_held = || until("they are held", || lock(&two.recorder.held).len() == MAX_REQUESTS_IN_FLIGHT);
+    let _full: Vec<_> = (0..MAX_REQUESTS_IN_FLIGHT).map(|n| hold(Lane::Call, n)).collect();
+    all_held().await;
+    let _waiting = [Lane::Call, Lane::Heavy].map(|lane| hold(lane, MAX_REQUESTS_IN_FLIGHT));
+    for _ in 0..2 {
+        let reply = lock(&two.recorder.held).pop().unwrap();
+        reply.send(vec![]);
+        all_held().await;
+    }
+}
+
 /// Asks for all of these, then for something short; how many of them were done when that was.
 async fn done_before_a_short_one(one: &TestPeer, to: &Dest, lane: Lane, bodies: Vec<Vec<u8>>) -> usize {
     one.ask(to, "the connection is up").await.unwrap();
