@@ -26,6 +26,8 @@ pub const MAX_CONNECTIONS: usize = 1024;
 pub const MAX_HANDSHAKES: usize = 256;
 /// Extra streams (bulk, Raft append) that one connection may have open at once.
 pub const MAX_STREAMS: u32 = 256;
+/// What a socket keeps of packets that nobody has read yet, in bytes, if the system lets it.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// What the coalescing writer puts into one write, in bytes.
 pub const WRITE_COALESCE_BYTES: usize = 128 << 10;
 /// From the first packet to an accepted hello.

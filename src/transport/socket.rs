@@ -10,8 +10,10 @@ use std::task::{Context, Poll, ready};
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn::{AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Runtime, UdpPoller};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::counters::{Counters, bump};
+use crate::limits::SOCKET_BUFFER_BYTES;
 
 /// Bits of a packet's first byte (RFC 9000, section 17).
 const LONG_HEADER: u8 = 0x80;
@@ -38,8 +40,11 @@ impl Network {
     /// # Errors
     /// If the address cannot be bound.
     pub fn udp(listen: SocketAddr) -> io::Result<Self> {
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let socket = runtime.wrap_udp_socket(std::net::UdpSocket::bind(listen)?)?;
+        let (runtime, socket) = (Arc::new(quinn::TokioRuntime), std::net::UdpSocket::bind(listen)?);
+        // As far as the system lets it (net.core.rmem_max): what comes while the thread that reads is not running is
+        // lost otherwise, and its sender takes that for a full network.
+        let _ = set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
+        let socket = runtime.wrap_udp_socket(socket)?;
         Ok(Self { socket, runtime, seed: None })
     }
 
