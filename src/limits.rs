@@ -220,6 +220,10 @@ pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
 pub const UNLOGGED_CHUNK_BYTES: usize = 1 << 20;
 /// Such writes that may wait for the disk at once, for one copy.
 pub const MAX_CHUNK_WRITES: usize = 4;
+/// States shorter than this are fetched with one request, in bytes; others have a stream of their own.
+pub const MAX_SHORT_COPY_BYTES: usize = 4 << 10;
+/// Of those, so many are read at once for others.
+pub const PARALLEL_SHORT_READS: usize = 64;
 /// Copies at least this long lie alone in the store, apart from their names, in bytes.
 pub const COPY_APART_BYTES: usize = 4 << 10;
 /// Shorter ones lie together in bundles of about so many bytes (and less than one copy more).

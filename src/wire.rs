@@ -206,7 +206,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// A frame on the call lane.
+/// A frame on the call lane, or on that of long ones.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) enum Mail<'a> {
     /// Its reply is a [`CallAnswer`].
@@ -214,6 +214,8 @@ pub(crate) enum Mail<'a> {
     Call(Call<'a>),
     /// Reliable messages. Its reply is a [`Receipt`](crate::core::session::Receipt).
     Parcels(Parcels),
+    /// A short copy, please. Its reply is the copy's manifest, or nothing.
+    Copy(CopyKey),
 }
 
 /// The reply to a [`Call`].

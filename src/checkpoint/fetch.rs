@@ -11,16 +11,17 @@ use super::content::Content;
 use super::gathered::{Assembly, Keeper, Sink};
 use super::manifest::Manifest;
 use super::other;
-use super::replicate::receive_manifest;
+use super::replicate::{is_copy, receive_manifest};
 use super::sealed::Sealed;
 use super::shelf::InUse;
 use super::wanted::{self, Places};
 use crate::core::command::{Checkpoint, Command, Held};
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::{CHUNK_TURN_BYTES, SAVE_DEADLINE};
+use crate::limits::{CHUNK_TURN_BYTES, MAX_SHORT_COPY_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::CopyKey;
-use crate::wire::{CopyHead, StreamHeader, decode};
+use crate::transport::{Lane, RequestError};
+use crate::wire::{CopyHead, Mail, StreamHeader, decode, encode};
 
 /// No copy could be had now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +40,8 @@ pub(crate) enum FetchError {
 /// A copy on its way: what is known of it, and which chunks are still to come.
 struct Fetch<S> {
     key: CopyKey,
+    /// Of what it holds, in bytes.
+    length: u64,
     found: Option<Found>,
     sink: S,
 }
@@ -51,8 +54,15 @@ struct Found {
 }
 
 impl<S: Sink> Fetch<S> {
-    fn new(key: CopyKey, sink: S) -> Self {
-        Self { key, found: None, sink }
+    fn new(actor: &ActorId, epoch: Epoch, checkpoint: &Checkpoint, sink: S) -> Self {
+        let Checkpoint { seq, digest, length, .. } = *checkpoint;
+        let key = CopyKey { actor: actor.clone(), epoch, seq, digest };
+        Self { key, length, found: None, sink }
+    }
+
+    /// Whether it is worth asking for all of it at once.
+    fn is_short(&self) -> bool {
+        self.length < MAX_SHORT_COPY_BYTES as u64
     }
 
     /// A holder has shown its manifest, which is the right one.
@@ -93,7 +103,7 @@ impl Shared {
         epoch: Epoch,
         checkpoint: &Checkpoint,
     ) -> Result<Content, FetchError> {
-        let mut fetch = Fetch::new(key(actor, epoch, checkpoint), Assembly::default());
+        let mut fetch = Fetch::new(actor, epoch, checkpoint, Assembly::default());
         let without = self.fetch(&mut fetch, checkpoint).await?;
         let Found { bytes, manifest, .. } = fetch.found.ok_or(FetchError::Gone)?;
         let content = fetch.sink.finish(&manifest);
@@ -113,7 +123,7 @@ impl Shared {
         epoch: Epoch,
         checkpoint: &Checkpoint,
     ) -> Result<(CopyKey, Bytes, Option<InUse>), FetchError> {
-        let mut fetch = Fetch::new(key(actor, epoch, checkpoint), Keeper::new(self, actor));
+        let mut fetch = Fetch::new(actor, epoch, checkpoint, Keeper::new(self, actor));
         let without = self.fetch(&mut fetch, checkpoint).await?;
         if !without.is_empty() {
             let (shared, key) = (self.clone(), fetch.key.clone());
@@ -245,6 +255,27 @@ impl Shared {
 
     /// What one holder has of a copy.
     async fn read_other<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
+        if fetch.found.is_none() && fetch.is_short() {
+            match self.ask_for_copy(disk, &fetch.key).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(manifest)) => drop(fetch.begin(manifest).await?),
+                Err(e @ RequestError::Deadline { sent: true }) => return Err(other(e)),
+                // There may be no room among users' messages: a stream needs none.
+                Err(_) => {}
+            }
+        }
+        if fetch.is_complete() { Ok(()) } else { self.read_stream(disk, fetch).await }
+    }
+
+    /// A short copy, in one frame: where many come back at once, a stream for each would be most of the work.
+    async fn ask_for_copy(&self, disk: RaftId, key: &CopyKey) -> Result<Option<Bytes>, RequestError> {
+        let body = encode(&Mail::Copy(key.clone()));
+        let frame = self.send_to_disk(disk, Lane::Heavy, body, self.timing.store).await?;
+        // Copied: the frame lies among others, which would all stay as long as it does.
+        Ok((!frame.is_empty() && is_copy(&frame, key)).then(|| Bytes::copy_from_slice(&frame)))
+    }
+
+    async fn read_stream<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
         let header = StreamHeader::GetCopy(fetch.key.clone());
         let stream = self.open_on_disk(disk, &header, self.timing.store).await.map_err(other)?;
         let (mut send, mut recv) = stream.split();
@@ -281,8 +312,4 @@ impl Shared {
             tracing::warn!(%e, "could not report a missing copy; the next restore will");
         }
     }
-}
-
-fn key(actor: &ActorId, epoch: Epoch, checkpoint: &Checkpoint) -> CopyKey {
-    CopyKey { actor: actor.clone(), epoch, seq: checkpoint.seq, digest: checkpoint.digest }
 }

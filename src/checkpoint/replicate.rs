@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::io;
+use std::sync::Arc;
 
 use super::chunk::{Checked, Chunk};
 use super::gathered::{Keeper, Sink};
@@ -11,10 +12,12 @@ use super::shelf::InUse;
 use super::{invalid, other, save_deadline, wanted};
 use crate::canary::{Mistake, made};
 use crate::id::{ActorId, RaftId};
-use crate::limits::{MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, SAVE_BATCH_BYTES};
+use crate::limits::{
+    MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, MAX_SHORT_COPY_BYTES, SAVE_BATCH_BYTES,
+};
 use crate::peer::Shared;
 use crate::store::CopyKey;
-use crate::transport::{FramedRecv, FramedSend, FramedStream};
+use crate::transport::{FramedRecv, FramedSend, FramedStream, Reply};
 use crate::wire::{CopiesStored, CopyHead, StreamHeader, decode, encode};
 
 /// Sends copies: all manifests, an empty frame, and, when it is known which chunks of each the other end lacks, those.
@@ -45,10 +48,15 @@ fn head(key: &CopyKey) -> Bytes {
 /// Receives the manifest that follows a head, and checks it against that.
 pub(super) async fn receive_manifest(from: &mut FramedRecv, key: &CopyKey) -> io::Result<Bytes> {
     let manifest = from.recv().await.map_err(other)?.ok_or_else(|| other("a copy without a manifest"))?;
-    if digest(&manifest) != key.digest && !made(Mistake::DigestNotVerified) {
-        return Err(invalid("a copy that does not match its digest"));
+    match is_copy(&manifest, key) {
+        true => Ok(manifest),
+        false => Err(invalid("a copy that does not match its digest")),
     }
-    Ok(manifest)
+}
+
+/// Whether these bytes are the copy of that name.
+pub(super) fn is_copy(manifest: &[u8], key: &CopyKey) -> bool {
+    made(Mistake::DigestNotVerified) || digest(manifest) == key.digest
 }
 
 /// Receives the heads and manifests of a batch, up to the empty frame that ends them.
@@ -148,6 +156,21 @@ impl Shared {
         Ok(in_use)
     }
 
+    /// Sends a short copy that somebody asks for; an empty answer says that there is no valid one, and none that it
+    /// cannot be read now, or is long.
+    pub(crate) fn on_ask_for_copy(self: &Arc<Self>, key: CopyKey, reply: Reply) {
+        let shared = self.clone();
+        self.spawn(async move {
+            let Ok(_turn) = shared.short_reads.acquire().await else { return };
+            match shared.own_copy(&key) {
+                Ok(None) => reply.send(vec![]),
+                Ok(Some(copy)) if copy.len() <= 2 * MAX_SHORT_COPY_BYTES => reply.send(copy.into()),
+                Ok(Some(_)) => {}
+                Err(e) => tracing::debug!(actor = %key.actor, %e, "a copy on this disk cannot be read now"),
+            }
+        });
+    }
+
     /// Sends one copy that somebody fetches; an empty frame says that there is no valid one.
     pub(crate) async fn serve_get(&self, key: &CopyKey, stream: FramedStream) -> io::Result<()> {
         let (mut send, mut recv) = stream.split();
@@ -168,9 +191,7 @@ impl Shared {
     /// The manifest of a copy on this disk, if it is there and whole. An error says that the disk could not tell.
     pub(super) fn own_copy(&self, key: &CopyKey) -> io::Result<Option<Bytes>> {
         match self.store.copy_get(key) {
-            Ok(Some(bytes)) if made(Mistake::DigestNotVerified) || digest(&bytes) == key.digest => {
-                Ok(Some(bytes.into()))
-            }
+            Ok(Some(bytes)) if is_copy(&bytes, key) => Ok(Some(bytes.into())),
             Ok(found) => {
                 if found.is_some() {
                     tracing::warn!(actor = %key.actor, seq = key.seq, "a copy on this disk is spoiled");

@@ -163,6 +163,24 @@ impl Shared {
         reply
     }
 
+    /// Sends bytes on a lane to the process that runs a given disk, wherever that may be.
+    pub(crate) async fn send_to_disk(
+        &self,
+        disk: RaftId,
+        lane: Lane,
+        body: Vec<u8>,
+        deadline: Duration,
+    ) -> Result<Bytes, RequestError> {
+        let mut failed = RequestError::NotSent("no member has this disk".into());
+        for dest in self.dests_of_disk(disk) {
+            match self.send(&dest, lane, body.clone(), deadline).await {
+                Ok(frame) => return Ok(frame),
+                Err(e) => failed = e,
+            }
+        }
+        Err(failed)
+    }
+
     /// Sends bytes on a lane. What comes is to be [heeded](Shared::heed).
     pub(super) fn queue(
         &self,

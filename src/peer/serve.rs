@@ -229,13 +229,14 @@ impl Shared {
     }
 
     /// A message for an actor: straight into its mailbox, in the order of arrival.
-    fn on_call(&self, from: &Remote, body: &[u8], reply: Reply) {
+    fn on_call(self: &Arc<Self>, from: &Remote, body: &[u8], reply: Reply) {
         if from.hello.incarnation.is_none() {
             return reply.refuse(&Refusal::Malformed);
         }
         let call = match decode(body) {
             Ok(Mail::Call(call)) => call,
             Ok(Mail::Parcels(parcels)) => return self.on_parcels(parcels, reply),
+            Ok(Mail::Copy(key)) => return self.on_ask_for_copy(key, reply),
             Err(_) => return reply.refuse(&Refusal::Malformed),
         };
         let Some(host) = self.host() else {
