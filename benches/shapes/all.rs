@@ -114,6 +114,8 @@ fn compare(sizes: &Sizes) -> io::Result<Vec<Section>> {
     }
     eprintln!("remote: {rounds} rounds");
     keep(sections::remote(&sizes.carriers, rounds)?)?;
+    eprintln!("tells: {rounds} rounds");
+    keep(sections::tells(rounds)?)?;
     eprintln!("checkpoints: {rounds} rounds");
     keep(sections::checkpoints(sizes.mib, rounds)?)?;
     eprintln!("many: {rounds} rounds");

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 use benches::{Sample, Section};
 use clap::{Parser, Subcommand, ValueEnum};
 
+use remote::tells::{self, Tell};
+
 #[derive(Parser)]
 #[command(about = "Does the same work with several libraries, in turn, and compares.")]
 struct Cli {
@@ -50,6 +52,11 @@ enum What {
         /// Only these contenders.
         #[arg(long)]
         contender: Vec<remote::Carrier>,
+    },
+    /// Messages between two processes without a reply, plain and reliable.
+    Tells {
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
     /// A large state: stored, changed a little, and restored.
     Checkpoints {
@@ -97,6 +104,8 @@ enum What {
     #[command(hide = true)]
     OneRemote { contender: remote::Carrier },
     #[command(hide = true)]
+    OneTell { how: Tell },
+    #[command(hide = true)]
     OneCheckpoint { mib: usize, keeper: checkpoints::Keeper },
     #[command(hide = true)]
     OneMany { actors: usize, work: many::Work },
@@ -119,6 +128,8 @@ enum What {
     Worker(pagerank::cli::WorkerArgs),
     #[command(hide = true)]
     Serve { contender: remote::Carrier, dir: PathBuf },
+    #[command(hide = true)]
+    ServeTells { dir: PathBuf },
 }
 
 /// Of the logs that are compared.
@@ -133,6 +144,8 @@ fn main() -> io::Result<()> {
         What::Remote { rounds, contender } => show(&sections::remote(&or_all(contender), rounds)?),
         What::OneLocal { shape, contender } => say(&local::run(shape, contender)),
         What::OneRemote { contender } => say(&remote::run(contender)),
+        What::Tells { rounds } => show(&sections::tells(rounds)?),
+        What::OneTell { how } => say(&tells::run(how)),
         What::Checkpoints { rounds, mib } => show(&sections::checkpoints(mib, rounds)?),
         What::OneCheckpoint { mib, keeper } => say(&checkpoints::run(keeper, mib)),
         What::Many { rounds, actors } => show(&sections::many(actors, rounds)?),
@@ -159,6 +172,10 @@ fn main() -> io::Result<()> {
         What::Worker(args) => common::on_tokio(pagerank::work(args)).map_err(io::Error::other),
         What::Serve { contender, dir } => {
             remote::serve(contender, &dir);
+            Ok(())
+        }
+        What::ServeTells { dir } => {
+            tells::serve(&dir);
             Ok(())
         }
     }

@@ -9,6 +9,7 @@ use crate::checkpoints::{self, Keeper};
 use crate::common::{Figures, compare, name};
 use crate::local::{Contender, Shape};
 use crate::many::{self, Work};
+use crate::remote::tells::{self, Tell};
 use crate::remote::{Carrier, IN_TURN};
 
 const PER_SECOND: Measure = Measure::more("per second", "messages a second");
@@ -108,6 +109,23 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
         goals,
         figures: compare(contenders, rounds, &["one-remote"])?,
         latency: Some((IN_TURN, "latency-remote.svg")),
+    })
+}
+
+/// Messages between two processes without a reply.
+pub fn tells(rounds: usize) -> io::Result<Section> {
+    Ok(Section {
+        title: "Remote tell, reliable".into(),
+        text: "200,000 messages to an actor in another process, until all of them are in its state; five times. plain: \
+               256 tasks tell it, and each waits until its message is in the mailbox; who dies takes it along. standin: \
+               an actor sends as many reliably (Outbox::Eager), 256 in a handler, so that each takes effect once, \
+               whoever dies. They go in batches of up to 1,024, so that most of what a call costs is shared; the \
+               sender keeps them until a checkpoint of the receiver, one in at least 20 ms, holds their effect."
+            .into(),
+        measures: vec![Measure::more(tells::RATE, "messages a second")],
+        goals: vec![Goal::new(tells::RATE, "plain", 0.75)],
+        figures: compare(Tell::value_variants(), rounds, &["one-tell"])?,
+        latency: None,
     })
 }
 

@@ -4,6 +4,7 @@ mod floor;
 mod kameo;
 mod ractor;
 mod standin;
+pub mod tells;
 
 use std::ffi::OsString;
 use std::future::Future;
