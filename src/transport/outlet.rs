@@ -234,3 +234,42 @@ impl Drop for Reply {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::HEAVY_MESSAGE_BYTES;
+
+    fn free(outlet: &Outlet) -> (usize, bool) {
+        let is_empty = outlet.bytes.take(crate::limits::MAX_QUEUED_BYTES);
+        if is_empty {
+            outlet.bytes.give_back(crate::limits::MAX_QUEUED_BYTES);
+        }
+        (MAX_REQUESTS_IN_FLIGHT - outlet.slots.available_permits(), is_empty)
+    }
+
+    #[tokio::test]
+    async fn a_reply_keeps_its_slot_and_its_bytes_until_it_is_written_whichever_way_it_takes() {
+        let lanes = Arc::new(Lanes::default());
+        let heavy = Outlet::new(None, Arc::default());
+        assert!(lanes.heavy.set(heavy.clone()).is_ok());
+        let call = Outlet::new(Some(lanes), Arc::default());
+        let closing = heavy.closing();
+        for body in [vec![0; HEAVY_MESSAGE_BYTES], vec![0; HEAVY_MESSAGE_BYTES], vec![1]] {
+            call.admit(7).await.unwrap().send(body);
+        }
+        assert_eq!(free(&call), (3, false));
+        let (short, owed) = call.next().await;
+        assert_eq!(short.concat(), [&[0, 0, 0, 10][..], &7_u64.to_be_bytes(), &[STATUS_OK, 1]].concat());
+        call.give_back(owed.slots, owed.bytes);
+        assert_eq!(free(&call), (2, false));
+        // One write takes no more than the first long one.
+        drop(heavy.next().await);
+        assert_eq!(free(&call), (1, false));
+        // The other is never written.
+        drop(closing);
+        assert_eq!(free(&call), (0, true));
+        call.admit(8).await.unwrap().send(vec![0; HEAVY_MESSAGE_BYTES]);
+        assert_eq!(free(&call), (0, true), "nobody writes there any more");
+    }
+}

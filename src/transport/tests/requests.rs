@@ -115,7 +115,8 @@ async fn a_full_call_lane_neither_grows_without_bound_nor_delays_the_control_lan
     assert!(!refused.is_empty());
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// On one thread: with more, they end it by chance.
+#[tokio::test]
 async fn two_lanes_that_wait_for_a_slot_do_not_hand_it_to_and_fro() {
     let (one, two) = two();
     let hold = |lane, n: usize| one.transport.queue(&two.dest(), lane, format!("hold {n}").into(), SOON);
