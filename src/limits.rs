@@ -16,7 +16,7 @@ pub const MAX_HELLO_BYTES: usize = 4 << 10;
 pub const MAX_CHECKPOINT_BYTES: usize = 2 << 30;
 /// Largest part of a checkpoint besides the state, in bytes: a full outbox, the session table and what was put aside.
 pub const MAX_SESSIONS_BYTES: usize = 128 << 20;
-/// Requests of one connection and lane that may be in progress at the receiver.
+/// Requests of one connection that may be in progress at the receiver: on the control lane, and on the others.
 pub const MAX_REQUESTS_IN_FLIGHT: usize = 4096;
 /// Frames that wait for one connection and lane at the sender.
 pub const MAX_QUEUED_FRAMES: usize = 4096;
@@ -30,6 +30,10 @@ pub const MAX_STREAMS: u32 = 256;
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// What the coalescing writer puts into one write, in bytes.
 pub const WRITE_COALESCE_BYTES: usize = 128 << 10;
+/// What is made room for of a frame that has begun, in bytes.
+pub const READ_AHEAD_BYTES: usize = 128 << 10;
+/// Requests for which a lane's buffer keeps room when it is empty.
+pub const KEPT_QUEUE_PLACES: usize = 256;
 /// From the first packet to an accepted hello.
 pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(3);
 /// A bulk stream with no progress for this long is given up.
@@ -220,10 +224,8 @@ pub const CHUNK_WRITE_BYTES: usize = 8 << 20;
 pub const UNLOGGED_CHUNK_BYTES: usize = 1 << 20;
 /// Such writes that may wait for the disk at once, for one copy.
 pub const MAX_CHUNK_WRITES: usize = 4;
-/// States shorter than this are fetched with one request, in bytes; others have a stream of their own.
+/// Checkpoints of at most so many bytes are fetched with one request; others have a stream of their own.
 pub const MAX_SHORT_COPY_BYTES: usize = 4 << 10;
-/// Of those, so many are read at once for others.
-pub const PARALLEL_SHORT_READS: usize = 64;
 /// Copies at least this long lie alone in the store, apart from their names, in bytes.
 pub const COPY_APART_BYTES: usize = 4 << 10;
 /// Shorter ones lie together in bundles of about so many bytes (and less than one copy more).

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
 
 use super::chunk::{Checked, Chunk};
 use super::content::Content;
@@ -62,7 +64,7 @@ impl<S: Sink> Fetch<S> {
 
     /// Whether it is worth asking for all of it at once.
     fn is_short(&self) -> bool {
-        self.length < MAX_SHORT_COPY_BYTES as u64
+        self.length <= MAX_SHORT_COPY_BYTES as u64
     }
 
     /// A holder has shown its manifest, which is the right one.
@@ -255,29 +257,42 @@ impl Shared {
 
     /// What one holder has of a copy.
     async fn read_other<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
+        let until = Instant::now() + self.timing.store;
         if fetch.found.is_none() && fetch.is_short() {
             match self.ask_for_copy(disk, &fetch.key).await {
                 Ok(None) => return Ok(()),
-                Ok(Some(manifest)) => drop(fetch.begin(manifest).await?),
+                Ok(Some(manifest)) => {
+                    fetch.begin(manifest).await?;
+                }
+                // A stream there would be as silent.
                 Err(e @ RequestError::Deadline { sent: true }) => return Err(other(e)),
-                // There may be no room among users' messages: a stream needs none.
+                // There may be no room among users' messages, or it is long with all that is around it.
                 Err(_) => {}
             }
         }
-        if fetch.is_complete() { Ok(()) } else { self.read_stream(disk, fetch).await }
+        if fetch.is_complete() {
+            return Ok(());
+        }
+        self.read_stream(disk, fetch, until.saturating_duration_since(Instant::now())).await
     }
 
     /// A short copy, in one frame: where many come back at once, a stream for each would be most of the work.
     async fn ask_for_copy(&self, disk: RaftId, key: &CopyKey) -> Result<Option<Bytes>, RequestError> {
         let body = encode(&Mail::Copy(key.clone()));
-        let frame = self.send_to_disk(disk, Lane::Heavy, body, self.timing.store).await?;
+        let frame = self.send_to_disk(disk, Lane::Call, body, self.timing.store).await?;
         // Copied: the frame lies among others, which would all stay as long as it does.
         Ok((!frame.is_empty() && is_copy(&frame, key)).then(|| Bytes::copy_from_slice(&frame)))
     }
 
-    async fn read_stream<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
+    /// The same by a stream, which is to be open within a while.
+    async fn read_stream<S: Sink>(
+        &self,
+        disk: RaftId,
+        fetch: &mut Fetch<S>,
+        within: Duration,
+    ) -> io::Result<()> {
         let header = StreamHeader::GetCopy(fetch.key.clone());
-        let stream = self.open_on_disk(disk, &header, self.timing.store).await.map_err(other)?;
+        let stream = self.open_on_disk(disk, &header, within).await.map_err(other)?;
         let (mut send, mut recv) = stream.split();
         let frame = recv.recv().await.map_err(other)?.ok_or_else(|| other("no answer"))?;
         if frame.is_empty() {

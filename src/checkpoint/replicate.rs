@@ -161,9 +161,9 @@ impl Shared {
     pub(crate) fn on_ask_for_copy(self: &Arc<Self>, key: CopyKey, reply: Reply) {
         let shared = self.clone();
         self.spawn(async move {
-            let Ok(_turn) = shared.short_reads.acquire().await else { return };
             match shared.own_copy(&key) {
                 Ok(None) => reply.send(vec![]),
+                // With what is around the content.
                 Ok(Some(copy)) if copy.len() <= 2 * MAX_SHORT_COPY_BYTES => reply.send(copy.into()),
                 Ok(Some(_)) => {}
                 Err(e) => tracing::debug!(actor = %key.actor, %e, "a copy on this disk cannot be read now"),

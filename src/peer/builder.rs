@@ -28,7 +28,7 @@ use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::{
     DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_CONTROL_THREADS, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS,
-    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES, PARALLEL_SHORT_READS,
+    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES,
 };
 use crate::raft::Snapshots;
 use crate::store::{RocksStore, Store, StoreError};
@@ -334,7 +334,6 @@ impl Builder {
             cutting: self.cutting,
             shelves: Shelves::default(),
             fetches: AtomicUsize::new(0),
-            short_reads: Semaphore::new(PARALLEL_SHORT_READS),
             lease: Mutex::new(PeerLease::new()),
             granter: Mutex::default(),
             probe: Mutex::default(),

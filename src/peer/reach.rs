@@ -163,7 +163,7 @@ impl Shared {
         reply
     }
 
-    /// Sends bytes on a lane to the process that runs a given disk, wherever that may be.
+    /// Sends bytes on a lane to the process that runs a given disk, wherever that may be. It may get them twice.
     pub(crate) async fn send_to_disk(
         &self,
         disk: RaftId,
@@ -171,10 +171,22 @@ impl Shared {
         body: Vec<u8>,
         deadline: Duration,
     ) -> Result<Bytes, RequestError> {
+        let send = |dest| {
+            let body = body.clone();
+            async move { self.send(&dest, lane, body, deadline).await }
+        };
+        self.wherever(disk, send).await
+    }
+
+    /// Tries all places where the process that runs a given disk may be, until one of them answers.
+    async fn wherever<T, F>(&self, disk: RaftId, attempt: impl Fn(Dest) -> F) -> Result<T, RequestError>
+    where
+        F: Future<Output = Result<T, RequestError>>,
+    {
         let mut failed = RequestError::NotSent("no member has this disk".into());
         for dest in self.dests_of_disk(disk) {
-            match self.send(&dest, lane, body.clone(), deadline).await {
-                Ok(frame) => return Ok(frame),
+            match attempt(dest).await {
+                Ok(got) => return Ok(got),
                 Err(e) => failed = e,
             }
         }
@@ -232,14 +244,8 @@ impl Shared {
         header: &StreamHeader,
         deadline: Duration,
     ) -> Result<FramedStream, RequestError> {
-        let mut failed = RequestError::NotSent("no member has this disk".into());
-        for dest in self.dests_of_disk(disk) {
-            match self.open(&dest, header, lane, deadline).await {
-                Ok(stream) => return Ok(stream),
-                Err(e) => failed = e,
-            }
-        }
-        Err(failed)
+        let open = |dest| async move { self.open(&dest, header, lane, deadline).await };
+        self.wherever(disk, open).await
     }
 
     fn on_refusal(&self, refusal: &Refusal) {

@@ -77,8 +77,6 @@ pub(crate) struct Shared {
     pub(crate) shelves: Shelves,
     /// How many copies were fetched, to begin with another holder each time.
     pub(crate) fetches: AtomicUsize,
-    /// Short copies that are read for others.
-    pub(crate) short_reads: Semaphore,
     pub(crate) lease: Mutex<PeerLease>,
     /// Exists while this peer's Raft leads or may come to lead.
     pub(crate) granter: Mutex<Option<Granter>>,

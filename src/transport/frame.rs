@@ -3,14 +3,11 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-use crate::limits::{WRITE_COALESCE_BYTES, ZERO_COPY_BYTES};
+use crate::limits::{READ_AHEAD_BYTES, WRITE_COALESCE_BYTES, ZERO_COPY_BYTES};
 
 const LENGTH_BYTES: usize = 4;
 /// So much at least is read at once.
 const READ_BYTES: usize = 16 << 10;
-/// And so much at most of a frame that has begun: the buffer grows with what has arrived, not with what a length claims
-/// will.
-const READ_AHEAD_BYTES: usize = 128 << 10;
 
 /// Why no further frame can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +52,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             if let Some(frame) = self.take_frame()? {
                 return Ok(Some(frame));
             }
+            // The buffer grows with what has arrived, not with what a length claims will.
             self.buffer.reserve(self.missing().clamp(READ_BYTES, READ_AHEAD_BYTES));
             let read = self.inner.read_buf(&mut self.buffer).await;
             match read.map_err(|e| FrameError::Io(e.to_string()))? {
@@ -87,7 +85,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 }
 
-/// Frames that leave in one write. Small ones are copied together, large ones are passed on as they are.
+/// Frames that leave in one write. Small ones are copied together, large ones may be passed on as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     done: Vec<Bytes>,

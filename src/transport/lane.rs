@@ -29,12 +29,19 @@ pub(super) const STATUS_REFUSED: u8 = 3;
 /// Largest body of a request or reply.
 pub(super) const MAX_BODY_BYTES: usize = MAX_FRAME_BYTES - ID_BYTES - 1;
 
-/// The requests of one lane that have left. Each keeps its slot until the answer comes or the connection ends, also
-/// when its caller has given up: the other end is still busy with it, and both ends count the same.
+/// The requests of one lane that have left, or of two that share their numbers. Each keeps its slot until the answer
+/// comes or the connection ends, also when its caller has given up: the other end is still busy with it.
 pub(super) struct InFlight {
-    pending: Mutex<HashMap<u64, oneshot::Sender<Answer>>>,
+    pending: Mutex<Pending>,
     next: AtomicU64,
     slots: Semaphore,
+}
+
+#[derive(Default)]
+struct Pending {
+    callers: HashMap<u64, oneshot::Sender<Answer>>,
+    /// A lane has ended, and with it all that was pending: answers that are still read are to nobody.
+    is_over: bool,
 }
 
 impl InFlight {
@@ -44,10 +51,11 @@ impl InFlight {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        lock(&self.pending).is_empty()
+        lock(&self.pending).callers.is_empty()
     }
 
-    /// Sends off what has a slot and fits into the batch. The first slot may be there already.
+    /// Puts into the batch what has a slot and fits. The first slot may be there already. Whoever writes the batch does
+    /// so later: an answer must find its caller.
     fn launch<'a>(&'a self, mut slot: Option<SemaphorePermit<'a>>, load: &mut Load, batch: &mut Batch) {
         let (now, mut launched) = (Instant::now(), Vec::new());
         let number = || self.next.fetch_add(1, Ordering::Relaxed);
@@ -61,7 +69,7 @@ impl InFlight {
                 None => slot = Some(taken),
             }
         }
-        lock(&self.pending).extend(launched);
+        lock(&self.pending).callers.extend(launched);
     }
 
     /// Waits for a slot. Who is woken has it: two lanes would otherwise hand one to and fro.
@@ -76,7 +84,11 @@ impl InFlight {
             return false;
         }
         let (id, status) = (frame.get_u64(), frame.get_u8());
-        let Some(caller) = lock(&self.pending).remove(&id) else { return false };
+        let caller = {
+            let mut pending = lock(&self.pending);
+            let Some(caller) = pending.callers.remove(&id) else { return pending.is_over };
+            caller
+        };
         self.slots.add_permits(1);
         let unknown = |why: &str| Err(RequestError::Unknown(why.into()));
         let answer = match status {
@@ -94,7 +106,8 @@ impl InFlight {
     }
 
     pub(super) fn fail_all(&self, why: &str) {
-        let pending = std::mem::take(&mut *lock(&self.pending));
+        let over = Pending { is_over: true, ..Pending::default() };
+        let pending = std::mem::replace(&mut *lock(&self.pending), over).callers;
         self.slots.add_permits(pending.len());
         // In their order, so that a simulation goes the same way every time.
         for (_, caller) in pending.into_iter().collect::<BTreeMap<_, _>>() {
@@ -103,21 +116,17 @@ impl InFlight {
     }
 }
 
-/// Runs the lane until its connection ends; then every request that is left has its answer. True if the other end broke
-/// the rules.
+/// Runs the lane until its connection ends. Why it did, and whether the other end broke the rules.
 pub(super) async fn run(
     (send, recv): (SendStream, RecvStream),
     lane: Lane,
     queue: &Queue,
     flight: &InFlight,
-) -> bool {
-    let (why, malformed) = tokio::select! {
+) -> (String, bool) {
+    tokio::select! {
         error = write_requests(send, lane, queue, flight) => (error.to_string(), false),
         ended = read_answers(recv, flight) => (ended.to_string(), ended.is_malformed()),
-    };
-    flight.fail_all(&why);
-    queue.close(&why);
-    malformed
+    }
 }
 
 /// Returns why it cannot go on.
@@ -156,6 +165,59 @@ async fn read_answers(recv: RecvStream, flight: &InFlight) -> FrameError {
             Ok(Some(_)) => return FrameError::Malformed,
             Ok(None) => return FrameError::Io("the other end closed the lane".into()),
             Err(e) => return e,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::request::{Item, Waiting};
+    use std::time::Duration;
+
+    /// Requests that have left, by their callers' holds.
+    async fn sent(flight: &InFlight, many: usize) -> Vec<Waiting> {
+        let queue = Queue::default();
+        let made: Vec<_> = (0..many).map(|_| Item::new(vec![1], None, Duration::from_secs(5))).collect();
+        let waiting = made.into_iter().map(|(item, waiting)| {
+            assert!(queue.push(item).is_ok());
+            waiting
+        });
+        let waiting = waiting.collect();
+        let (mut load, mut batch) = (Load::default(), Batch::default());
+        queue.next(&mut load).await;
+        flight.launch(None, &mut load, &mut batch);
+        assert!(load.is_empty() && !batch.is_empty());
+        waiting
+    }
+
+    fn answer(id: u64) -> Bytes {
+        [&id.to_be_bytes()[..], &[STATUS_OK, 9]].concat().into()
+    }
+
+    fn slots_taken(flight: &InFlight) -> usize {
+        MAX_REQUESTS_IN_FLIGHT - flight.slots.available_permits()
+    }
+
+    #[tokio::test]
+    async fn an_answer_gives_its_slot_back_and_one_to_nothing_breaks_the_rules() {
+        let flight = InFlight::new();
+        let mut waiting = sent(&flight, 3).await;
+        assert_eq!(slots_taken(&flight), 3);
+        assert!(flight.settle(answer(1)) && !flight.settle(answer(1)) && !flight.settle(answer(3)));
+        assert_eq!(waiting.remove(1).in_time().await, Ok(Bytes::from_static(&[9])));
+        assert_eq!(slots_taken(&flight), 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_after_the_other_lane_has_ended_breaks_no_rule() {
+        let flight = InFlight::new();
+        let waiting = sent(&flight, 2).await;
+        flight.fail_all("gone");
+        assert!(flight.settle(answer(0)), "it was asked for");
+        assert!(flight.is_empty() && slots_taken(&flight) == 0);
+        for waiting in waiting {
+            assert_eq!(waiting.in_time().await, Err(RequestError::Unknown("gone".into())));
         }
     }
 }

@@ -30,6 +30,7 @@ mod links;
 mod log_limit;
 mod outlet;
 mod queue;
+mod reply;
 mod request;
 mod serve;
 mod session;
@@ -49,7 +50,7 @@ pub use endpoint::{Transport, TransportError};
 pub use faults::LinkTable;
 #[cfg(feature = "testing")]
 pub(crate) use frame::{Batch, FrameReader};
-pub use outlet::Reply;
+pub use reply::Reply;
 pub use request::{Dest, Handler, Remote, RequestError, Waiting};
 #[cfg(feature = "testing")]
 pub use simulated::{HostTraffic, SimNetwork, Traffic, Weather};

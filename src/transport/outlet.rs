@@ -1,7 +1,6 @@
 //! The way back of one lane: replies gather here from whichever threads they come, and one writer sends them off.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -10,17 +9,18 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::counters::{Counters, bump};
 use super::frame::Batch;
-use super::lane::{ID_BYTES, MAX_BODY_BYTES, STATUS_DROPPED, STATUS_OK, STATUS_REFUSED, STATUS_REPLY_LOST};
+use super::lane::MAX_BODY_BYTES;
 use super::lock;
+use super::reply::Reply;
 use super::request::Quota;
 use super::serve::Lanes;
-use super::wire::{Lane, Refusal, encode_refusal};
+use super::wire::Lane;
 use crate::limits::MAX_REQUESTS_IN_FLIGHT;
 
 /// Short replies are copied into one buffer at once, so that a handler's thread frees what it took. There is always
 /// room: a request keeps its slot until its reply is written.
 pub(super) struct Outlet {
-    waiting: Mutex<Waiting>,
+    gathered: Mutex<Gathered>,
     news: Notify,
     slots: Semaphore,
     /// In replies that wait.
@@ -31,7 +31,7 @@ pub(super) struct Outlet {
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Gathered {
     full: VecDeque<(Vec<Bytes>, Owed)>,
     batch: Batch,
     owed: Owed,
@@ -45,6 +45,14 @@ struct Owed {
     bytes: usize,
     /// To another lane, whose replies were long.
     loans: Vec<Loan>,
+}
+
+impl Owed {
+    fn add(&mut self, other: Self) {
+        self.slots += other.slots;
+        self.bytes += other.bytes;
+        self.loans.extend(other.loans);
+    }
 }
 
 /// One reply's slot and bytes, given back when dropped.
@@ -62,7 +70,7 @@ impl Drop for Loan {
 impl Outlet {
     pub(super) fn new(lanes: Option<Arc<Lanes>>, counters: Arc<Counters>) -> Arc<Self> {
         Arc::new(Self {
-            waiting: Mutex::default(),
+            gathered: Mutex::default(),
             news: Notify::new(),
             slots: Semaphore::new(MAX_REQUESTS_IN_FLIGHT),
             bytes: Quota::default(),
@@ -74,7 +82,7 @@ impl Outlet {
     /// The right to answer a request. A dialer has at most as many in flight as there are slots: one more waits here.
     pub(super) async fn admit(self: &Arc<Self>, id: u64) -> Option<Reply> {
         self.slots.acquire().await.ok()?.forget();
-        Some(Reply { id, outlet: self.clone(), is_answered: false })
+        Some(Reply::new(id, self.clone()))
     }
 
     /// Writes what comes; returns why it cannot go on.
@@ -88,17 +96,38 @@ impl Outlet {
         }
     }
 
-    /// Queues a reply. What it owes is given back when it is written, or will never be.
-    fn push(&self, head: &[u8], body: Vec<u8>, owed: Owed) {
-        let mut waiting = lock(&self.waiting);
-        if waiting.is_closed {
-            return drop(waiting);
+    /// Reserves room for the bytes of a reply. False: they are too many, and its caller will not have it.
+    pub(super) fn charge(&self, bytes: usize) -> bool {
+        let has_room = bytes <= MAX_BODY_BYTES && self.bytes.take(bytes);
+        if !has_room {
+            bump(&self.counters.replies_lost);
         }
-        let is_first = waiting.is_empty();
-        waiting.make_room();
-        waiting.owed.add(owed);
-        let copied = waiting.batch.push_own(head, body);
-        drop(waiting);
+        has_room
+    }
+
+    /// Sends a reply off, long ones by the other lane. So many bytes were reserved for it.
+    pub(super) fn send(self: &Arc<Self>, head: &[u8], body: Vec<u8>, bytes: usize) {
+        let is_heavy = Lane::of_message(body.len()) == Lane::Heavy;
+        let lanes = self.lanes.as_ref().filter(|_| is_heavy);
+        match lanes.and_then(|lanes| lanes.heavy.get()) {
+            Some(heavy) => {
+                let loans = vec![Loan { of: self.clone(), bytes }];
+                heavy.push(head, body, Owed { loans, ..Owed::default() });
+            }
+            None => self.push(head, body, Owed { slots: 1, bytes, loans: vec![] }),
+        }
+    }
+
+    fn push(&self, head: &[u8], body: Vec<u8>, owed: Owed) {
+        let mut gathered = lock(&self.gathered);
+        if gathered.is_closed {
+            return;
+        }
+        let is_first = gathered.is_empty();
+        gathered.make_room();
+        gathered.owed.add(owed);
+        let copied = gathered.batch.push_own(head, body);
+        drop(gathered);
         if is_first {
             self.news.notify_one();
         }
@@ -107,7 +136,7 @@ impl Outlet {
 
     async fn next(&self) -> (Vec<Bytes>, Owed) {
         loop {
-            if let Some(next) = lock(&self.waiting).take() {
+            if let Some(next) = lock(&self.gathered).take() {
                 return next;
             }
             self.news.notified().await;
@@ -121,27 +150,30 @@ impl Outlet {
 
     /// Takes nothing more once what is returned is dropped: the stream has ended then, and its dialer closes the
     /// connection.
-    pub(super) fn closing(self: &Arc<Self>) -> impl Drop + use<> {
+    pub(super) fn closing(self: &Arc<Self>) -> Closing {
         Closing(self.clone())
     }
 }
 
-struct Closing(Arc<Outlet>);
+/// See [`Outlet::closing`].
+#[must_use]
+pub(super) struct Closing(Arc<Outlet>);
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        let closed = Waiting { is_closed: true, ..Waiting::default() };
-        let waiting = std::mem::replace(&mut *lock(&self.0.waiting), closed);
-        drop(waiting);
+        let closed = Gathered { is_closed: true, ..Gathered::default() };
+        let never_written = std::mem::replace(&mut *lock(&self.0.gathered), closed);
+        // Not under the lock.
+        drop(never_written);
     }
 }
 
-impl Waiting {
+impl Gathered {
     fn is_empty(&self) -> bool {
         self.full.is_empty() && self.batch.is_empty()
     }
 
-    /// What is written next. Of more than one write takes it gives as much, so that what it owes is given back soon.
+    /// What is written next: no more than one write takes, so that what that owes is given back before the rest goes.
     fn take(&mut self) -> Option<(Vec<Bytes>, Owed)> {
         if let Some(full) = self.full.pop_front() {
             return Some(full);
@@ -157,93 +189,17 @@ impl Waiting {
     }
 }
 
-/// The right to answer one request, once. Dropped unused, it tells the caller that the outcome is unknown.
-pub struct Reply {
-    id: u64,
-    outlet: Arc<Outlet>,
-    is_answered: bool,
-}
-
-impl fmt::Debug for Reply {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reply").field("id", &self.id).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Outlet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outlet").field("slots", &self.slots.available_permits()).finish_non_exhaustive()
-    }
-}
-
-impl Reply {
-    /// Answers. Never waits; if the connection is gone nobody hears it. A body that is larger than a
-    /// frame may be, or that finds too many bytes waiting, is replaced by an error that leaves the
-    /// caller with an unknown outcome.
-    pub fn send(mut self, body: Vec<u8>) {
-        let bytes = body.len();
-        if bytes > MAX_BODY_BYTES || !self.outlet.bytes.take(bytes) {
-            bump(&self.outlet.counters.replies_lost);
-            return self.put(STATUS_REPLY_LOST, vec![], 0);
-        }
-        self.put(STATUS_OK, body, bytes);
-    }
-
-    /// Says that the request was not handled, and why.
-    pub fn refuse(mut self, refusal: &Refusal) {
-        self.put(STATUS_REFUSED, encode_refusal(refusal), 0);
-    }
-
-    /// The way there is that of its length.
-    fn put(&mut self, status: u8, body: Vec<u8>, bytes: usize) {
-        self.is_answered = true;
-        let is_heavy = Lane::of_message(body.len()) == Lane::Heavy;
-        let lanes = self.outlet.lanes.as_ref().filter(|_| is_heavy);
-        let head = self.head(status);
-        match lanes.and_then(|lanes| lanes.heavy.get()) {
-            Some(heavy) => heavy.push(
-                &head,
-                body,
-                Owed { loans: vec![Loan { of: self.outlet.clone(), bytes }], ..Owed::default() },
-            ),
-            None => self.outlet.push(&head, body, Owed { slots: 1, bytes, loans: vec![] }),
-        }
-    }
-
-    fn head(&self, status: u8) -> [u8; ID_BYTES + 1] {
-        let mut head = [status; ID_BYTES + 1];
-        if let Some(id) = head.first_chunk_mut::<ID_BYTES>() {
-            *id = self.id.to_be_bytes();
-        }
-        head
-    }
-}
-
-impl Owed {
-    fn add(&mut self, other: Self) {
-        self.slots += other.slots;
-        self.bytes += other.bytes;
-        self.loans.extend(other.loans);
-    }
-}
-
-impl Drop for Reply {
-    fn drop(&mut self) {
-        if !self.is_answered {
-            self.put(STATUS_DROPPED, vec![], 0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::HEAVY_MESSAGE_BYTES;
+    use crate::limits::{HEAVY_MESSAGE_BYTES, MAX_QUEUED_BYTES};
+    use crate::transport::lane::STATUS_OK;
 
-    fn free(outlet: &Outlet) -> (usize, bool) {
-        let is_empty = outlet.bytes.take(crate::limits::MAX_QUEUED_BYTES);
+    /// Slots that are taken, and whether no bytes are.
+    fn in_use(outlet: &Outlet) -> (usize, bool) {
+        let is_empty = outlet.bytes.take(MAX_QUEUED_BYTES);
         if is_empty {
-            outlet.bytes.give_back(crate::limits::MAX_QUEUED_BYTES);
+            outlet.bytes.give_back(MAX_QUEUED_BYTES);
         }
         (MAX_REQUESTS_IN_FLIGHT - outlet.slots.available_permits(), is_empty)
     }
@@ -258,18 +214,18 @@ mod tests {
         for body in [vec![0; HEAVY_MESSAGE_BYTES], vec![0; HEAVY_MESSAGE_BYTES], vec![1]] {
             call.admit(7).await.unwrap().send(body);
         }
-        assert_eq!(free(&call), (3, false));
+        assert_eq!(in_use(&call), (3, false));
         let (short, owed) = call.next().await;
         assert_eq!(short.concat(), [&[0, 0, 0, 10][..], &7_u64.to_be_bytes(), &[STATUS_OK, 1]].concat());
         call.give_back(owed.slots, owed.bytes);
-        assert_eq!(free(&call), (2, false));
+        assert_eq!(in_use(&call), (2, false));
         // One write takes no more than the first long one.
         drop(heavy.next().await);
-        assert_eq!(free(&call), (1, false));
+        assert_eq!(in_use(&call), (1, false));
         // The other is never written.
         drop(closing);
-        assert_eq!(free(&call), (0, true));
+        assert_eq!(in_use(&call), (0, true));
         call.admit(8).await.unwrap().send(vec![0; HEAVY_MESSAGE_BYTES]);
-        assert_eq!(free(&call), (0, true), "nobody writes there any more");
+        assert_eq!(in_use(&call), (0, true), "nobody writes there any more");
     }
 }

@@ -11,10 +11,7 @@ use tokio::time::Instant;
 use super::frame::Batch;
 use super::lock;
 use super::request::{Answer, Item, RequestError, Ticket};
-use crate::limits::{MAX_QUEUED_FRAMES, WRITE_COALESCE_BYTES, ZERO_COPY_BYTES};
-
-/// Requests for which a load keeps room when it is empty.
-const KEPT_PLACES: usize = 256;
+use crate::limits::{KEPT_QUEUE_PLACES, MAX_QUEUED_FRAMES, WRITE_COALESCE_BYTES, ZERO_COPY_BYTES};
 
 /// Why a queue gave a request back.
 pub(super) enum NoRoom {
@@ -77,7 +74,7 @@ impl Queue {
         inner.in_hand > 0
     }
 
-    /// What has left of a load makes room.
+    /// What has left of a load makes room. To be called once that is in flight.
     pub(super) fn still_has(&self, load: &Load) {
         lock(&self.inner).in_hand = load.requests.len();
     }
@@ -122,7 +119,8 @@ impl Load {
         self.requests.is_empty()
     }
 
-    /// Puts the first request into a batch, under a number. None if its caller has given up.
+    /// Puts the first request into a batch, under a number. None if there is none, its caller has given up, or its
+    /// deadline has passed.
     pub(super) fn launch_first(
         &mut self,
         now: Instant,
@@ -134,7 +132,7 @@ impl Load {
         let id = number();
         let head = id.to_be_bytes();
         match body {
-            Body::Short(range) => batch.push(&head, self.short.get(range).unwrap_or_default()),
+            Body::Short(range) => batch.push(&head, &self.short[range]),
             Body::Long(body) => drop(batch.push_own(&head, body)),
         }
         Some((id, answer))
@@ -143,7 +141,7 @@ impl Load {
     /// Large buffers are not kept for another burst.
     fn clear(&mut self) {
         self.requests.clear();
-        self.requests.shrink_to(KEPT_PLACES);
+        self.requests.shrink_to(KEPT_QUEUE_PLACES);
         self.short.clear();
         self.short.shrink_to(WRITE_COALESCE_BYTES);
     }

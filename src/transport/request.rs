@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::outlet::Reply;
+use super::reply::Reply;
 use super::stream::FramedStream;
 use super::wire::{Hello, Lane, Refusal};
 use crate::id::{Incarnation, NodeId};

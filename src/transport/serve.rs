@@ -63,7 +63,7 @@ async fn serve_stream(
 }
 
 /// The lanes that one connection has opened.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Lanes {
     taken: [AtomicBool; 3],
     /// Where long replies wait, once that lane is open.

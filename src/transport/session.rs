@@ -96,6 +96,7 @@ impl Session {
 
     /// Whether nothing is under way.
     pub(super) fn is_unused(&self) -> bool {
+        // In this order: a request leaves the queue once it is in flight.
         let quiet = |end: &LaneEnd| end.queue.is_empty() && end.flight.is_empty();
         self.streams.is_alone() && self.lanes.iter().all(quiet)
     }
@@ -118,32 +119,43 @@ impl Session {
 /// Starts the tasks of a new session.
 pub(super) fn start(shared: &Arc<Shared>, link: &Arc<Link>, session: &Arc<Session>) {
     for lane in Lane::ALL {
-        shared.runtime.spawn(run_lane(shared.clone(), session.clone(), lane));
+        let ending = Ending { session: session.clone(), lane, why: "the connection is gone".into() };
+        shared.runtime.spawn(run_lane(shared.clone(), ending));
     }
     shared.runtime.spawn(watch(shared.clone(), link.clone(), session.clone()));
 }
 
-/// A lane that ended alone, however that came about, would leave its requests to their deadlines.
-struct Ending<'a>(&'a Session, Lane);
+/// Ends a lane's requests and its session when dropped, a panic or the end of the runtime included: what ended alone
+/// would leave its requests to their deadlines.
+struct Ending {
+    session: Arc<Session>,
+    lane: Lane,
+    why: String,
+}
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
-        let LaneEnd { queue, flight } = self.0.lane(self.1);
-        flight.fail_all("the connection is gone");
-        queue.close("the connection is gone");
-        self.0.close();
+        let LaneEnd { queue, flight } = self.session.lane(self.lane);
+        flight.fail_all(&self.why);
+        queue.close(&self.why);
+        self.session.close();
     }
 }
 
-async fn run_lane(shared: Arc<Shared>, session: Arc<Session>, lane: Lane) {
-    let _ending = Ending(&session, lane);
+async fn run_lane(shared: Arc<Shared>, mut ending: Ending) {
+    let (session, lane) = (ending.session.clone(), ending.lane);
     let LaneEnd { queue, flight } = session.lane(lane);
     let stream = match session.connection.open_bi().await {
         Ok(stream) => stream,
-        Err(e) => return queue.close(&e.to_string()),
+        Err(e) => {
+            ending.why = e.to_string();
+            return;
+        }
     };
     let _ = stream.0.set_priority(lane.priority());
-    if lane::run(stream, lane, queue, flight).await {
+    let (why, is_malformed) = lane::run(stream, lane, queue, flight).await;
+    ending.why = why;
+    if is_malformed {
         bump(&shared.counters.bad_frames);
         shared.complain_of(&session.connection, "an answer that makes no sense");
         shared.refuse(&session.connection, &Refusal::Malformed);

@@ -115,7 +115,7 @@ async fn a_full_call_lane_neither_grows_without_bound_nor_delays_the_control_lan
     assert!(!refused.is_empty());
 }
 
-/// On one thread: with more, they end it by chance.
+/// On one thread: on more, the slot is put to use by chance.
 #[tokio::test]
 async fn two_lanes_that_wait_for_a_slot_do_not_hand_it_to_and_fro() {
     let (one, two) = two();
