@@ -101,9 +101,10 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
                thread four times; the floor has one runtime for all at each end. A peer's connections have \
                threads of their own, so that handlers that keep the program's threads busy for seconds cost it \
                neither its lease nor its connections; on two cores that is four more wake-ups for each ask in turn. At \
-               once they are shared, and an ask is about 20,000 instructions at both ends (callgrind, sixteen at \
-               once): a fifth makes and reads the bytes of the call and of its answer, by name; the rest is QUIC, \
-               TLS, and what a local ask costs, too."
+               once they are shared, and an ask is about 17,700 instructions at both ends (callgrind, sixteen at \
+               once), 128 of them locked: a fifth makes and reads the bytes of the call and of its answer, by name; the \
+               rest is QUIC, TLS, finding the actor's host and its connection anew for each call, and what a local ask \
+               costs, too. A message of 1 KiB is copied four times on its way, the floor's once."
             .into(),
         measures,
         goals,
@@ -144,9 +145,12 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              slower of bare quinn, to two receivers at once, and of three files that are written at once and synced; \
              for the way back, bare quinn to one. Memory is the most that the process took beyond what it began with, \
              the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the \
-             floor alone keeps both cores busy. In full, by perf at 512 MiB, half of the processor's time is RocksDB's in three stores: it \
-             writes chunks to files and adds up their CRC32 (in software that was 13% of all; here it may use the \
-             processor's instructions), and merges take along the oldest quarter of them (a sixth); the rest is QUIC, cutting (FastCDC), hashing at both ends (blake3), and copying. \
+             floor alone keeps both cores busy. In full, by perf, 55% of the processor's time is RocksDB's in three \
+             stores, and most of that the kernel's, which copies what is written into the page cache (41% of all; the \
+             floor's files cost the same); merges take along the oldest quarter of the chunks (13%). The rest is QUIC, \
+             cutting (FastCDC), hashing at both ends (blake3), and copying. Tables that are written around the page cache \
+             (O_DIRECT) made it 1.45 times as fast where that was tried, but what is restored then comes from the disk, one \
+             chunk after another, at 0.4 of the rate: left for when chunks are read ahead. \
              On the way back one stream brings all of one state, and what it brings is hashed and put together before the \
              state is made of it; a thousand states come on many streams at once. Memory is the state, its encoded form \
              until that is cut and sent, and what three stores and two streams hold."
