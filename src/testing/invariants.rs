@@ -116,6 +116,11 @@ impl Cluster {
         self.seen("no_write_under_an_old_epoch")
     }
 
+    /// How many streams of their own the peers that run here have taken from others.
+    pub fn streams(&self) -> u64 {
+        self.peers().filter_map(|peer| Some(peer.shared.transport()?.counters().streams)).sum()
+    }
+
     /// Every holder that runs here has the bytes that the directory says it has.
     pub fn checkpoints_are_on_their_holders(&self) -> Check {
         for peer in self.peers() {

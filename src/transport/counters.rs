@@ -52,6 +52,8 @@ counters! {
     refused_malformed,
     /// Oversized, truncated or senseless frames from a peer; each ended its connection.
     bad_frames,
+    /// Streams of their own that peers opened here, for what is long.
+    streams,
     /// Datagrams that cannot be QUIC.
     noise,
     /// Connections closed because a newer incarnation is known.

@@ -51,6 +51,7 @@ async fn serve_stream(
         let mut reader = FrameReader::new(recv, MAX_STREAM_HEADER_BYTES);
         let header = timeout(HANDSHAKE_DEADLINE, reader.next()).await.map_err(|e| gone(&e))??;
         let header = header.ok_or(FrameError::Truncated)?;
+        bump(&shared.counters.streams);
         shared.handler.on_stream(remote, header, FramedStream::new(send, reader, Hold::default()));
         return Ok(());
     }

@@ -48,6 +48,28 @@ async fn with_all_copies_unreachable_calls_wait_and_with_all_retired_the_actor_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_short_states_come_back_without_a_stream_for_each() {
+    let mut cluster = cluster(3).await;
+    let host = (cluster.leader().await.unwrap() + 1) % 3;
+    let from = (host + 1) % 3;
+    let mut names = Vec::new();
+    for n in 0..200 {
+        names.push(counter(&cluster, host, &n.to_string(), n).await);
+    }
+    cluster.kill(host);
+    let before = cluster.streams();
+    cluster.replace(host).await.unwrap();
+    for (name, n) in names.iter().zip(0..) {
+        assert_eq!(cluster.peer(from).ask(name, Add(0)).await.unwrap(), n);
+    }
+    // Raft's, and those that bring copies to the new disk, many at once.
+    let streams = cluster.streams() - before;
+    assert!(streams < 100, "{streams} streams for {} actors", names.len());
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_spoiled_copy_is_passed_over_and_made_again() {
     let mut cluster = cluster(3).await;
     let host = (cluster.leader().await.unwrap() + 1) % 3;
