@@ -111,20 +111,30 @@ async fn at_once<R: Remote, F: Future<Output = ()> + Send>(
     let mut rates = Vec::new();
     for _ in 0..3 {
         let begin = Instant::now();
-        let callers = (0..CALLERS).map(|_| {
+        let done = by_callers(AT_ONCE, |share| {
             let (remote, bytes, one) = (remote.clone(), bytes.clone(), one.clone());
-            tokio::spawn(async move {
-                for _ in 0..AT_ONCE / CALLERS {
+            async move {
+                for _ in 0..share {
                     one(remote.clone(), bytes.clone()).await;
                 }
-            })
+            }
         });
-        for caller in callers.collect::<Vec<_>>() {
-            caller.await.unwrap_or_else(fail);
-        }
-        rates.push((AT_ONCE / CALLERS * CALLERS) as f64 / begin.elapsed().as_secs_f64());
+        rates.push(done.await as f64 / begin.elapsed().as_secs_f64());
     }
     median(&rates)
+}
+
+/// Lets callers do their shares of so many at once; how many that are in all.
+async fn by_callers<F>(all: u64, caller: impl Fn(u64) -> F) -> u64
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let share = all / CALLERS;
+    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(caller(share))).collect();
+    for caller in callers {
+        caller.await.unwrap_or_else(fail);
+    }
+    share * CALLERS
 }
 
 /// The other process. It ends with this one, which holds its standard input.

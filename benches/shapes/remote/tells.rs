@@ -11,7 +11,7 @@ use benches::{Sample, median};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use super::{CALLERS, SERIES, Server, fail};
+use super::{SERIES, Server, by_callers, fail};
 use crate::common::on_tokio;
 use crate::ours::{self, make_authority};
 
@@ -125,18 +125,15 @@ async fn measure(how: Tell, dir: &Path) -> Sample {
 }
 
 async fn tell(peer: &Peer, tally: &ActorRef<Tally>) -> u64 {
-    let tellers = (0..CALLERS).map(|_| {
+    let tellers = by_callers(TELLS, |share| {
         let (peer, tally) = (peer.clone(), tally.clone());
-        tokio::spawn(async move {
-            for _ in 0..TELLS / CALLERS {
+        async move {
+            for _ in 0..share {
                 peer.tell(&tally, Add(1)).await.unwrap_or_else(fail);
             }
-        })
+        }
     });
-    for teller in tellers.collect::<Vec<_>>() {
-        teller.await.unwrap_or_else(fail);
-    }
-    TELLS / CALLERS * CALLERS
+    tellers.await
 }
 
 async fn send(peer: &Peer, teller: &ActorRef<Teller>) -> u64 {
