@@ -16,7 +16,8 @@ pub const MAX_HELLO_BYTES: usize = 4 << 10;
 pub const MAX_CHECKPOINT_BYTES: usize = 2 << 30;
 /// Largest part of a checkpoint besides the state, in bytes: a full outbox, the session table and what was put aside.
 pub const MAX_SESSIONS_BYTES: usize = 128 << 20;
-/// Requests of one connection that may be in progress at the receiver: on the control lane, and on the others.
+/// Requests of one connection and lane that may be in progress at the receiver. The sender counts calls and long
+/// messages together.
 pub const MAX_REQUESTS_IN_FLIGHT: usize = 4096;
 /// Frames that wait for one connection and lane at the sender.
 pub const MAX_QUEUED_FRAMES: usize = 4096;
