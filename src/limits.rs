@@ -29,6 +29,9 @@ pub const MAX_HANDSHAKES: usize = 256;
 pub const MAX_STREAMS: u32 = 256;
 /// What a socket keeps of packets that nobody has read yet, in bytes, if the system lets it.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+/// Largest packet that is tried on a path, in bytes without the headers of IP and UDP, where the network lets it (jumbo
+/// frames, loopback). So many that ten of them, which quinn hands to the system at once, are no more than UDP's limit.
+pub const MAX_PACKET_BYTES: u16 = 6550;
 /// What the coalescing writer puts into one write, in bytes.
 pub const WRITE_COALESCE_BYTES: usize = 128 << 10;
 /// What is made room for of a frame that has begun, in bytes.

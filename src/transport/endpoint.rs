@@ -27,7 +27,7 @@ use super::wire::{CLOSE_DONE, CLOSE_REFUSED, Hello, Lane, Refusal, TAG_BULK, enc
 use crate::canary::{Mistake, made};
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::identity::CertificateName;
-use crate::limits::{MAX_FRAME_BYTES, MAX_STREAM_HEADER_BYTES, SHUTDOWN_LINGER};
+use crate::limits::{MAX_FRAME_BYTES, MAX_PACKET_BYTES, MAX_STREAM_HEADER_BYTES, SHUTDOWN_LINGER};
 use crate::task::Spawner;
 
 /// Why a transport could not be made.
@@ -405,7 +405,9 @@ fn endpoint(
         .cid_generator(move || Box::new(ConnectionIds { key: id_key, count: Arc::clone(&count) }))
         .rng_seed(network.seed)
         // So that noise can be told by its first byte.
-        .grease_quic_bit(false);
+        .grease_quic_bit(false)
+        .max_udp_payload_size(MAX_PACKET_BYTES)
+        .map_err(tls::unusable)?;
     let server = tls::server_config(config)?;
     let mut endpoint =
         quinn::Endpoint::new_with_abstract_socket(settings, Some(server), socket, network.runtime.clone())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{IdleTimeout, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, VarInt};
 use rustls::RootCertStore;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -15,7 +15,7 @@ use super::TransportError;
 use super::config::TransportConfig;
 use super::wire::ALPN;
 use crate::identity::{CertificateName, Identity};
-use crate::limits::{MAX_HANDSHAKES, MAX_STREAMS};
+use crate::limits::{MAX_HANDSHAKES, MAX_PACKET_BYTES, MAX_STREAMS};
 
 /// The hello and the lanes, beside the bulk streams.
 const OWN_STREAMS: u32 = 4;
@@ -24,7 +24,7 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn unusable(e: impl std::fmt::Display) -> TransportError {
+pub(super) fn unusable(e: impl std::fmt::Display) -> TransportError {
     TransportError::Identity(e.to_string())
 }
 
@@ -84,8 +84,11 @@ fn quic(
     keep_alive: Option<Duration>,
 ) -> Result<quinn::TransportConfig, TransportError> {
     let streams = MAX_STREAMS + OWN_STREAMS;
+    let mut packets = MtuDiscoveryConfig::default();
+    packets.upper_bound(MAX_PACKET_BYTES);
     let mut quic = quinn::TransportConfig::default();
-    quic.max_concurrent_bidi_streams(VarInt::from_u32(streams))
+    quic.mtu_discovery_config(Some(packets))
+        .max_concurrent_bidi_streams(VarInt::from_u32(streams))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(IdleTimeout::try_from(config.idle_timeout).map_err(unusable)?))

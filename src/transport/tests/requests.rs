@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::time::Instant;
 
 use super::*;
-use crate::limits::{MAX_FRAME_BYTES, MAX_REQUESTS_IN_FLIGHT};
+use crate::limits::{MAX_FRAME_BYTES, MAX_PACKET_BYTES, MAX_REQUESTS_IN_FLIGHT};
 use futures_util::future::join_all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,5 +175,20 @@ impl TestPeer {
         body: &str,
     ) -> impl Future<Output = Result<Bytes, RequestError>> + Send + use<> {
         self.transport.request(to, Lane::Call, body.into(), SOON)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packets_grow_where_the_network_lets_them() {
+    let (one, two) = two();
+    let deadline = Instant::now() + SOON;
+    loop {
+        one.ask(&two.dest(), "how large may packets be?").await.unwrap();
+        let session = one.transport.first_link().session().unwrap();
+        let found = session.connection.stats().path.current_mtu;
+        if found > MAX_PACKET_BYTES - 50 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{found} bytes");
     }
 }
