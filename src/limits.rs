@@ -83,6 +83,8 @@ pub const GATHER_WRITES: Duration = Duration::from_millis(5);
 pub const MAX_GATHERED_WRITES: usize = 4096;
 /// Threads of one peer for Raft, heartbeats and I/O, on a machine with twice as many cores or more.
 pub const MAX_CONTROL_THREADS: usize = 4;
+/// Threads of one peer for what may take long: to read a disk, or to decode a large state.
+pub const MAX_APART_THREADS: usize = 2 * MAX_PARALLEL_RESTORES;
 /// Newest Raft log entries that are kept in memory as well.
 pub const MAX_RECENT_ENTRIES: usize = 1024;
 /// What they may take there, in bytes as encoded.
@@ -244,6 +246,10 @@ pub const BUNDLES_PER_MOVE: usize = 64;
 pub const TORN_BUNDLE_NUMBERS: u64 = 1 << 32;
 /// How much of a large state is worked on before others get their turn, in bytes.
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
+/// How much of a copy's chunks is read from a disk at once, in bytes.
+pub const CHUNK_READ_BYTES: usize = 256 << 10;
+/// How many such reads go ahead of what is sent, or put together.
+pub const CHUNK_READS_AHEAD: usize = 4;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
 /// Tables of chunks' names that gather in the store before they are merged.

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::manifest::Manifest;
+use super::own::read_copy;
 use super::shelf::InUse;
 use crate::core::command::Checkpoint;
 use crate::core::state::Actor;
@@ -13,7 +14,8 @@ use crate::id::{ActorId, RaftId};
 use crate::limits::{COLLECT_INTERVAL, MAX_BATCH_ITEMS, SAVES_PER_LOOK};
 use crate::peer::{Shared, lock};
 use crate::raft::Saves;
-use crate::store::{ChunkDigest, CopyKey, Written, durably};
+use crate::store::{ChunkDigest, CopyKey, Store, Written, durably};
+use crate::task::apart;
 
 /// Whether a copy can still become, or is, the one to restore from. One that was never committed may
 /// be, for as long as its epoch is the actor's own.
@@ -146,30 +148,27 @@ impl Shared {
                 lock(&self.collectable).insert(actor);
                 continue;
             };
-            match self.sweep_one(&actor).await {
-                Ok(true) => self.shelves.forget(&actor),
-                Ok(false) => {}
-                Err(e) => tell(Err(e)),
+            let store = self.store.clone();
+            match apart(move || (sweep_one(&*store, &actor), actor, alone)).await {
+                Ok((Ok(true), actor, _alone)) => self.shelves.forget(&actor),
+                Ok((Ok(false), ..)) => {}
+                Ok((Err(e), ..)) | Err(e) => tell(Err(e)),
             }
-            drop(alone);
         }
     }
+}
 
-    /// Whether none is left.
-    async fn sweep_one(&self, actor: &ActorId) -> io::Result<bool> {
-        let mut named = BTreeSet::new();
-        for key in self.store.copies_of(Some(&[actor]))? {
-            // What is no manifest names nothing that could be of use.
-            let Some(manifest) = self.own_copy(&key)? else { continue };
-            let Ok(manifest) = Manifest::read(&manifest) else { continue };
-            named.extend(manifest.chunks().map(|chunk| chunk.digest));
-        }
-        let here = self.store.chunks_of(actor)?;
-        let dead: Vec<ChunkDigest> = here.difference(&named).copied().collect();
-        for some in dead.chunks(MAX_BATCH_ITEMS) {
-            self.store.chunks_delete(actor, some)?;
-            tokio::task::yield_now().await;
-        }
-        Ok(dead.len() == here.len())
+/// Removes those of one actor. Whether none is left.
+fn sweep_one(store: &dyn Store, actor: &ActorId) -> io::Result<bool> {
+    let mut named = BTreeSet::new();
+    for key in store.copies_of(Some(&[actor]))? {
+        // What is no manifest names nothing that could be of use.
+        let Some(manifest) = read_copy(store, &key)? else { continue };
+        let Ok(manifest) = Manifest::read(&manifest) else { continue };
+        named.extend(manifest.chunks().map(|chunk| chunk.digest));
     }
+    let here = store.chunks_of(actor)?;
+    let dead: Vec<ChunkDigest> = here.difference(&named).copied().collect();
+    dead.chunks(MAX_BATCH_ITEMS).try_for_each(|some| store.chunks_delete(actor, some))?;
+    Ok(dead.len() == here.len())
 }

@@ -12,7 +12,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.state.len().saturating_add(self.sessions.len())
     }
 }

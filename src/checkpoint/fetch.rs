@@ -1,8 +1,10 @@
 //! Back from a checkpoint: the nearest valid copy, in parts from several holders where none has it all.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use std::collections::BTreeSet;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +21,7 @@ use super::shelf::InUse;
 use super::wanted::{self, Places};
 use crate::core::command::{Checkpoint, Command, Held};
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::{CHUNK_TURN_BYTES, MAX_SHORT_COPY_BYTES, SAVE_DEADLINE};
+use crate::limits::{MAX_SHORT_COPY_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::CopyKey;
 use crate::transport::{Lane, RequestError};
@@ -212,47 +214,16 @@ impl Shared {
     async fn read_own<S: Sink>(&self, fetch: &mut Fetch<S>) -> io::Result<()> {
         let Some(manifest) = self.own_copy(&fetch.key)? else { return Ok(()) };
         fetch.begin(manifest).await?;
-        let mut turn = 0;
-        for (at, chunk) in fetch.wanted() {
-            if let Some(checked) = self.own_chunk(&fetch.key.actor, &chunk)? {
-                fetch.put(at, checked).await?;
-            }
-            turn += chunk.len();
-            if turn >= CHUNK_TURN_BYTES {
-                turn = 0;
-                tokio::task::yield_now().await;
+        let (actor, wanted) = (fetch.key.actor.clone(), fetch.wanted());
+        let mut turns = pin!(self.own_chunks(&actor, wanted));
+        while let Some(turn) = turns.next().await {
+            for (at, checked) in turn? {
+                if let Some(checked) = checked {
+                    fetch.put(at, checked).await?;
+                }
             }
         }
         Ok(())
-    }
-
-    /// The chunks of a copy on this disk, whose manifest is valid.
-    fn chunks_of_own(&self, key: &CopyKey) -> Option<Vec<Chunk>> {
-        let manifest = self.own_copy(key).ok()??;
-        Some(Manifest::read(&manifest).ok()?.distinct())
-    }
-
-    fn has_chunk(&self, actor: &ActorId, chunk: &Chunk) -> bool {
-        matches!(self.own_chunk(actor, chunk), Ok(Some(_)))
-    }
-
-    /// Whether this disk has a valid copy with all of its chunks.
-    pub(super) async fn is_whole(&self, key: &CopyKey) -> bool {
-        let Some(chunks) = self.chunks_of_own(key) else { return false };
-        for chunk in chunks {
-            if !self.has_chunk(&key.actor, &chunk) {
-                return false;
-            }
-            tokio::task::yield_now().await;
-        }
-        true
-    }
-
-    /// The same at once, for tests.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn is_whole_now(&self, key: &CopyKey) -> bool {
-        let chunks = self.chunks_of_own(key);
-        chunks.is_some_and(|chunks| chunks.iter().all(|chunk| self.has_chunk(&key.actor, chunk)))
     }
 
     /// What one holder has of a copy.

@@ -109,7 +109,7 @@ impl Sink for Keeper<'_> {
             return Ok(Places::new());
         }
         self.in_use = Some(self.shared.hold_chunks(&self.actor).await);
-        let here = self.shared.store.chunks_of(&self.actor)?;
+        let here = self.shared.own_chunk_names(&self.actor).await?;
         Ok((0..chunks.len()).filter(|at| !here.contains(&chunks[*at].digest)).collect())
     }
 

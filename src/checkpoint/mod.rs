@@ -17,6 +17,7 @@ mod fetch;
 mod gathered;
 mod manifest;
 mod outdated;
+mod own;
 mod repair;
 mod replicate;
 mod save;

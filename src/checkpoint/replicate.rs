@@ -1,17 +1,18 @@
 //! Copies on the wire: pushing them to a holder, and taking them in.
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use std::io;
 use std::sync::Arc;
 
-use super::chunk::{Checked, Chunk};
+use super::chunk::Checked;
 use super::gathered::{Keeper, Sink};
 use super::manifest::{Manifest, digest};
 use super::sealed::Sealed;
 use super::shelf::InUse;
 use super::{invalid, other, save_deadline, wanted};
 use crate::canary::{Mistake, made};
-use crate::id::{ActorId, RaftId};
+use crate::id::RaftId;
 use crate::limits::{
     MAX_BATCH_ITEMS, MAX_CHECKPOINT_BYTES, MAX_MANIFEST_BYTES, MAX_SHORT_COPY_BYTES, SAVE_BATCH_BYTES,
 };
@@ -36,7 +37,7 @@ async fn send_copies(
         wanted.push((copy, wanted::hear(recv, copy.chunks.len()).await?));
     }
     for (copy, places) in wanted {
-        wanted::send(send, places, |at| Ok(copy.chunks[at].stored.clone())).await?;
+        send.send_all(places.into_iter().map(|at| copy.chunks[at].stored.clone())).await.map_err(other)?;
     }
     send.finish().map_err(other)
 }
@@ -182,45 +183,14 @@ impl Shared {
         let chunks = Manifest::read(&manifest).map_err(invalid)?.distinct();
         if !chunks.is_empty() {
             let wanted = wanted::hear(&mut recv, chunks.len()).await?;
-            let own = |at: usize| Ok(self.own_chunk(&key.actor, &chunks[at])?.map(|checked| checked.stored));
-            wanted::send(&mut send, wanted, |at| own(at).map(Option::unwrap_or_default)).await?;
+            let wanted = wanted.into_iter().map(|at| (at, chunks[at])).collect();
+            let mut turns = std::pin::pin!(self.own_chunks(&key.actor, wanted));
+            while let Some(turn) = turns.next().await {
+                // Nothing in a chunk's place says that it is not here.
+                let stored = |checked: Option<Checked>| checked.map(|it| it.stored).unwrap_or_default();
+                send.send_all(turn?.into_iter().map(|(_, it)| stored(it))).await.map_err(other)?;
+            }
         }
         send.finish().map_err(other)
-    }
-
-    /// The manifest of a copy on this disk, if it is there and whole. An error says that the disk could not tell.
-    pub(super) fn own_copy(&self, key: &CopyKey) -> io::Result<Option<Bytes>> {
-        match self.store.copy_get(key) {
-            Ok(Some(bytes)) if is_copy(&bytes, key) => Ok(Some(bytes.into())),
-            Ok(found) => {
-                if found.is_some() {
-                    tracing::warn!(actor = %key.actor, seq = key.seq, "a copy on this disk is spoiled");
-                }
-                Ok(None)
-            }
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-                tracing::warn!(actor = %key.actor, seq = key.seq, %e, "a copy on this disk is spoiled");
-                Ok(None)
-            }
-            Err(e) => Err(e),
-        }
-    }
-
-    /// A chunk on this disk, as it is stored, if it is there and its own. A spoiled one is removed: by its name alone
-    /// it would be taken for granted.
-    pub(super) fn own_chunk(&self, actor: &ActorId, chunk: &Chunk) -> io::Result<Option<Checked>> {
-        match self.store.chunk_get(actor, &chunk.digest) {
-            Ok(Some(stored)) => {
-                if let Some(checked) = chunk.check(stored.into()) {
-                    return Ok(Some(checked));
-                }
-            }
-            Ok(None) => return Ok(None),
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => {}
-            Err(e) => return Err(e),
-        }
-        tracing::warn!(%actor, "a chunk of a copy on this disk is spoiled");
-        self.store.chunks_delete(actor, &[chunk.digest])?;
-        Ok(None)
     }
 }

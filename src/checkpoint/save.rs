@@ -171,7 +171,7 @@ impl Shared {
         let Ok(turn) = self.large_saves.acquire().await else { return };
         let in_use = self.hold_chunks(&place.0).await;
         // A disk that cannot tell will say so when it is written to.
-        let here = self.store.chunks_of(&place.0).unwrap_or_default();
+        let here = self.own_chunk_names(&place.0).await.unwrap_or_default();
         let sealed = Sealed::cut(&content, &self.cutting, &here).await;
         drop(content);
         let order = SaveOrder { _in_use: Some(in_use), ..SaveOrder::new(place, copies, sealed, done) };

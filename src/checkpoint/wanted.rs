@@ -38,18 +38,6 @@ pub(super) async fn hear(from: &mut FramedRecv, of: usize) -> io::Result<Places>
     decode(&frame, of)
 }
 
-/// Sends those: nothing in a chunk's place says that it is not here.
-pub(super) async fn send(
-    to: &mut FramedSend,
-    wanted: Places,
-    mut stored: impl FnMut(usize) -> io::Result<Bytes>,
-) -> io::Result<()> {
-    for at in wanted {
-        to.send(stored(at)?).await.map_err(other)?;
-    }
-    Ok(())
-}
-
 /// The next of the chunks that were asked for; none if the other end has no valid one.
 pub(super) async fn receive(from: &mut FramedRecv, chunk: &Chunk) -> io::Result<Option<Checked>> {
     let stored =

@@ -27,8 +27,8 @@ use crate::core::restores::Restores;
 use crate::id::NodeId;
 use crate::identity::Identity;
 use crate::limits::{
-    DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_CONTROL_THREADS, MAX_HELD_CALLS, MAX_KIND_BYTES, MAX_LABELS,
-    MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES,
+    DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_APART_THREADS, MAX_CONTROL_THREADS, MAX_HELD_CALLS,
+    MAX_KIND_BYTES, MAX_LABELS, MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES,
 };
 use crate::raft::Snapshots;
 use crate::store::{RocksStore, Store, StoreError};
@@ -396,6 +396,7 @@ fn control_threads(node: &NodeId) -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads((cores / 2).clamp(1, MAX_CONTROL_THREADS))
+        .max_blocking_threads(MAX_APART_THREADS)
         .thread_name(format!("standin-{node}"))
         .enable_all()
         .build()

@@ -13,7 +13,8 @@ use crate::core::lines::Line;
 use crate::core::restores::Restore;
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, Epoch, Incarnation};
-use crate::limits::RESTORE_RETRY;
+use crate::limits::{CHUNKED_BYTES, RESTORE_RETRY};
+use crate::task::apart;
 
 /// An activation that the log has given to this process.
 struct Assigned {
@@ -146,7 +147,15 @@ impl Shared {
     async fn try_restore(self: &Arc<Self>, restore: &Restore) -> bool {
         let Some(a) = self.assigned(&restore.actor).filter(|a| a.epoch == restore.epoch) else { return true };
         match self.fetch_copy(&restore.actor, a.written, &a.checkpoint).await {
-            Ok(content) => self.revive(&restore.actor, &a, &content, restore.since),
+            Ok(content) if content.len() < CHUNKED_BYTES => {
+                self.revive(&restore.actor, &a, &content, restore.since);
+            }
+            Ok(content) => {
+                // To decode it takes as long as its author's code does: no heartbeat waits for that.
+                let (shared, actor, since) = (self.clone(), restore.actor.clone(), restore.since);
+                let revived = apart(move || shared.revive(&actor, &a, &content, since));
+                return revived.await.is_ok();
+            }
             Err(why @ FetchError::Unreadable(_)) => {
                 let actor = &restore.actor;
                 tracing::error!(%actor, %why, "a checkpoint of another format; this actor stays down here");

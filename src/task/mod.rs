@@ -6,6 +6,7 @@ mod process;
 #[cfg(feature = "testing")]
 pub use process::Process;
 use std::cell::Cell;
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -54,6 +55,19 @@ where
     F::Output: Send + 'static,
 {
     Spawner::on(Handle::current()).spawn(task)
+}
+
+/// Does what may take long on a thread of its own, so that nothing else waits for it. In a simulation, where only the
+/// clock says how long something takes, at once.
+///
+/// # Errors
+/// If it panicked, or the runtime ends first.
+pub(crate) async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
+    #[cfg(feature = "testing")]
+    if Process::current().is_some() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)
 }
 
 /// A number of this thread's own, to choose among things that threads should not share.

@@ -1,12 +1,12 @@
 //! States that are cut into chunks.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, Snapshot, When};
 use standin::testing::{Cluster, Prng, World};
 use standin::{Builder, Placement};
 use std::sync::{Condvar, Mutex};
 
-use crate::support::{PATIENCE, logs, until};
+use crate::support::{PATIENCE, add, counter, counters, logs, until};
 
 /// Numbers that no compression makes smaller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +184,67 @@ async fn messages_go_on_while_a_snapshot_is_written_and_it_holds_none_of_them() 
     cluster.kill(2);
     cluster.replace(2).await.unwrap();
     assert_eq!(cluster.peer(0).ask(&slow, Put(0, 0)).await.unwrap(), 11, "the state of that moment");
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+/// It is read, when its actor comes back, once that is allowed.
+#[derive(Serialize, Deserialize)]
+struct Dense {
+    #[serde(deserialize_with = "once_allowed")]
+    words: Vec<u64>,
+}
+
+static MAY_READ: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+
+fn once_allowed<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
+    let closed = MAY_READ.0.lock().unwrap();
+    drop(MAY_READ.1.wait_timeout_while(closed, 2 * PATIENCE, |open| !*open).unwrap());
+    Vec::deserialize(from)
+}
+
+fn allow_to_read(yes: bool) {
+    *MAY_READ.0.lock().unwrap() = yes;
+    MAY_READ.1.notify_all();
+}
+
+impl Actor for Dense {
+    const KIND: &'static str = "dense";
+    fn policy() -> Policy {
+        Heap::policy()
+    }
+}
+
+impl Handler<Put> for Dense {
+    async fn handle(&mut self, Put(at, _): Put, _: &mut Context<Self>) -> u64 {
+        self.words[at as usize]
+    }
+}
+
+/// More of them than a peer has threads for heartbeats.
+const DENSE: usize = 8;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_lives_while_it_reads_large_states() {
+    logs();
+    let kind = || Kind::of::<Dense>().handles::<Put>();
+    let mut cluster = Cluster::start(3, move |peer| counters(peer).kind(kind())).await.unwrap();
+    cluster.everything_lives_again().await.unwrap();
+    let home = || Placement::On(cluster.node(2));
+    let mut all = vec![];
+    for n in 0..DENSE {
+        let words = Heap::new(1 << 20).words;
+        all.push(cluster.peer(2).create(&format!("dense-{n}"), Dense { words }, home()).await.unwrap());
+    }
+    let small = counter(&cluster, 2, "small", 1).await;
+    allow_to_read(false);
+    cluster.kill(2);
+    cluster.replace(2).await.unwrap();
+    assert_eq!(add(&cluster, 0, &small, 1).await, 2, "another actor there answers meanwhile");
+    allow_to_read(true);
+    for dense in &all {
+        cluster.peer(0).ask_within(dense, Put(7, 0), PATIENCE).await.unwrap();
+    }
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
 }

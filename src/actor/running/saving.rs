@@ -11,6 +11,7 @@ use crate::actor::saver::{NewCheckpoint, SaveError, Saver};
 use crate::clock::Mono;
 use crate::error::{CallError, Reason};
 use crate::limits::{DEFAULT_CHECKPOINT_INTERVAL, EAGER_CHECKPOINT_DELAY};
+use crate::task::{self, apart};
 
 /// What a checkpoint is to hold.
 enum State {
@@ -26,8 +27,8 @@ fn save_later(
     checkpoint: NewCheckpoint,
 ) -> oneshot::Receiver<Result<(), SaveError>> {
     let (done, wait) = oneshot::channel();
-    tokio::spawn(async move {
-        let written = tokio::task::spawn_blocking(|| encode_snapshot(snapshot)).await;
+    task::spawn(async move {
+        let written = apart(|| encode_snapshot(snapshot)).await;
         let result = match written {
             Ok(Ok(bytes)) => {
                 let saved = saver.save(NewCheckpoint { bytes, ..checkpoint }).await;

@@ -335,8 +335,8 @@ impl Store for RocksStore {
         let mut unchecked = ReadOptions::default();
         unchecked.set_verify_checksums(false);
         unchecked.fill_cache(false);
-        match self.disk.db().get_cf_opt(column, &key, &unchecked) {
-            Ok(Some(found)) => Ok(Some(found)),
+        match self.disk.db().get_pinned_cf_opt(column, &key, &unchecked) {
+            Ok(Some(found)) => Ok(Some(found.to_vec())),
             Ok(None) | Err(_) => self.disk.db().get_cf(column, &key).map_err(io_error),
         }
     }
