@@ -254,6 +254,8 @@ pub const CHUNK_READS_AHEAD: usize = 4;
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
 /// Tables of chunks' names that gather in the store before they are merged.
 pub const CHUNK_TABLES_PER_MERGE: i32 = 16;
+/// Merges write chunks anew from when so many eighths of what is stored of them are garbage, until so many are.
+pub const CHUNK_GARBAGE_EIGHTHS: (u64, u64) = (2, 1);
 /// Bits that each name of a chunk takes in a table's filter: one in a hundred look-ups is in vain.
 pub const CHUNK_FILTER_BITS: f64 = 10.0;
 /// Large checkpoints of one peer that are written at once.

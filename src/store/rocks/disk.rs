@@ -1,15 +1,18 @@
 //! Opening a directory, and telling whether everything that was promised is still there.
 
 use rocksdb::{ColumnFamily, DB, DBRawIterator, ErrorKind, ReadOptions, WriteBatch, WriteOptions};
+use std::ffi::CStr;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::codec::{SUM_BYTES, seal, unseal};
 use super::flusher::Step;
 use super::mark::Mark;
 use super::options::{self, Column};
+use crate::limits::CHUNK_GARBAGE_EIGHTHS;
 use crate::store::bounds::LogBounds;
 use crate::store::error::{StoreError, corrupt};
 use crate::store::lock;
@@ -17,10 +20,17 @@ use crate::store::lock;
 /// Where the log starts, in the meta column: a missing first entry would otherwise look purged.
 const LOG_START: &[u8] = b"log-start";
 
+/// What is stored of chunks, apart from their names; and as much of it as is known to be garbage.
+const CHUNK_BYTES: &CStr = c"rocksdb.live-blob-file-size";
+/// See [`CHUNK_BYTES`].
+const CHUNK_GARBAGE_BYTES: &CStr = c"rocksdb.live-blob-file-garbage-size";
+
 /// An open directory. The database closes before the lock is let go.
 pub(super) struct Disk {
     db: DB,
     mark: Mutex<Mark>,
+    /// Whether merges [write chunks anew](Self::sweep_chunks).
+    sweeps: AtomicBool,
     _lock: File,
 }
 
@@ -54,7 +64,7 @@ impl Disk {
         sync_directory(dir).map_err(found)?;
         // What is readable now will be acted on, acknowledged or not, and RocksDB has synced it.
         mark.raise(db.latest_sequence_number()).and_then(|()| mark.settle()).map_err(found)?;
-        Ok(Self { db, mark: Mutex::new(mark), _lock: lock })
+        Ok(Self { db, mark: Mutex::new(mark), sweeps: AtomicBool::new(false), _lock: lock })
     }
 
     pub(super) fn db(&self) -> &DB {
@@ -116,6 +126,23 @@ impl Disk {
     /// Makes all chunks durable that were written before.
     pub(super) fn flush_chunks(&self) -> io::Result<()> {
         self.db.flush_cf(self.column(Column::Chunks)?).map_err(io_error)
+    }
+
+    /// Looks whether merges should write those chunks anew that lie among many which nothing needs any more. It is most
+    /// of the work where nothing does not, so they do it only while there is much to gain.
+    pub(super) fn sweep_chunks(&self) -> Result<(), rocksdb::Error> {
+        let Some(column) = self.db.cf_handle(Column::Chunks.name()) else { return Ok(()) };
+        let bytes = |name: &CStr| self.db.property_int_value_cf(column, name).map(Option::unwrap_or_default);
+        let (all, garbage) = (bytes(CHUNK_BYTES)?, bytes(CHUNK_GARBAGE_BYTES)?);
+        let sweeps = self.sweeps.load(Ordering::Relaxed);
+        let (from, to) = CHUNK_GARBAGE_EIGHTHS;
+        let wanted = garbage * 8 > all * if sweeps { to } else { from };
+        if wanted != sweeps {
+            tracing::debug!(all, garbage, wanted, "chunks that nothing needs are many, or are few again");
+            self.db.set_options_cf(column, &[options::sweeping(wanted)])?;
+            self.sweeps.store(wanted, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Makes writes durable and promises them, or makes the promise durable.

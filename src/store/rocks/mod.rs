@@ -375,6 +375,9 @@ impl Store for RocksStore {
                 batch.delete_cf(column, chunk_key(CopyPart::Bytes, actor, digest));
             }
             Ok(())
-        })
+        })?;
+        // Nothing is lost where that does not work but room.
+        self.disk.sweep_chunks().unwrap_or_else(|e| tracing::warn!(error = %e, "cannot sweep chunks"));
+        Ok(())
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
             options.set_min_blob_size(CHUNK_APART_BYTES);
             options.set_blob_file_size(STORE_WAL_BYTES);
             options.set_enable_blob_gc(true);
-            // A merge takes along the bytes of the oldest blob files: where all of a state is new, in vain.
+            options.set_blob_gc_age_cutoff(0.0);
             options.set_level_zero_file_num_compaction_trigger(CHUNK_TABLES_PER_MERGE);
             // These tables are small: it takes many of them until writers must wait for a merge.
             options.set_level_zero_slowdown_writes_trigger(4 * CHUNK_TABLES_PER_MERGE);
@@ -99,6 +99,12 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
         ColumnFamilyDescriptor::new(column.name(), options)
     };
     Column::ALL.into_iter().map(describe).collect()
+}
+
+/// Whether a merge of chunks' names takes along the bytes in the oldest files, so that those can go: an option that
+/// can be changed at any time.
+pub(super) fn sweeping(on: bool) -> (&'static str, &'static str) {
+    ("blob_garbage_collection_age_cutoff", if on { "0.25" } else { "0" })
 }
 
 fn column_options(cache: &Cache, column: Column) -> Options {

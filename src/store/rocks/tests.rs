@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use super::codec::{bundle_key, copy_key};
 use super::*;
+use crate::clock::{BootClock, Clock};
 use crate::store::tests::{copy, durable, entries};
 use tempfile::{TempDir, tempdir};
 
@@ -150,6 +153,37 @@ async fn an_older_file_of_the_write_ahead_log_that_was_cut_between_two_writes_is
     fs::write(&path, &whole[..kept.len()]).unwrap();
     let error = open(&cut).err().expect("the vote is lost, and it was acknowledged");
     assert!(matches!(error, StoreError::Corrupt { .. } | StoreError::LostWrites { .. }), "{error}");
+}
+
+/// Of each file a little is needed on: it goes nowhere by itself.
+#[tokio::test]
+async fn room_that_removed_chunks_took_comes_back() {
+    let dir = tempdir().unwrap();
+    let store = open(&dir).unwrap();
+    let (of, each, rounds) = (copy("a", 1).actor, 32 << 10, 100);
+    let digest = |round: usize, n: usize| *blake3::hash(&[round as u8, n as u8]).as_bytes();
+    let per_round = UNLOGGED_CHUNK_BYTES / each;
+    for round in 0..rounds {
+        let chunks =
+            (0..per_round).map(|n| (digest(round, n), Bytes::from(vec![round as u8; each]))).collect();
+        durable(|done| store.chunks_put(&of, chunks, done)).await.unwrap();
+        let removed: Vec<_> = (1..per_round).map(|n| digest(round, n)).collect();
+        store.chunks_delete(&of, &removed).unwrap();
+    }
+    let stored = || -> u64 {
+        let files = fs::read_dir(dir.path().join("db")).unwrap().flatten();
+        let blobs = files.filter(|file| file.path().extension().is_some_and(|ext| ext == "blob"));
+        blobs.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    };
+    let written = (rounds * UNLOGGED_CHUNK_BYTES) as u64;
+    let end = BootClock.now() + Duration::from_secs(20);
+    while stored() > written / 2 {
+        assert!(BootClock.now() < end, "{} of {written} bytes are still there", stored());
+        thread::sleep(Duration::from_millis(10));
+    }
+    for round in 0..rounds {
+        assert_eq!(store.chunk_get(&of, &digest(round, 0)).unwrap().unwrap(), vec![round as u8; each]);
+    }
 }
 
 #[tokio::test]
