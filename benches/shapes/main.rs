@@ -8,6 +8,7 @@ mod local;
 mod many;
 mod ours;
 mod premium;
+mod quic;
 mod remote;
 mod scale;
 mod sections;

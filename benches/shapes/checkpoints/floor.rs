@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,15 +17,16 @@ use quinn::{ClientConfig, Endpoint, ServerConfig};
 
 use super::{BACK, DISK, FULL, QUINN, THOUSAND, noise, rate};
 use crate::common::fail;
+use crate::quic::Packets;
 
 const NAME: &str = "floor";
 const PIECE: usize = 1 << 20;
 /// The actor's own peer, and two others.
 const DISKS: usize = 3;
 
-pub async fn run(bytes: usize) -> Sample {
+pub async fn run(bytes: usize, packets: Packets) -> Sample {
     let state = Bytes::from(noise(bytes, 1));
-    let (to_two, to_one) = over_quinn(&state).await;
+    let (to_two, to_one) = over_quinn(&state, packets).await;
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     let disk = rate(bytes, tokio::task::block_in_place(|| onto_disk(dir.path(), &state)));
     let (to_two, to_one) = (rate(bytes, to_two), rate(bytes, to_one));
@@ -35,14 +36,14 @@ pub async fn run(bytes: usize) -> Sample {
 }
 
 /// How long it takes to send it to two at once, and to one.
-async fn over_quinn(state: &Bytes) -> (Duration, Duration) {
+async fn over_quinn(state: &Bytes, packets: Packets) -> (Duration, Duration) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let made = rcgen::generate_simple_self_signed(vec![NAME.to_owned()]).unwrap_or_else(fail);
     let cert = made.cert.der().clone();
     let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
     let config = ServerConfig::with_single_cert(vec![cert.clone()], key.into()).unwrap_or_else(fail);
-    let receivers = [receiver(config.clone()), receiver(config)];
-    let sender = sender(cert);
+    let receivers = [receiver(packets, config.clone()), receiver(packets, config)];
+    let sender = sender(packets, cert);
     let mut took = vec![];
     for receivers in [&receivers[..], &receivers[..1]] {
         let begin = Instant::now();
@@ -53,8 +54,8 @@ async fn over_quinn(state: &Bytes) -> (Duration, Duration) {
 }
 
 /// Reads one stream of each connection to its end, and says so.
-fn receiver(config: ServerConfig) -> SocketAddr {
-    let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap_or_else(fail);
+fn receiver(packets: Packets, config: ServerConfig) -> SocketAddr {
+    let endpoint = packets.server(config);
     let addr = endpoint.local_addr().unwrap_or_else(fail);
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
@@ -69,14 +70,11 @@ fn receiver(config: ServerConfig) -> SocketAddr {
     addr
 }
 
-fn sender(cert: CertificateDer<'static>) -> Endpoint {
+fn sender(packets: Packets, cert: CertificateDer<'static>) -> Endpoint {
     let mut roots = RootCertStore::empty();
     roots.add(cert).unwrap_or_else(fail);
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap_or_else(fail)));
-    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap_or_else(fail);
-    endpoint.set_default_client_config(config);
-    endpoint
+    packets.client(ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap_or_else(fail))))
 }
 
 async fn send(from: &Endpoint, to: SocketAddr, state: &Bytes) {

@@ -12,12 +12,15 @@ use benches::Sample;
 use clap::ValueEnum;
 
 use crate::common::on_tokio;
+use crate::quic::Packets;
 
 /// Who keeps the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Keeper {
     /// The slower of bare quinn, to two receivers at once, and of the bare disk, three files.
     Floor,
+    /// The same with [packets](Packets) as large as this library's.
+    FloorLargePackets,
     /// Three peers in one process.
     Standin,
 }
@@ -34,7 +37,8 @@ pub const MEMORY: &str = "most memory, of the state";
 /// Measures one of them with so many MiB.
 pub fn run(keeper: Keeper, mib: usize) -> Sample {
     match keeper {
-        Keeper::Floor => on_tokio(floor::run(mib << 20)),
+        Keeper::Floor => on_tokio(floor::run(mib << 20, Packets::Usual)),
+        Keeper::FloorLargePackets => on_tokio(floor::run(mib << 20, Packets::Large)),
         Keeper::Standin => on_tokio(async move {
             let mut sample = standin::run(mib << 20).await;
             sample.insert(THOUSAND.to_owned(), thousand::run(mib << 20).await);

@@ -2,7 +2,7 @@
 //! what waits into writes of up to 128 KiB, and a task behind a channel as the actor.
 
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,10 +12,11 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::rustls::RootCertStore;
 use quinn::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use quinn::rustls::server::WebPkiClientVerifier;
-use quinn::{ClientConfig, Endpoint, RecvStream, SendStream, ServerConfig};
+use quinn::{ClientConfig, RecvStream, SendStream, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Carrier, Server, fail, server, stand_by};
+use crate::quic::Packets;
 
 const QUEUE: usize = 4096;
 const WRITE: usize = 128 << 10;
@@ -86,14 +87,14 @@ fn roots(pair: &Pair) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-pub async fn serve(dir: &Path) {
+pub async fn serve(dir: &Path, packets: Packets) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pair = certificate(dir);
     let clients = WebPkiClientVerifier::builder(roots(&pair)).build().unwrap_or_else(fail);
     let tls = rustls::ServerConfig::builder().with_client_cert_verifier(clients);
     let tls = tls.with_single_cert(vec![pair.cert], pair.key).unwrap_or_else(fail);
     let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap_or_else(fail)));
-    let endpoint = Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).unwrap_or_else(fail);
+    let endpoint = packets.server(config);
     let addr = endpoint.local_addr().unwrap_or_else(fail);
     tokio::spawn(async move {
         let connection = endpoint.accept().await.expect("the endpoint is open").await.unwrap_or_else(fail);
@@ -151,16 +152,19 @@ impl super::Remote for Remote {
     }
 }
 
-pub async fn connect(dir: &Path) -> Remote {
+pub async fn connect(dir: &Path, packets: Packets) -> Remote {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pair = certificate(dir);
-    let server = server(Carrier::Floor, dir);
+    let carrier = match packets {
+        Packets::Usual => Carrier::Floor,
+        Packets::Large => Carrier::FloorLargePackets,
+    };
+    let server = server(carrier, dir);
     let addr: SocketAddr = server.greeting.parse().unwrap_or_else(fail);
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots(&pair));
     let tls = tls.with_client_auth_cert(vec![pair.cert], pair.key).unwrap_or_else(fail);
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap_or_else(fail)));
-    let mut endpoint = Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).unwrap_or_else(fail);
-    endpoint.set_default_client_config(config);
+    let endpoint = packets.client(config);
     let connection = endpoint.connect(addr, NAME).unwrap_or_else(fail).await.unwrap_or_else(fail);
     let (send, recv) = connection.open_bi().await.unwrap_or_else(fail);
     let (frames, queue) = mpsc::channel(QUEUE);

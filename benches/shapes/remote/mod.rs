@@ -18,6 +18,7 @@ use benches::{Sample, median, percentiles};
 use clap::ValueEnum;
 
 use crate::common::{fail, on_tokio};
+use crate::quic::Packets;
 
 const WARM_UP: u64 = 2_000;
 const SEQUENTIAL: u64 = 20_000;
@@ -34,6 +35,8 @@ pub const IN_TURN: &str = "in turn";
 pub enum Carrier {
     /// Bare quinn with mutual TLS: one stream, frames, one writer.
     Floor,
+    /// The same with [packets](crate::quic::Packets) as large as this library's.
+    FloorLargePackets,
     Standin,
     /// TCP without encryption.
     RactorCluster,
@@ -51,7 +54,8 @@ trait Remote: Clone + Send + Sync + 'static {
 /// Serves until its standard input ends. What it prints first tells the other process where it is.
 pub fn serve(carrier: Carrier, dir: &Path) {
     match carrier {
-        Carrier::Floor => on_tokio(floor::serve(dir)),
+        Carrier::Floor => on_tokio(floor::serve(dir, Packets::Usual)),
+        Carrier::FloorLargePackets => on_tokio(floor::serve(dir, Packets::Large)),
         Carrier::Standin => on_tokio(standin::serve(dir)),
         Carrier::RactorCluster => on_tokio(ractor::serve()),
         Carrier::Kameo => on_tokio(kameo::serve()),
@@ -62,11 +66,16 @@ pub fn serve(carrier: Carrier, dir: &Path) {
 pub fn run(carrier: Carrier) -> Sample {
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     match carrier {
-        Carrier::Floor => on_tokio(async { measure(floor::connect(dir.path()).await).await }),
+        Carrier::Floor => on_tokio(bare(dir.path(), Packets::Usual)),
+        Carrier::FloorLargePackets => on_tokio(bare(dir.path(), Packets::Large)),
         Carrier::Standin => on_tokio(standin::run(dir.path())),
         Carrier::RactorCluster => on_tokio(async { measure(ractor::connect(dir.path()).await).await }),
         Carrier::Kameo => on_tokio(async { measure(kameo::connect(dir.path()).await).await }),
     }
+}
+
+async fn bare(dir: &Path, packets: Packets) -> Sample {
+    measure(floor::connect(dir, packets).await).await
 }
 
 async fn measure<R: Remote>(remote: R) -> Sample {
@@ -172,7 +181,7 @@ pub struct BareLink(floor::Remote);
 
 impl BareLink {
     pub async fn connect(dir: &Path) -> Self {
-        Self(floor::connect(dir).await)
+        Self(floor::connect(dir, Packets::Usual).await)
     }
 
     pub async fn ask(&self) {
