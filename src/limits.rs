@@ -30,8 +30,9 @@ pub const MAX_STREAMS: u32 = 256;
 /// What a socket keeps of packets that nobody has read yet, in bytes, if the system lets it.
 pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Largest packet that is tried on a path, in bytes without the headers of IP and UDP, where the network lets it (jumbo
-/// frames, loopback). So many that ten of them, which quinn hands to the system at once, are no more than UDP's limit.
-pub const MAX_PACKET_BYTES: u16 = 6550;
+/// frames, loopback). So many that ten of them, which quinn hands to the system at once, with all headers stay below
+/// 64 KiB: more than that the kernel would take apart itself.
+pub const MAX_PACKET_BYTES: u16 = 6500;
 /// What the coalescing writer puts into one write, in bytes.
 pub const WRITE_COALESCE_BYTES: usize = 128 << 10;
 /// What is made room for of a frame that has begun, in bytes.
@@ -247,9 +248,10 @@ pub const TORN_BUNDLE_NUMBERS: u64 = 1 << 32;
 /// How much of a large state is worked on before others get their turn, in bytes.
 pub const CHUNK_TURN_BYTES: usize = 1 << 20;
 /// How much of a copy's chunks is read from a disk at once, in bytes.
-pub const CHUNK_READ_BYTES: usize = 256 << 10;
-/// How many such reads go ahead of what is sent, or put together.
-pub const CHUNK_READS_AHEAD: usize = 4;
+pub const CHUNK_READ_BYTES: usize = 128 << 10;
+/// How many such reads go ahead of what is sent, or put together. Few: many streams share the disk, and each waits
+/// until all others have had their turn.
+pub const CHUNK_READS_AHEAD: usize = 2;
 /// Values of chunks at least this long lie apart from their names in the store, in bytes.
 pub const CHUNK_APART_BYTES: u64 = 1 << 10;
 /// Tables of chunks' names that gather in the store before they are merged.

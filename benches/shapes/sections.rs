@@ -95,7 +95,9 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
     Ok(Section {
         title: "Remote ask".into(),
         text: "Two processes on loopback, an actor in the second. The floor is bare quinn with mutual TLS, one \
-               stream, frames that one writer gathers, and a task behind a channel. standin and kameo encrypt too \
+               stream, frames that one writer gathers, and a task behind a channel; its packets have at most 1,452 bytes, as \
+               quinn comes. floor-large-packets is the same with packets of up to 6,500, as standin's are where the \
+               network takes them: loopback does, and networks with jumbo frames do. standin and kameo encrypt too \
                (QUIC); ractor_cluster does not (TCP). In turn: 100,000 asks one after the other. At once: 256 tasks, \
                200,000 asks, of a u64 or of 1 KiB.\n\nWhere the time goes: a message and its reply go from thread to \
                thread four times; the floor has one runtime for all at each end. A peer's connections have \
@@ -143,14 +145,14 @@ pub fn checkpoints(mib: usize, rounds: usize) -> io::Result<Section> {
              replacement with an empty disk until the actor answers there. Then as much state again, but of a thousand \
              actors of one peer: from the admission of its replacement until the last of them runs. The floor is the \
              slower of bare quinn, to two receivers at once, and of three files that are written at once and synced; \
-             for the way back, bare quinn to one. Memory is the most that the process took beyond what it began with, \
+             for the way back, bare quinn to one; floor-large-packets is the same with packets as large as standin's. Memory is the most that the process took beyond what it began with, \
              the state itself, its encoded form and what all three stores buffer included.\n\nWhere the time goes: the \
              floor alone keeps both cores busy. In full, by perf, 55% of the processor's time is RocksDB's in three \
              stores, and most of that the kernel's, which copies what is written into the page cache (41% of all; the \
-             floor's files cost the same); merges take along the oldest quarter of the chunks (13%). The rest is QUIC, \
+             floor's files cost the same). The rest is QUIC, \
              cutting (FastCDC), hashing at both ends (blake3), and copying. Tables that are written around the page cache \
-             (O_DIRECT) made it 1.45 times as fast where that was tried, but what is restored then comes from the disk, one \
-             chunk after another, at 0.4 of the rate: left for when chunks are read ahead. \
+             (O_DIRECT) made it 1.45 times as fast where that was tried, but what is restored then comes from the disk \
+             (dd: 360 MB a second) and no more from memory: a restore is what nobody should wait for. \
              On the way back one stream brings all of one state, and what it brings is hashed and put together before the \
              state is made of it; a thousand states come on many streams at once. Memory is the state, its encoded form \
              until that is cut and sent, and what three stores and two streams hold."

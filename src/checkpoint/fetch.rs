@@ -15,6 +15,7 @@ use super::content::Content;
 use super::gathered::{Assembly, Keeper, Sink};
 use super::manifest::Manifest;
 use super::other;
+use super::own::read_copy;
 use super::replicate::{is_copy, receive_manifest};
 use super::sealed::Sealed;
 use super::shelf::InUse;
@@ -212,10 +213,14 @@ impl Shared {
 
     /// What this disk has of a copy.
     async fn read_own<S: Sink>(&self, fetch: &mut Fetch<S>) -> io::Result<()> {
-        let Some(manifest) = self.own_copy(&fetch.key)? else { return Ok(()) };
+        let manifest = match fetch.is_short() {
+            true => read_copy(&*self.store, &fetch.key),
+            false => self.own_copy(&fetch.key).await,
+        };
+        let Some(manifest) = manifest? else { return Ok(()) };
         fetch.begin(manifest).await?;
         let (actor, wanted) = (fetch.key.actor.clone(), fetch.wanted());
-        let mut turns = pin!(self.own_chunks(&actor, wanted));
+        let mut turns = pin!(self.own_chunks(&actor, wanted, |checked| checked));
         while let Some(turn) = turns.next().await {
             for (at, checked) in turn? {
                 if let Some(checked) = checked {

@@ -16,13 +16,14 @@ use crate::peer::Shared;
 use crate::store::{ChunkDigest, CopyKey, Store};
 use crate::task::apart;
 
-/// Chunks of a copy by their places, read at once; none where this disk has no valid one.
-type Turn = Vec<(usize, Option<Checked>)>;
+/// What is kept of chunks of a copy that were read at once, by their places; none where this disk has no valid one.
+type Turn<T> = Vec<(usize, Option<T>)>;
 
 impl Shared {
     /// The manifest of a copy on this disk, if it is there and whole. An error says that the disk could not tell.
-    pub(super) fn own_copy(&self, key: &CopyKey) -> io::Result<Option<Bytes>> {
-        read_copy(&*self.store, key)
+    pub(super) async fn own_copy(&self, key: &CopyKey) -> io::Result<Option<Bytes>> {
+        let (store, key) = (self.store.clone(), key.clone());
+        apart(move || read_copy(&*store, &key)).await?
     }
 
     /// Which chunks of an actor's copies this disk has, by name.
@@ -31,32 +32,37 @@ impl Shared {
         apart(move || store.chunks_of(&actor)).await?
     }
 
-    /// Chunks of a copy on this disk, in this order. An error says that the disk could not tell.
-    pub(super) fn own_chunks<'a>(
+    /// What is to be kept of chunks of a copy on this disk, in this order. An error says that the disk could not tell.
+    pub(super) fn own_chunks<'a, T: Send + 'static>(
         &'a self,
         actor: &'a ActorId,
         chunks: Vec<(usize, Chunk)>,
-    ) -> impl Stream<Item = io::Result<Turn>> + Send + 'a {
-        stream::iter(turns(chunks)).map(|turn| self.read_turn(actor, turn)).buffered(CHUNK_READS_AHEAD)
+        keep: fn(Checked) -> T,
+    ) -> impl Stream<Item = io::Result<Turn<T>>> + Send + 'a {
+        let read = move |turn| self.read_turn(actor, turn, keep);
+        stream::iter(turns(chunks)).map(read).buffered(CHUNK_READS_AHEAD)
     }
 
-    async fn read_turn(&self, actor: &ActorId, turn: Vec<(usize, Chunk)>) -> io::Result<Turn> {
+    async fn read_turn<T: Send + 'static>(
+        &self,
+        actor: &ActorId,
+        turn: Vec<(usize, Chunk)>,
+        keep: fn(Checked) -> T,
+    ) -> io::Result<Turn<T>> {
         let (store, actor) = (self.store.clone(), actor.clone());
-        let read = move |(at, chunk): (usize, Chunk)| Ok((at, read_chunk(&*store, &actor, &chunk)?));
+        let read = move |(at, chunk): (usize, Chunk)| {
+            let checked = read_chunk(&*store, &actor, &chunk)?;
+            Ok((at, checked.map(keep)))
+        };
         apart(move || turn.into_iter().map(read).collect()).await?
-    }
-
-    /// The chunks of a copy on this disk, whose manifest is valid.
-    fn chunks_of_own(&self, key: &CopyKey) -> Option<Vec<Chunk>> {
-        let manifest = self.own_copy(key).ok()??;
-        Some(Manifest::read(&manifest).ok()?.distinct())
     }
 
     /// Whether this disk has a valid copy with all of its chunks.
     pub(super) async fn is_whole(&self, key: &CopyKey) -> bool {
-        let Some(chunks) = self.chunks_of_own(key) else { return false };
-        let are_here = |turn: io::Result<Turn>| turn.is_ok_and(|turn| turn.iter().all(|(_, c)| c.is_some()));
-        let turns = self.own_chunks(&key.actor, chunks.into_iter().enumerate().collect());
+        let Some(chunks) = self.own_copy(key).await.ok().flatten().and_then(chunks_of) else { return false };
+        let are_here =
+            |turn: io::Result<Turn<()>>| turn.is_ok_and(|turn| turn.iter().all(|(_, c)| c.is_some()));
+        let turns = self.own_chunks(&key.actor, chunks.into_iter().enumerate().collect(), drop);
         turns.all(|turn| ready(are_here(turn))).await
     }
 
@@ -64,8 +70,14 @@ impl Shared {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn is_whole_now(&self, key: &CopyKey) -> bool {
         let is_here = |chunk: &Chunk| matches!(read_chunk(&*self.store, &key.actor, chunk), Ok(Some(_)));
-        self.chunks_of_own(key).is_some_and(|chunks| chunks.iter().all(is_here))
+        let chunks = read_copy(&*self.store, key).ok().flatten().and_then(chunks_of);
+        chunks.is_some_and(|chunks| chunks.iter().all(is_here))
     }
+}
+
+/// The chunks that a valid manifest names.
+fn chunks_of(manifest: Bytes) -> Option<Vec<Chunk>> {
+    Some(Manifest::read(&manifest).ok()?.distinct())
 }
 
 /// What is read at once.

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 
-use super::chunk::Checked;
 use super::gathered::{Keeper, Sink};
 use super::manifest::{Manifest, digest};
+use super::own::read_copy;
 use super::sealed::Sealed;
 use super::shelf::InUse;
 use super::{invalid, other, save_deadline, wanted};
@@ -162,7 +163,7 @@ impl Shared {
     pub(crate) fn on_ask_for_copy(self: &Arc<Self>, key: CopyKey, reply: Reply) {
         let shared = self.clone();
         self.spawn(async move {
-            match shared.own_copy(&key) {
+            match read_copy(&*shared.store, &key) {
                 Ok(None) => reply.send(vec![]),
                 // With what is around the content.
                 Ok(Some(copy)) if copy.len() <= 2 * MAX_SHORT_COPY_BYTES => reply.send(copy.into()),
@@ -174,8 +175,15 @@ impl Shared {
 
     /// Sends one copy that somebody fetches; an empty frame says that there is no valid one.
     pub(crate) async fn serve_get(&self, key: &CopyKey, stream: FramedStream) -> io::Result<()> {
+        // As long as the largest checkpoint may take.
+        let limit = save_deadline(MAX_CHECKPOINT_BYTES as u64);
+        let late = |_| Err(other("a copy that is taken too slowly"));
+        tokio::time::timeout(limit, self.give_out(key, stream)).await.unwrap_or_else(late)
+    }
+
+    async fn give_out(&self, key: &CopyKey, stream: FramedStream) -> io::Result<()> {
         let (mut send, mut recv) = stream.split();
-        let Some(manifest) = self.own_copy(key)? else {
+        let Some(manifest) = self.own_copy(key).await? else {
             send.send(Bytes::new()).await.map_err(other)?;
             return send.finish().map_err(other);
         };
@@ -184,11 +192,11 @@ impl Shared {
         if !chunks.is_empty() {
             let wanted = wanted::hear(&mut recv, chunks.len()).await?;
             let wanted = wanted.into_iter().map(|at| (at, chunks[at])).collect();
-            let mut turns = std::pin::pin!(self.own_chunks(&key.actor, wanted));
+            let mut turns = pin!(self.own_chunks(&key.actor, wanted, |checked| checked.stored));
             while let Some(turn) = turns.next().await {
                 // Nothing in a chunk's place says that it is not here.
-                let stored = |checked: Option<Checked>| checked.map(|it| it.stored).unwrap_or_default();
-                send.send_all(turn?.into_iter().map(|(_, it)| stored(it))).await.map_err(other)?;
+                let stored = turn?.into_iter().map(|(_, stored)| stored.unwrap_or_default());
+                send.send_all(stored).await.map_err(other)?;
             }
         }
         send.finish().map_err(other)

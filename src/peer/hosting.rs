@@ -153,8 +153,11 @@ impl Shared {
             Ok(content) => {
                 // To decode it takes as long as its author's code does: no heartbeat waits for that.
                 let (shared, actor, since) = (self.clone(), restore.actor.clone(), restore.since);
-                let revived = apart(move || shared.revive(&actor, &a, &content, since));
-                return revived.await.is_ok();
+                let revived = apart(move || shared.revive(&actor, &a, &content, since)).await;
+                if let Err(e) = &revived {
+                    tracing::error!(actor = %restore.actor, %e, "a restore broke off; trying again");
+                }
+                return revived.is_ok();
             }
             Err(why @ FetchError::Unreadable(_)) => {
                 let actor = &restore.actor;

@@ -6,7 +6,6 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::codec::{SUM_BYTES, seal, unseal};
 use super::flusher::Step;
@@ -30,7 +29,7 @@ pub(super) struct Disk {
     db: DB,
     mark: Mutex<Mark>,
     /// Whether merges [write chunks anew](Self::sweep_chunks).
-    sweeps: AtomicBool,
+    sweeps: Mutex<bool>,
     _lock: File,
 }
 
@@ -64,7 +63,7 @@ impl Disk {
         sync_directory(dir).map_err(found)?;
         // What is readable now will be acted on, acknowledged or not, and RocksDB has synced it.
         mark.raise(db.latest_sequence_number()).and_then(|()| mark.settle()).map_err(found)?;
-        Ok(Self { db, mark: Mutex::new(mark), sweeps: AtomicBool::new(false), _lock: lock })
+        Ok(Self { db, mark: Mutex::new(mark), sweeps: Mutex::new(false), _lock: lock })
     }
 
     pub(super) fn db(&self) -> &DB {
@@ -125,22 +124,33 @@ impl Disk {
 
     /// Makes all chunks durable that were written before.
     pub(super) fn flush_chunks(&self) -> io::Result<()> {
-        self.db.flush_cf(self.column(Column::Chunks)?).map_err(io_error)
+        self.db.flush_cf(self.column(Column::Chunks)?).map_err(io_error)?;
+        self.sweep_chunks();
+        Ok(())
     }
 
     /// Looks whether merges should write those chunks anew that lie among many which nothing needs any more. It is most
     /// of the work where nothing does not, so they do it only while there is much to gain.
-    pub(super) fn sweep_chunks(&self) -> Result<(), rocksdb::Error> {
-        let Some(column) = self.db.cf_handle(Column::Chunks.name()) else { return Ok(()) };
-        let bytes = |name: &CStr| self.db.property_int_value_cf(column, name).map(Option::unwrap_or_default);
+    pub(super) fn sweep_chunks(&self) {
+        // Nothing is lost where that does not work but room.
+        if let Err(e) = self.try_sweep_chunks() {
+            tracing::warn!(error = %e, "the room of removed chunks does not come back");
+        }
+    }
+
+    fn try_sweep_chunks(&self) -> io::Result<()> {
+        let column = self.column(Column::Chunks)?;
+        let bytes = |name: &CStr| {
+            self.db.property_int_value_cf(column, name).map(Option::unwrap_or_default).map_err(io_error)
+        };
         let (all, garbage) = (bytes(CHUNK_BYTES)?, bytes(CHUNK_GARBAGE_BYTES)?);
-        let sweeps = self.sweeps.load(Ordering::Relaxed);
+        let mut sweeps = lock(&self.sweeps);
         let (from, to) = CHUNK_GARBAGE_EIGHTHS;
-        let wanted = garbage * 8 > all * if sweeps { to } else { from };
-        if wanted != sweeps {
+        let wanted = garbage * 8 > all * if *sweeps { to } else { from };
+        if wanted != *sweeps {
             tracing::debug!(all, garbage, wanted, "chunks that nothing needs are many, or are few again");
-            self.db.set_options_cf(column, &[options::sweeping(wanted)])?;
-            self.sweeps.store(wanted, Ordering::Relaxed);
+            self.db.set_options_cf(column, &[options::sweeping(wanted)]).map_err(io_error)?;
+            *sweeps = wanted;
         }
         Ok(())
     }

@@ -376,8 +376,7 @@ impl Store for RocksStore {
             }
             Ok(())
         })?;
-        // Nothing is lost where that does not work but room.
-        self.disk.sweep_chunks().unwrap_or_else(|e| tracing::warn!(error = %e, "cannot sweep chunks"));
+        self.disk.sweep_chunks();
         Ok(())
     }
 }

@@ -89,8 +89,6 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
             options.set_enable_blob_files(true);
             options.set_min_blob_size(CHUNK_APART_BYTES);
             options.set_blob_file_size(STORE_WAL_BYTES);
-            options.set_enable_blob_gc(true);
-            options.set_blob_gc_age_cutoff(0.0);
             options.set_level_zero_file_num_compaction_trigger(CHUNK_TABLES_PER_MERGE);
             // These tables are small: it takes many of them until writers must wait for a merge.
             options.set_level_zero_slowdown_writes_trigger(4 * CHUNK_TABLES_PER_MERGE);
@@ -101,10 +99,10 @@ pub(super) fn columns() -> Vec<ColumnFamilyDescriptor> {
     Column::ALL.into_iter().map(describe).collect()
 }
 
-/// Whether a merge of chunks' names takes along the bytes in the oldest files, so that those can go: an option that
-/// can be changed at any time.
+/// Whether a merge of chunks' names takes along the bytes in the oldest files, so that those can go: an option that is
+/// changed while the database is open. It is off at first.
 pub(super) fn sweeping(on: bool) -> (&'static str, &'static str) {
-    ("blob_garbage_collection_age_cutoff", if on { "0.25" } else { "0" })
+    ("enable_blob_garbage_collection", if on { "true" } else { "false" })
 }
 
 fn column_options(cache: &Cache, column: Column) -> Options {
