@@ -174,7 +174,10 @@ impl Shared {
     /// Fetches copies onto this disk: those that are durable here now. An actor that is on its way back here comes
     /// first, and its copy when the leader asks again: both at once would take twice as long.
     pub(crate) async fn on_repair(self: &Arc<Self>, orders: Vec<RepairOrder>) -> Vec<Held> {
-        let Some(place) = self.admission() else { return vec![] };
+        let Some(place) = self.admission().filter(|_| self.gate.is_open()) else {
+            // Without a lease it may not know yet which actors are on their way back here.
+            return vec![];
+        };
         let mut held = Vec::new();
         let (mut fetched, mut in_use, mut bytes) = (Vec::new(), Vec::new(), 0);
         let is_back = |order: &RepairOrder| !lock(&self.restores).is_wanted(&order.actor);

@@ -3,10 +3,14 @@
 use standin::actor::ActorRef;
 use standin::testing::{Cluster, per_sender_order};
 use standin::{Event, Outcome, Placement};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
-use crate::support::{Add, Counter, Journal, Note, PATIENCE, Read, Tally, cluster, counter, event, sum};
+use crate::support::{
+    Add, Counter, Journal, Note, PATIENCE, Read, Tally, cluster, counter, event, sum, until,
+};
 
 const BRIEF: Duration = Duration::from_millis(400);
 
@@ -73,10 +77,11 @@ async fn callers_on_all_sides_of_a_replacement_hear_the_truth_and_keep_their_ord
     let home = Placement::On(cluster.node(target));
     let journal = cluster.peer(target).create("journal", Journal::default(), home).await.unwrap();
     let stop = tokio::sync::watch::Sender::new(false);
+    let answered = Arc::new(AtomicUsize::new(0));
     let mut running = vec![];
     for at in callers {
         let (peer, name, journal) = (cluster.peer(at).clone(), name.clone(), journal.clone());
-        let stopped = stop.subscribe();
+        let (stopped, answered) = (stop.subscribe(), answered.clone());
         running.push(tokio::spawn(async move {
             let mut tally = Tally::default();
             let sender = peer.node_id().to_string();
@@ -84,13 +89,17 @@ async fn callers_on_all_sides_of_a_replacement_hear_the_truth_and_keep_their_ord
                 if *stopped.borrow() {
                     break;
                 }
-                tally.count(&peer.ask_durable(&name, Add(1), Duration::from_secs(2)).await);
+                let answer = peer.ask_durable(&name, Add(1), Duration::from_secs(2)).await;
+                answered.fetch_add(usize::from(answer.is_ok()), Ordering::Relaxed);
+                tally.count(&answer);
                 drop(peer.ask_durable(&journal, Note(sender.clone(), number), Duration::from_secs(2)).await);
             }
             tally
         }));
     }
     for _ in 0..2 {
+        let before = answered.load(Ordering::Relaxed);
+        until("calls are answered", || answered.load(Ordering::Relaxed) > before).await;
         cluster.kill(target);
         cluster.replace(target).await.unwrap();
         cluster.everything_lives_again().await.unwrap();
