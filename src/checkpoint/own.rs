@@ -97,20 +97,15 @@ fn turns(chunks: Vec<(usize, Chunk)>) -> impl Iterator<Item = Vec<(usize, Chunk)
 
 /// The manifest of a copy, if it is there and whole.
 pub(super) fn read_copy(store: &dyn Store, key: &CopyKey) -> io::Result<Option<Bytes>> {
-    match store.copy_get(key) {
-        Ok(Some(bytes)) if is_copy(&bytes, key) => Ok(Some(bytes.into())),
-        Ok(found) => {
-            if found.is_some() {
-                tracing::warn!(actor = %key.actor, seq = key.seq, "a copy on this disk is spoiled");
-            }
-            Ok(None)
-        }
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => {
-            tracing::warn!(actor = %key.actor, seq = key.seq, %e, "a copy on this disk is spoiled");
-            Ok(None)
-        }
-        Err(e) => Err(e),
-    }
+    let why = match store.copy_get(key) {
+        Ok(Some(bytes)) if is_copy(&bytes, key) => return Ok(Some(bytes.into())),
+        Ok(Some(_)) => "it does not match its digest".to_owned(),
+        Ok(None) => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => e.to_string(),
+        Err(e) => return Err(e),
+    };
+    tracing::warn!(actor = %key.actor, seq = key.seq, why, "a copy on this disk is spoiled");
+    Ok(None)
 }
 
 /// A chunk, if it is there and its own. A spoiled one is removed: by its name alone it would be taken for granted.

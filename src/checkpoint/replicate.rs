@@ -79,6 +79,12 @@ async fn receive_manifests(from: &mut FramedRecv) -> io::Result<Vec<(CopyKey, By
     }
 }
 
+/// Each frame has its own limit; all of a stream together may take what the largest checkpoint may.
+async fn not_for_ever(exchange: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    let late = |_| Err(other("copies that take too long"));
+    tokio::time::timeout(save_deadline(MAX_CHECKPOINT_BYTES as u64), exchange).await.unwrap_or_else(late)
+}
+
 impl Shared {
     /// Has another disk store copies; they are durable there when this returns.
     pub(super) async fn put_copies(&self, disk: RaftId, copies: &[(&CopyKey, &Sealed)]) -> io::Result<()> {
@@ -101,10 +107,7 @@ impl Shared {
 
     /// Takes in the copies of one stream, and acknowledges when all are durable.
     pub(crate) async fn serve_put(&self, stream: FramedStream) -> io::Result<()> {
-        // Each frame has its own limit; all of them together may take what the largest checkpoint may.
-        let limit = save_deadline(MAX_CHECKPOINT_BYTES as u64);
-        let late = |_| Err(other("copies that take too long"));
-        tokio::time::timeout(limit, self.take_in(stream)).await.unwrap_or_else(late)
+        not_for_ever(self.take_in(stream)).await
     }
 
     async fn take_in(&self, stream: FramedStream) -> io::Result<()> {
@@ -175,10 +178,7 @@ impl Shared {
 
     /// Sends one copy that somebody fetches; an empty frame says that there is no valid one.
     pub(crate) async fn serve_get(&self, key: &CopyKey, stream: FramedStream) -> io::Result<()> {
-        // As long as the largest checkpoint may take.
-        let limit = save_deadline(MAX_CHECKPOINT_BYTES as u64);
-        let late = |_| Err(other("a copy that is taken too slowly"));
-        tokio::time::timeout(limit, self.give_out(key, stream)).await.unwrap_or_else(late)
+        not_for_ever(self.give_out(key, stream)).await
     }
 
     async fn give_out(&self, key: &CopyKey, stream: FramedStream) -> io::Result<()> {

@@ -152,19 +152,15 @@ impl super::Remote for Remote {
     }
 }
 
-pub async fn connect(dir: &Path, packets: Packets) -> Remote {
+pub async fn connect(dir: &Path, carrier: Carrier) -> Remote {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let pair = certificate(dir);
-    let carrier = match packets {
-        Packets::Usual => Carrier::Floor,
-        Packets::Large => Carrier::FloorLargePackets,
-    };
     let server = server(carrier, dir);
     let addr: SocketAddr = server.greeting.parse().unwrap_or_else(fail);
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots(&pair));
     let tls = tls.with_client_auth_cert(vec![pair.cert], pair.key).unwrap_or_else(fail);
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap_or_else(fail)));
-    let endpoint = packets.client(config);
+    let endpoint = carrier.packets().client(config);
     let connection = endpoint.connect(addr, NAME).unwrap_or_else(fail).await.unwrap_or_else(fail);
     let (send, recv) = connection.open_bi().await.unwrap_or_else(fail);
     let (frames, queue) = mpsc::channel(QUEUE);

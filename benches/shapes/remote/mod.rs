@@ -44,6 +44,13 @@ pub enum Carrier {
     Kameo,
 }
 
+impl Carrier {
+    /// How large the floor's packets may get.
+    fn packets(self) -> Packets {
+        if self == Self::FloorLargePackets { Packets::Large } else { Packets::Usual }
+    }
+}
+
 /// An actor in the other process that adds up what it is sent.
 trait Remote: Clone + Send + Sync + 'static {
     fn ask(&self, n: u64) -> impl Future<Output = u64> + Send;
@@ -54,8 +61,7 @@ trait Remote: Clone + Send + Sync + 'static {
 /// Serves until its standard input ends. What it prints first tells the other process where it is.
 pub fn serve(carrier: Carrier, dir: &Path) {
     match carrier {
-        Carrier::Floor => on_tokio(floor::serve(dir, Packets::Usual)),
-        Carrier::FloorLargePackets => on_tokio(floor::serve(dir, Packets::Large)),
+        Carrier::Floor | Carrier::FloorLargePackets => on_tokio(floor::serve(dir, carrier.packets())),
         Carrier::Standin => on_tokio(standin::serve(dir)),
         Carrier::RactorCluster => on_tokio(ractor::serve()),
         Carrier::Kameo => on_tokio(kameo::serve()),
@@ -66,16 +72,13 @@ pub fn serve(carrier: Carrier, dir: &Path) {
 pub fn run(carrier: Carrier) -> Sample {
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     match carrier {
-        Carrier::Floor => on_tokio(bare(dir.path(), Packets::Usual)),
-        Carrier::FloorLargePackets => on_tokio(bare(dir.path(), Packets::Large)),
+        Carrier::Floor | Carrier::FloorLargePackets => {
+            on_tokio(async { measure(floor::connect(dir.path(), carrier).await).await })
+        }
         Carrier::Standin => on_tokio(standin::run(dir.path())),
         Carrier::RactorCluster => on_tokio(async { measure(ractor::connect(dir.path()).await).await }),
         Carrier::Kameo => on_tokio(async { measure(kameo::connect(dir.path()).await).await }),
     }
-}
-
-async fn bare(dir: &Path, packets: Packets) -> Sample {
-    measure(floor::connect(dir, packets).await).await
 }
 
 async fn measure<R: Remote>(remote: R) -> Sample {
@@ -181,7 +184,7 @@ pub struct BareLink(floor::Remote);
 
 impl BareLink {
     pub async fn connect(dir: &Path) -> Self {
-        Self(floor::connect(dir, Packets::Usual).await)
+        Self(floor::connect(dir, Carrier::Floor).await)
     }
 
     pub async fn ask(&self) {

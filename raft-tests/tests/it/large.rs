@@ -129,13 +129,32 @@ async fn a_state_comes_from_two_holders_where_each_lacks_something() {
     cluster.shutdown().await;
 }
 
+/// Where code that knows no test waits for one.
+struct Latch(Mutex<bool>, Condvar);
+
+impl Latch {
+    const fn new(open: bool) -> Self {
+        Self(Mutex::new(open), Condvar::new())
+    }
+
+    fn set(&self, open: bool) {
+        *self.0.lock().unwrap() = open;
+        self.1.notify_all();
+    }
+
+    fn wait(&self) {
+        let closed = self.0.lock().unwrap();
+        drop(self.1.wait_timeout_while(closed, 2 * PATIENCE, |open| !*open).unwrap());
+    }
+}
+
 /// Its state is written elsewhere, once that is allowed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Slow {
     n: u64,
 }
 
-static MAY_WRITE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+static MAY_WRITE: Latch = Latch::new(false);
 
 impl Actor for Slow {
     const KIND: &'static str = "slow";
@@ -145,8 +164,7 @@ impl Actor for Slow {
     fn snapshot(&self) -> Option<Snapshot> {
         let now = self.clone();
         Some(Box::new(move || {
-            let closed = MAY_WRITE.0.lock().unwrap();
-            drop(MAY_WRITE.1.wait_while(closed, |open| !*open).unwrap());
+            MAY_WRITE.wait();
             now.encode()
         }))
     }
@@ -178,8 +196,7 @@ async fn messages_go_on_while_a_snapshot_is_written_and_it_holds_none_of_them() 
     };
     assert_eq!(tokio::time::timeout(PATIENCE, plainly).await.unwrap(), 111);
     assert!(!durable.is_finished(), "nothing is written yet");
-    *MAY_WRITE.0.lock().unwrap() = true;
-    MAY_WRITE.1.notify_all();
+    MAY_WRITE.set(true);
     assert_eq!(durable.await.unwrap().unwrap(), 11);
     cluster.kill(2);
     cluster.replace(2).await.unwrap();
@@ -195,17 +212,11 @@ struct Dense {
     words: Vec<u64>,
 }
 
-static MAY_READ: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+static MAY_READ: Latch = Latch::new(true);
 
 fn once_allowed<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u64>, D::Error> {
-    let closed = MAY_READ.0.lock().unwrap();
-    drop(MAY_READ.1.wait_timeout_while(closed, 2 * PATIENCE, |open| !*open).unwrap());
+    MAY_READ.wait();
     Vec::deserialize(from)
-}
-
-fn allow_to_read(yes: bool) {
-    *MAY_READ.0.lock().unwrap() = yes;
-    MAY_READ.1.notify_all();
 }
 
 impl Actor for Dense {
@@ -237,11 +248,11 @@ async fn a_peer_lives_while_it_reads_large_states() {
         all.push(cluster.peer(2).create(&format!("dense-{n}"), Dense { words }, home()).await.unwrap());
     }
     let small = counter(&cluster, 2, "small", 1).await;
-    allow_to_read(false);
+    MAY_READ.set(false);
     cluster.kill(2);
     cluster.replace(2).await.unwrap();
     assert_eq!(add(&cluster, 0, &small, 1).await, 2, "another actor there answers meanwhile");
-    allow_to_read(true);
+    MAY_READ.set(true);
     for dense in &all {
         cluster.peer(0).ask_within(dense, Put(7, 0), PATIENCE).await.unwrap();
     }

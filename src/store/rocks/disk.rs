@@ -20,9 +20,9 @@ use crate::store::lock;
 const LOG_START: &[u8] = b"log-start";
 
 /// What is stored of chunks, apart from their names; and as much of it as is known to be garbage.
-const CHUNK_BYTES: &CStr = c"rocksdb.live-blob-file-size";
-/// See [`CHUNK_BYTES`].
-const CHUNK_GARBAGE_BYTES: &CStr = c"rocksdb.live-blob-file-garbage-size";
+const BLOB_BYTES: &CStr = c"rocksdb.live-blob-file-size";
+/// See [`BLOB_BYTES`].
+const BLOB_GARBAGE_BYTES: &CStr = c"rocksdb.live-blob-file-garbage-size";
 
 /// An open directory. The database closes before the lock is let go.
 pub(super) struct Disk {
@@ -143,7 +143,7 @@ impl Disk {
         let bytes = |name: &CStr| {
             self.db.property_int_value_cf(column, name).map(Option::unwrap_or_default).map_err(io_error)
         };
-        let (all, garbage) = (bytes(CHUNK_BYTES)?, bytes(CHUNK_GARBAGE_BYTES)?);
+        let (all, garbage) = (bytes(BLOB_BYTES)?, bytes(BLOB_GARBAGE_BYTES)?);
         let mut sweeps = lock(&self.sweeps);
         let (from, to) = CHUNK_GARBAGE_EIGHTHS;
         let wanted = garbage * 8 > all * if *sweeps { to } else { from };
