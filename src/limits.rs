@@ -245,8 +245,11 @@ pub const BUNDLE_WASTE_BYTES: u64 = 4 << 20;
 pub const BUNDLES_PER_MOVE: usize = 64;
 /// Numbers of bundles that are passed over where some could not be read: those may have them.
 pub const TORN_BUNDLE_NUMBERS: u64 = 1 << 32;
-/// How much of a large state is worked on before others get their turn, in bytes.
-pub const CHUNK_TURN_BYTES: usize = 1 << 20;
+/// How much of a large state is cut into chunks by itself, in bytes. Where such parts meet, bytes that are put in
+/// before them make a few chunks new.
+pub const CUT_PART_BYTES: usize = 32 << 20;
+/// How many such parts of one state are cut at once.
+pub const PARALLEL_CUTS: usize = 2;
 /// How much of a copy's chunks is read from a disk at once, in bytes.
 pub const CHUNK_READ_BYTES: usize = 128 << 10;
 /// How many such reads go ahead of what is sent, or put together. Few: many streams share the disk, and each waits

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::manifest::Manifest;
 use super::own::read_copy;
-use super::shelf::InUse;
+use super::shelf::{InUse, Writer};
 use crate::core::command::Checkpoint;
 use crate::core::state::Actor;
 use crate::id::{ActorId, RaftId};
@@ -139,6 +139,11 @@ impl Shared {
         let in_use = self.shelves.hold(actor).await;
         lock(&self.collectable).insert(actor.clone());
         in_use
+    }
+
+    /// Writes chunks of an actor's copies onto this disk.
+    pub(super) async fn chunk_writer(&self, actor: &ActorId) -> Writer {
+        Writer::new(self.store.clone(), actor, self.hold_chunks(actor).await)
     }
 
     /// Removes chunks that no copy names.

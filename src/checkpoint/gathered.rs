@@ -7,6 +7,7 @@ use std::io;
 use super::chunk::{Checked, Chunk};
 use super::content::Content;
 use super::manifest::{Layout, Manifest};
+use super::other;
 use super::shelf::{InUse, Writer};
 use super::wanted::Places;
 use crate::id::ActorId;
@@ -83,23 +84,28 @@ impl Assembly {
 pub(super) struct Keeper<'a> {
     shared: &'a Shared,
     actor: ActorId,
-    writer: Writer<'a>,
-    in_use: Option<InUse>,
+    writer: Option<Writer>,
 }
 
 impl<'a> Keeper<'a> {
     pub(super) fn new(shared: &'a Shared, actor: &ActorId) -> Self {
-        Self { shared, actor: actor.clone(), writer: Writer::new(&*shared.store, actor), in_use: None }
+        Self { shared, actor: actor.clone(), writer: None }
     }
 
     /// Begins to write what has come.
-    pub(super) fn flush(&mut self) {
-        self.writer.write();
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        match &mut self.writer {
+            Some(writer) => writer.write().await,
+            None => Ok(()),
+        }
     }
 
     /// Waits until they are durable. They stay while what it returns is held, or a copy on the disk names them.
     pub(super) async fn finish(self) -> io::Result<Option<InUse>> {
-        self.writer.finish().await.map(|()| self.in_use)
+        match self.writer {
+            Some(writer) => writer.finish().await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -108,12 +114,13 @@ impl Sink for Keeper<'_> {
         if chunks.is_empty() {
             return Ok(Places::new());
         }
-        self.in_use = Some(self.shared.hold_chunks(&self.actor).await);
+        self.writer = Some(self.shared.chunk_writer(&self.actor).await);
         let here = self.shared.own_chunk_names(&self.actor).await?;
         Ok((0..chunks.len()).filter(|at| !here.contains(&chunks[*at].digest)).collect())
     }
 
     async fn put(&mut self, _: usize, chunk: &Chunk, Checked { stored, .. }: Checked) -> io::Result<()> {
-        self.writer.put(chunk.digest, stored).await
+        let writer = self.writer.as_mut().ok_or_else(|| other("a chunk that nobody asked for"))?;
+        writer.put(chunk.digest, stored).await
     }
 }

@@ -151,7 +151,7 @@ impl Shared {
                 let checked = checked.ok_or_else(|| invalid("a chunk that does not match its digest"))?;
                 keeper.put(at, &chunks[at], checked).await?;
             }
-            keeper.flush();
+            keeper.flush().await?;
         }
         // All of them are on their way to the disk by now: it is synced for all at once.
         let mut in_use = Vec::new();

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::content::Content;
 use super::save_deadline;
 use super::sealed::Sealed;
-use super::shelf::{InUse, Writer};
+use super::shelf::InUse;
 use crate::actor::{NewCheckpoint, SaveError, Saver};
 use crate::core::command::{Checkpoint, Command, Commit, Refused, Response};
 use crate::core::disks::Disks;
@@ -172,7 +172,10 @@ impl Shared {
         let in_use = self.hold_chunks(&place.0).await;
         // A disk that cannot tell will say so when it is written to.
         let here = self.own_chunk_names(&place.0).await.unwrap_or_default();
-        let sealed = Sealed::cut(&content, &self.cutting, &here).await;
+        let sealed = match Sealed::cut(&content, self.cutting, here).await {
+            Ok(sealed) => sealed,
+            Err(e) => return drop(done.send(Err(SaveError::Failed(e.to_string())))),
+        };
         drop(content);
         let order = SaveOrder { _in_use: Some(in_use), ..SaveOrder::new(place, copies, sealed, done) };
         if order.bytes() < SAVE_BATCH_BYTES / 4 {
@@ -288,15 +291,17 @@ impl Shared {
     ) -> io::Result<()> {
         let mut writers = vec![];
         for (key, copy) in copies.clone().filter(|(_, copy)| !copy.chunks.is_empty()) {
-            let mut writer = Writer::new(&*self.store, &key.actor);
+            let mut writer = self.chunk_writer(&key.actor).await;
             for piece in copy.chunks.iter().filter(|piece| !piece.is_here) {
                 writer.put(piece.chunk.digest, piece.stored.clone()).await?;
             }
-            writer.write();
+            writer.write().await?;
             writers.push(writer);
         }
+        // Until copies name them.
+        let mut in_use = vec![];
         for writer in writers {
-            writer.finish().await?;
+            in_use.push(writer.finish().await?);
         }
         let own = copies.map(|(key, copy)| (key.clone(), copy.manifest.clone())).collect();
         self.store_copies(own).await

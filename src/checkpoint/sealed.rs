@@ -2,13 +2,18 @@
 
 use bytes::Bytes;
 use fastcdc::v2020::FastCDC;
-use std::collections::BTreeSet;
+use futures_util::{StreamExt, stream};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 
 use super::chunk::{Chunk, pack};
 use super::content::Content;
 use super::manifest::{self, Manifest};
-use crate::limits::{CHUNK_BYTES, CHUNK_TURN_BYTES, CHUNKED_BYTES};
+use crate::limits::{CHUNK_BYTES, CHUNKED_BYTES, CUT_PART_BYTES, PARALLEL_CUTS};
 use crate::store::ChunkDigest;
+use crate::task::apart;
 
 /// From which length on states are cut, and into what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,18 +21,20 @@ pub(crate) struct Cutting {
     pub(crate) from: usize,
     /// Shortest (but for the last), usual and longest chunk.
     pub(crate) chunk: (usize, usize, usize),
+    /// How much is cut by itself.
+    pub(crate) part: usize,
 }
 
 impl Cutting {
     /// The smallest chunks that can be cut.
     pub(crate) fn small(from: usize) -> Self {
-        Self { from, chunk: (64, 256, 1024) }
+        Self { from, chunk: (64, 256, 1024), part: 4 << 10 }
     }
 }
 
 impl Default for Cutting {
     fn default() -> Self {
-        Self { from: CHUNKED_BYTES, chunk: CHUNK_BYTES }
+        Self { from: CHUNKED_BYTES, chunk: CHUNK_BYTES, part: CUT_PART_BYTES }
     }
 }
 
@@ -81,43 +88,55 @@ impl Sealed {
     /// Cuts a large checkpoint where its content says (FastCDC; Xia and others, 2020), so that what did not change
     /// is in the same chunks as before. Nothing is copied but what is compressed; and that is only what is not
     /// `here` on this disk, for it is not news to others either, mostly.
-    pub(super) async fn cut(content: &Content, cutting: &Cutting, here: &BTreeSet<ChunkDigest>) -> Self {
-        let mut cutter = Cutter { cutting, here, seen: BTreeSet::new(), pieces: vec![] };
-        let state = cutter.cut(&content.state).await;
-        let sessions = cutter.cut(&content.sessions).await;
-        Self::new(manifest::of_chunks(content.kind_version, &state, &sessions), cutter.pieces, content)
-    }
-}
-
-struct Cutter<'a> {
-    cutting: &'a Cutting,
-    here: &'a BTreeSet<ChunkDigest>,
-    seen: BTreeSet<ChunkDigest>,
-    pieces: Vec<Piece>,
-}
-
-impl Cutter<'_> {
-    async fn cut(&mut self, bytes: &Bytes) -> Vec<Chunk> {
-        let (shortest, usual, longest) = self.cutting.chunk;
-        let mut chunks = vec![];
-        let mut turn = 0;
-        for cut in FastCDC::new(bytes, shortest, usual, longest) {
-            let bytes = bytes.slice(cut.offset..cut.offset + cut.length);
-            let chunk = Chunk::of(&bytes);
-            chunks.push(chunk);
-            if self.seen.insert(chunk.digest) {
-                let is_here = self.here.contains(&chunk.digest);
-                let stored = if is_here { bytes } else { pack(bytes) };
-                self.pieces.push(Piece { chunk, stored, is_here });
-            }
-            turn += cut.length;
-            if turn >= CHUNK_TURN_BYTES {
-                turn = 0;
-                tokio::task::yield_now().await;
+    ///
+    /// Parts of it are cut apart from the threads that answer heartbeats, and two at once. What is put in or taken out
+    /// moves the seams between them, so that around each of those a few chunks are new, too.
+    ///
+    /// # Errors
+    /// If this peer ends.
+    pub(super) async fn cut(
+        content: &Content,
+        cutting: Cutting,
+        here: BTreeSet<ChunkDigest>,
+    ) -> io::Result<Self> {
+        let (here, mut seen, mut pieces) = (Arc::new(here), BTreeSet::new(), vec![]);
+        let [mut state, mut sessions] = [vec![], vec![]];
+        for (bytes, chunks) in [(&content.state, &mut state), (&content.sessions, &mut sessions)] {
+            let cut = |part: Bytes| {
+                let here = here.clone();
+                apart(move || cut_part(&part, cutting, &here))
+            };
+            let mut parts = pin!(stream::iter(parts(bytes, cutting.part)).map(cut).buffered(PARALLEL_CUTS));
+            while let Some(part) = parts.next().await {
+                for piece in part? {
+                    chunks.push(piece.chunk);
+                    if seen.insert(piece.chunk.digest) {
+                        pieces.push(piece);
+                    }
+                }
             }
         }
-        chunks
+        Ok(Self::new(manifest::of_chunks(content.kind_version, &state, &sessions), pieces, content))
     }
+}
+
+/// Pieces of so many bytes, and one of what is left.
+fn parts(bytes: &Bytes, length: usize) -> impl Iterator<Item = Bytes> + '_ {
+    (0..bytes.len()).step_by(length).map(move |at| bytes.slice(at..bytes.len().min(at + length)))
+}
+
+/// All chunks of a part, in their order. What occurs twice is packed once.
+fn cut_part(part: &Bytes, cutting: Cutting, here: &BTreeSet<ChunkDigest>) -> Vec<Piece> {
+    let (shortest, usual, longest) = cutting.chunk;
+    let mut packed = BTreeMap::<ChunkDigest, Bytes>::new();
+    let piece = |cut: fastcdc::v2020::Chunk| {
+        let bytes = part.slice(cut.offset..cut.offset + cut.length);
+        let chunk = Chunk::of(&bytes);
+        let is_here = here.contains(&chunk.digest);
+        let stored = packed.entry(chunk.digest).or_insert_with(|| if is_here { bytes } else { pack(bytes) });
+        Piece { chunk, stored: stored.clone(), is_here }
+    };
+    FastCDC::new(part, shortest, usual, longest).map(piece).collect()
 }
 
 #[cfg(test)]
@@ -134,8 +153,10 @@ mod tests {
         (0..length / 8).flat_map(|_| random.any().to_be_bytes()).collect()
     }
 
+    const CUTTING: Cutting = Cutting { from: 0, chunk: CHUNK_BYTES, part: 2 << 20 };
+
     async fn cut(content: &Content, here: &BTreeSet<ChunkDigest>) -> Sealed {
-        Sealed::cut(content, &Cutting::default(), here).await
+        Sealed::cut(content, CUTTING, here.clone()).await.unwrap()
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use crate::id::ActorId;
 use crate::limits::{CHUNK_WRITE_BYTES, MAX_CHUNK_WRITES};
 use crate::peer::lock;
 use crate::store::{ChunkDigest, Store, Written, durably};
+use crate::task::apart;
 
 /// The actors of which this disk may hold chunks. Whoever relies on some of them to be there, or adds some that no
 /// copy names yet, holds the actor's lock for as long; who removes those that no copy names holds it alone.
@@ -17,7 +18,7 @@ use crate::store::{ChunkDigest, Store, Written, durably};
 pub(crate) struct Shelves(Mutex<BTreeMap<ActorId, Arc<RwLock<()>>>>);
 
 /// Nothing of an actor's chunks is removed while this is held.
-pub(super) type InUse = OwnedRwLockReadGuard<()>;
+pub(super) type InUse = Arc<OwnedRwLockReadGuard<()>>;
 
 impl Shelves {
     /// Remembers that the disk holds chunks of an actor.
@@ -27,7 +28,7 @@ impl Shelves {
 
     pub(super) async fn hold(&self, actor: &ActorId) -> InUse {
         let shelf = lock(&self.0).entry(actor.clone()).or_default().clone();
-        shelf.read_owned().await
+        Arc::new(shelf.read_owned().await)
     }
 
     /// To remove what is not needed. None if there is nothing, or somebody is at it.
@@ -50,18 +51,22 @@ impl Shelves {
     }
 }
 
-/// Writes chunks as they come, a few megabytes at a time.
-pub(super) struct Writer<'a> {
-    store: &'a dyn Store,
+/// Writes chunks as they come, a few megabytes at a time, apart from the threads that answer heartbeats: a store that
+/// has much to write makes whoever brings it more wait.
+pub(super) struct Writer {
+    store: Arc<dyn Store>,
     actor: ActorId,
+    /// Also of those writes that go on when whoever began them has given up.
+    in_use: InUse,
     gathered: Vec<(ChunkDigest, Bytes)>,
     bytes: usize,
     under_way: VecDeque<Written>,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) fn new(store: &'a dyn Store, actor: &ActorId) -> Self {
-        Self { store, actor: actor.clone(), gathered: vec![], bytes: 0, under_way: VecDeque::new() }
+impl Writer {
+    pub(super) fn new(store: Arc<dyn Store>, actor: &ActorId, in_use: InUse) -> Self {
+        let (gathered, under_way) = (vec![], VecDeque::new());
+        Self { store, actor: actor.clone(), in_use, gathered, bytes: 0, under_way }
     }
 
     pub(super) async fn put(&mut self, chunk: ChunkDigest, stored: Bytes) -> io::Result<()> {
@@ -70,7 +75,7 @@ impl<'a> Writer<'a> {
         if self.bytes < CHUNK_WRITE_BYTES {
             return Ok(());
         }
-        self.write();
+        self.write().await?;
         match self.under_way.len() > MAX_CHUNK_WRITES {
             true => self.first().await,
             false => Ok(()),
@@ -78,13 +83,20 @@ impl<'a> Writer<'a> {
     }
 
     /// Begins to write what is gathered.
-    pub(super) fn write(&mut self) {
+    pub(super) async fn write(&mut self) -> io::Result<()> {
         if self.gathered.is_empty() {
-            return;
+            return Ok(());
         }
         self.bytes = 0;
+        let (store, actor, in_use) = (self.store.clone(), self.actor.clone(), self.in_use.clone());
         let chunks = std::mem::take(&mut self.gathered);
-        self.under_way.push_back(durably(|done| self.store.chunks_put(&self.actor, chunks, done)));
+        let put = move || {
+            let written = durably(|done| store.chunks_put(&actor, chunks, done));
+            drop(in_use);
+            written
+        };
+        self.under_way.push_back(apart(put).await?);
+        Ok(())
     }
 
     async fn first(&mut self) -> io::Result<()> {
@@ -94,12 +106,12 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Waits until all of them are durable.
-    pub(super) async fn finish(mut self) -> io::Result<()> {
-        self.write();
+    /// Waits until all of them are durable. They stay while what it returns is held, or a copy on the disk names them.
+    pub(super) async fn finish(mut self) -> io::Result<InUse> {
+        self.write().await?;
         while !self.under_way.is_empty() {
             self.first().await?;
         }
-        Ok(())
+        Ok(self.in_use)
     }
 }

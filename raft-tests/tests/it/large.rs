@@ -4,18 +4,17 @@ use serde::{Deserialize, Deserializer, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, Snapshot, When};
 use standin::testing::{Cluster, Prng, World};
 use standin::{Builder, Placement};
-use std::sync::{Condvar, Mutex};
 
-use crate::support::{PATIENCE, add, counter, counters, logs, until};
+use crate::support::{Latch, PATIENCE, add, counter, counters, logs, until};
 
 /// Numbers that no compression makes smaller.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Heap {
+pub struct Heap {
     words: Vec<u64>,
 }
 
 impl Heap {
-    fn new(bytes: usize) -> Self {
+    pub fn new(bytes: usize) -> Self {
         let mut random = Prng::new(9);
         Self { words: (0..bytes / 9).map(|_| random.any() | 1 << 63).collect() }
     }
@@ -40,7 +39,7 @@ impl Actor for Heap {
 
 /// Sets one word; the reply tells all of them.
 #[derive(Serialize, Deserialize)]
-struct Put(u64, u64);
+pub struct Put(pub u64, pub u64);
 
 impl Message for Put {
     const NAME: &'static str = "put";
@@ -53,7 +52,7 @@ impl Handler<Put> for Heap {
     }
 }
 
-fn heaps(peer: Builder) -> Builder {
+pub fn heaps(peer: Builder) -> Builder {
     peer.kind(Kind::of::<Heap>().handles::<Put>())
 }
 
@@ -127,25 +126,6 @@ async fn a_state_comes_from_two_holders_where_each_lacks_something() {
     put(&cluster, 1, &heap, &mut twin, 2).await;
     cluster.check_invariants().await.unwrap();
     cluster.shutdown().await;
-}
-
-/// Where code that knows no test waits for one.
-struct Latch(Mutex<bool>, Condvar);
-
-impl Latch {
-    const fn new(open: bool) -> Self {
-        Self(Mutex::new(open), Condvar::new())
-    }
-
-    fn set(&self, open: bool) {
-        *self.0.lock().unwrap() = open;
-        self.1.notify_all();
-    }
-
-    fn wait(&self) {
-        let closed = self.0.lock().unwrap();
-        drop(self.1.wait_timeout_while(closed, 2 * PATIENCE, |open| !*open).unwrap());
-    }
 }
 
 /// Its state is written elsewhere, once that is allowed.

@@ -11,6 +11,7 @@ mod directory;
 mod facing;
 mod fairness;
 mod hand_backs;
+mod held_disk;
 mod history;
 mod idle;
 mod joint;

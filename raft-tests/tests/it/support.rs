@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use standin::actor::{Actor, ActorRef, Context, Handler, Kind, Message, Policy, When};
 use standin::testing::Cluster;
 use standin::{ActorStatus, Builder, CallError, Event, Outcome, Placement};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
 use tokio::time::{Instant, timeout};
@@ -13,6 +14,25 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Longer than any lease, and than what follows the end of one.
 pub const PAST_LEASES: Duration = Duration::from_secs(3);
+
+/// Where code that knows no test waits for one.
+pub struct Latch(Mutex<bool>, Condvar);
+
+impl Latch {
+    pub const fn new(open: bool) -> Self {
+        Self(Mutex::new(open), Condvar::new())
+    }
+
+    pub fn set(&self, open: bool) {
+        *self.0.lock().unwrap() = open;
+        self.1.notify_all();
+    }
+
+    pub fn wait(&self) {
+        let closed = self.0.lock().unwrap();
+        drop(self.1.wait_timeout_while(closed, 2 * PATIENCE, |open| !*open).unwrap());
+    }
+}
 
 /// Counts what it was told; kept on two other peers.
 #[derive(Serialize, Deserialize)]
