@@ -15,7 +15,7 @@ use quinn::rustls::RootCertStore;
 use quinn::rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use quinn::{ClientConfig, Endpoint, ServerConfig};
 
-use super::{BACK, DISK, FULL, QUINN, THOUSAND, noise, rate};
+use super::{BACK, BOTH, DISK, FULL, QUINN, THOUSAND, noise, rate};
 use crate::common::fail;
 use crate::quic::Packets;
 
@@ -30,8 +30,15 @@ pub async fn run(bytes: usize, packets: Packets) -> Sample {
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     let disk = rate(bytes, tokio::task::block_in_place(|| onto_disk(dir.path(), &state)));
     let (to_two, to_one) = (rate(bytes, to_two), rate(bytes, to_one));
-    let figures =
-        [(FULL, disk.min(to_two)), (BACK, to_one), (THOUSAND, to_one), (QUINN, to_two), (DISK, disk)];
+    let both = 1.0 / (1.0 / to_two + 1.0 / disk);
+    let figures = [
+        (FULL, disk.min(to_two)),
+        (BACK, to_one),
+        (THOUSAND, to_one),
+        (QUINN, to_two),
+        (DISK, disk),
+        (BOTH, both),
+    ];
     figures.map(|(name, value)| (name.to_owned(), value)).into()
 }
 

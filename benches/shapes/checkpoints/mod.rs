@@ -32,6 +32,7 @@ pub const MOVED: &str = "sent of it when 1% changed, %";
 pub const CHANGED: &str = "when 1% changed, s";
 pub const QUINN: &str = "over bare quinn, MB a second";
 pub const DISK: &str = "onto the bare disk, MB a second";
+pub const BOTH: &str = "over bare quinn, then onto the bare disk, MB a second";
 pub const MEMORY: &str = "most memory, of the state";
 
 /// Measures one of them with so many MiB.
