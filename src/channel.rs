@@ -35,6 +35,7 @@ pub(crate) fn channel<T, B>(capacity: usize, beside: B) -> (Sender<T, B>, Receiv
         owed: 0,
         returned_at_once: (capacity / 32).clamp(1, PLACES_HELD_BACK),
         capacity,
+        awaited_in: NO_POLL,
     };
     (Sender { shared }, receiver)
 }
@@ -118,6 +119,11 @@ impl<T, B> Sender<T, B> {
         Some(place)
     }
 
+    /// Wakes the receiver, if it waits.
+    pub(crate) fn wake(&self) {
+        wake(self.shared.lock());
+    }
+
     /// For who must not keep the channel open.
     pub(crate) fn downgrade(&self) -> WeakSender<T, B> {
         WeakSender { shared: Arc::clone(&self.shared) }
@@ -172,7 +178,7 @@ pub(crate) struct Place<'a, T, B> {
     is_free: bool,
 }
 
-impl<T, B> Place<'_, T, B> {
+impl<'a, T, B> Place<'a, T, B> {
     pub(crate) fn send(self, item: T) {
         self.send_with(|_| item);
     }
@@ -181,16 +187,31 @@ impl<T, B> Place<'_, T, B> {
     /// and dropped.
     #[inline]
     pub(crate) fn send_with(mut self, make: impl FnOnce(Option<T>) -> T) {
+        if let Some(inner) = self.leave(make) {
+            wake(inner);
+        }
+    }
+
+    /// The same, but a receiver that waits is not woken. Whether there is one.
+    #[inline]
+    #[must_use]
+    pub(crate) fn leave_with(mut self, make: impl FnOnce(Option<T>) -> T) -> bool {
+        self.leave(make).is_some_and(|inner| inner.receiver.is_some())
+    }
+
+    /// Not by value: a place that is dropped may lock again.
+    #[inline]
+    fn leave(&mut self, make: impl FnOnce(Option<T>) -> T) -> Option<MutexGuard<'a, Inner<T>>> {
         self.is_free = false;
         let mut inner = self.shared.lock();
         if inner.is_over {
             drop(inner);
             drop(make(None));
-            return;
+            return None;
         }
         let item = make(inner.spares.pop());
         inner.waiting.push_back(item);
-        wake(inner);
+        Some(inner)
     }
 }
 
@@ -206,6 +227,9 @@ impl<T, B> Drop for Place<'_, T, B> {
     }
 }
 
+/// A poll of a task that has no number.
+pub(crate) const NO_POLL: u64 = 0;
+
 /// The exit. When it is dropped, what waits is dropped, and no more is let in.
 pub(crate) struct Receiver<T, B> {
     shared: Arc<Shared<T, B>>,
@@ -215,6 +239,9 @@ pub(crate) struct Receiver<T, B> {
     owed: usize,
     returned_at_once: usize,
     capacity: usize,
+    /// In which poll all that waited was taken out while the next item would still wake the task, as happens where it
+    /// was [left](Place::leave_with).
+    awaited_in: u64,
 }
 
 /// What an idle channel does not keep.
@@ -234,11 +261,13 @@ impl<T, B> Receiver<T, B> {
 
     /// The next item; none if the channel is closed and all that had a place has come. It costs a unit of the task's
     /// budget.
+    ///
+    /// The number of the poll of the task that this is a part of, or [`NO_POLL`], spares a second look.
     #[inline]
-    pub(crate) fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<T>> {
+    pub(crate) fn poll_next(&mut self, task: &mut Context<'_>, poll: u64) -> Poll<Option<T>> {
         ready!(pin!(consume_budget()).poll(task));
         if self.taken.is_empty() {
-            ready!(self.poll_take(task));
+            ready!(self.poll_take(task, poll));
         }
         let next = self.taken.pop_front();
         if next.is_some() {
@@ -251,17 +280,23 @@ impl<T, B> Receiver<T, B> {
     }
 
     pub(crate) async fn next(&mut self) -> Option<T> {
-        std::future::poll_fn(|task| self.poll_next(task)).await
+        std::future::poll_fn(|task| self.poll_next(task, NO_POLL)).await
     }
 
     /// Takes all that waits; nothing if that was all.
-    fn poll_take(&mut self, task: &mut Context<'_>) -> Poll<()> {
+    fn poll_take(&mut self, task: &mut Context<'_>, poll: u64) -> Poll<()> {
+        // Whatever came since wakes this task after this poll, so there is no need to look.
+        if poll != NO_POLL && poll == self.awaited_in {
+            return Poll::Pending;
+        }
         let mut inner = self.shared.lock();
         if inner.spares.len() < self.spares.len() {
             std::mem::swap(&mut inner.spares, &mut self.spares);
         }
+        let is_awaited = inner.receiver.as_ref().is_some_and(|receiver| receiver.will_wake(task.waker()));
         if !inner.waiting.is_empty() {
             std::mem::swap(&mut inner.waiting, &mut self.taken);
+            self.awaited_in = if is_awaited { poll } else { NO_POLL };
             return Poll::Ready(());
         }
         if inner.is_closed && self.shared.places.available_permits() + self.owed == self.capacity {
@@ -269,7 +304,7 @@ impl<T, B> Receiver<T, B> {
         }
         // Dropped below, unlocked.
         let mut before = None;
-        if !inner.receiver.as_ref().is_some_and(|receiver| receiver.will_wake(task.waker())) {
+        if !is_awaited {
             before = inner.receiver.replace(task.waker().clone());
         }
         let much = (slimmed(&mut inner.spares), slimmed(&mut self.spares));

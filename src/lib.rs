@@ -11,10 +11,10 @@
 //! (`core/state`) that says which process hosts which actor. An actor on this peer gets the message as
 //! the value it is: `actor/send` puts it into the mailbox. Another peer's is encoded (`wire`) and sent
 //! by [`transport`] (`peer/carry`); there `peer/serve` hands it to `actor/host`. Either way the actor's loop
-//! (`actor/running`) takes it out and polls the handler behind `actor/gate`, which is open only while
-//! the peer holds its lease. The reply leaves if the lease still holds; for [`Peer::ask_durable`] it
-//! first waits in `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in
-//! `peer/calls`.
+//! (`actor/running`) takes it out, in a task of its own or within a caller that would only wait
+//! (`actor/visit`), and polls the handler behind `actor/gate`, which is open only while the peer holds
+//! its lease. The reply leaves if the lease still holds; for [`Peer::ask_durable`] it first waits in
+//! `actor/ledger` for a checkpoint. While the actor's home is away, the call waits in `peer/calls`.
 //!
 //! Actors that need no name and are not to survive their process ([`LocalActor`]) are apart from all this, in
 //! `peer/local`.

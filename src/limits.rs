@@ -104,6 +104,12 @@ pub const SPARE_LETTERS: usize = 1024;
 pub const IDLE_MAILBOX_KEEPS: usize = 32;
 /// Longer letters are not written anew, in bytes.
 pub const MAX_SPARE_LETTER_BYTES: usize = 256;
+/// A handler that takes no longer is quick: a caller may run it on its own thread, for less than a wake costs.
+pub const QUICK_TURN: Duration = Duration::from_micros(10);
+/// So many in a row, and callers may run the next one.
+pub const QUICK_TURNS: u8 = 16;
+/// Handlers that one thread runs within each other.
+pub const VISITS_WITHIN: u8 = 4;
 /// Largest mailbox that a kind may ask for, in messages.
 pub const MAX_MAILBOX: usize = 1 << 20;
 /// Message types that one kind may handle.

@@ -152,6 +152,10 @@ pub trait Message: Serialize + DeserializeOwned + Send + 'static {
 /// The handler has the state to itself until it returns. It is not polled while the peer holds no
 /// lease, so a handler never acts for a peer that the others presume dead; what it hands to a task
 /// of its own making (`tokio::spawn`) is not held back like that.
+///
+/// A task that asks an actor on the same runtime may run its handler itself, within its own poll, if the last
+/// [`QUICK_TURNS`](crate::limits::QUICK_TURNS) took [`QUICK_TURN`](crate::limits::QUICK_TURN) each at most.
+/// Task-locals, the span of log lines and `tokio::task::id` are the caller's then.
 pub trait Handler<M: Message>: Actor {
     /// Handles one message.
     ///

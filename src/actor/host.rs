@@ -4,7 +4,7 @@ use hashbrown::{DefaultHashBuilder, HashMap};
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use super::codec::StateError;
 use super::context::OutsideDoor;
@@ -18,8 +18,9 @@ use super::post::Post;
 use super::restored::Restored;
 use super::running::Finished;
 use super::saver::Saver;
-use super::supervise::{Begin, Inherited, Launched};
+use super::supervise::{Begin, Ended, Inherited, Launched};
 use super::timers::Timers;
+use super::visit::Visits;
 use super::watches::Watches;
 use crate::core::session::Sender;
 use crate::id::{ActorId, ActorName, Epoch};
@@ -87,7 +88,8 @@ pub(super) struct Slot {
     /// Which life of the actor this activation belongs to.
     number: u64,
     pub(super) door: Arc<dyn Door>,
-    task: JoinHandle<()>,
+    task: AbortHandle,
+    ended: Ended,
     finish: Option<oneshot::Sender<Finished>>,
 }
 
@@ -169,19 +171,21 @@ impl Host {
                 let inbox = old.life.take_parked();
                 old.halt();
                 let mailbox = inbox.map(|inbox| (old.door, inbox));
-                (Arc::clone(&old.life.restarts), Inherited { task: Some(old.task), mailbox })
+                (Arc::clone(&old.life.restarts), Inherited { ended: Some(old.ended), mailbox })
             }
         };
         let (gate, observer) = (Arc::clone(&self.world.gate), self.world.observer.clone());
-        let life = Arc::new(Life::new((id.clone(), epoch, kind.clone()), gate, observer, restarts));
+        let visits = Visits::new(self.world.runtime.home());
+        let life = Life::new((id.clone(), epoch, kind.clone()), gate, observer, restarts, visits);
+        let life = Arc::new(life);
         let timers = Timers::restored(std::mem::take(&mut saved.timers), life.gate.now());
         let watches = Watches::restored(Arc::clone(&self.world.post), std::mem::take(&mut saved.watched));
         let me = Sender::Actor { id: id.clone(), life: start.life };
         let mail = Mail::new(me, kind.policy().outbox, Arc::clone(&self.world.post), saved);
         let begin = Begin { seq: start.seq, mail, timers, watches, restored: start.restored };
         let launched = revived.launch(&self.world, Arc::clone(&life), begin, inherited);
-        let Launched { door, task, finish } = launched;
-        shard.insert(id, Slot { life, number: start.life, door, task, finish: Some(finish) });
+        let Launched { door, task, ended, finish } = launched;
+        shard.insert(id, Slot { life, number: start.life, door, task, ended, finish: Some(finish) });
         Ok(())
     }
 

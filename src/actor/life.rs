@@ -11,6 +11,7 @@ use super::gate::{Gate, Opening, Retired};
 use super::kind::Kind;
 use super::policy::{Policy, When};
 use super::restarts::Restarts;
+use super::visit::Visits;
 use crate::clock::Mono;
 use crate::id::{ActorId, Epoch};
 
@@ -30,6 +31,7 @@ pub(crate) struct Life {
     pub(super) gate: Arc<Gate>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) restarts: Arc<Mutex<Restarts>>,
+    pub(super) visits: Visits,
     halted: AtomicBool,
     ending: AtomicBool,
     over: AtomicBool,
@@ -42,11 +44,12 @@ impl Life {
         gate: Arc<Gate>,
         observer: Option<Arc<dyn Observer>>,
         restarts: Arc<Mutex<Restarts>>,
+        visits: Visits,
     ) -> Self {
         let policy = kind.policy();
         let (halted, ending, over) = <(AtomicBool, AtomicBool, AtomicBool)>::default();
         let parked = Mutex::default();
-        Self { id, epoch, kind, policy, gate, observer, restarts, halted, ending, over, parked }
+        Self { id, epoch, kind, policy, gate, observer, restarts, visits, halted, ending, over, parked }
     }
 
     /// Invariant 3: from here on no poll of a handler begins, however many messages the loop's
@@ -134,8 +137,8 @@ pub(super) struct Turn<'a, F> {
 }
 
 impl<'a, F: Future + Unpin> Turn<'a, F> {
-    pub(super) fn new(life: &'a Life, now: Option<Mono>, inner: F) -> Self {
-        Self { life, now, inner, waiting: None }
+    pub(super) fn new(life: &'a Life, now: Mono, inner: F) -> Self {
+        Self { life, now: Some(now), inner, waiting: None }
     }
 }
 

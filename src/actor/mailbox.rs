@@ -112,6 +112,11 @@ impl<M: Message> Letter<M> {
         place.send_with(|used| Item::Letter(self.boxed(used)));
     }
 
+    /// The same, but a loop that waits for it is not woken. Whether it waits.
+    pub(super) fn leave<A: Handler<M>>(self, place: MailboxPlace<'_, A>) -> bool {
+        place.leave_with(|used| Item::Letter(self.boxed(used)))
+    }
+
     /// In an envelope that was used before, if that was for messages of the same type.
     fn boxed<A: Handler<M>>(self, used: Option<Item<A>>) -> BoxEnvelope<A> {
         if let Some(Item::Letter(mut used)) = used
@@ -256,7 +261,11 @@ impl<A: Actor> Mailbox<A> {
         })
     }
 
-    /// The same, behind all who wait for one already. Never [`Refused::Full`].
+    pub(super) fn wake(&self) {
+        self.items.wake();
+    }
+
+    /// A place behind all who wait for one already. Never [`Refused::Full`].
     pub(super) async fn wait_for_place(&self) -> Result<MailboxPlace<'_, A>, Refused> {
         self.items.place().await.ok_or(Refused::NotHere)
     }

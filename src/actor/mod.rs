@@ -44,6 +44,7 @@ mod table;
 mod tests;
 mod timers;
 mod under_way;
+mod visit;
 mod watches;
 
 pub use api::{Actor, Handler, Message, Snapshot};

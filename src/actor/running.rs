@@ -134,6 +134,7 @@ impl<A: Actor> Running<A> {
         }
         loop {
             if !self.is_calm() {
+                self.life.visits.end().await;
                 self.before_next().await?;
             }
             match poll_fn(|task| self.poll_next(task)).await {
@@ -202,12 +203,15 @@ impl<A: Actor> Running<A> {
     /// A message that does not count is not worth a checkpoint by itself.
     async fn play(&mut self, letter: &mut dyn Envelope<A>, is_parcel: bool, counts: bool) -> Result<(), End> {
         self.ctx.begin(self.ledger.next_number(), is_parcel, self.ledger.is_unsettled());
-        let now = self.now.take();
+        let begun = self.now();
         let after = {
             let opened = pin!(letter.open(&mut self.actor, &mut self.ctx));
-            Turn::new(&self.life, now, opened).await?
+            Turn::new(&self.life, begun, opened).await?
         };
         self.now = self.ctx.take_cleared();
+        if let Some(now) = self.now {
+            self.life.visits.note(now.since(begun));
+        }
         let asked = self.ctx.take_requests();
         let mut is_calm = !asked.any && matches!(after, After::Done);
         if counts || asked.checkpoint || asked.sent {

@@ -7,7 +7,8 @@ use tokio::sync::oneshot;
 use super::api::{Handler, Message};
 use super::bundle::{Ack, WireReceipt};
 use super::host::Host;
-use super::mailbox::{Door, Letter, Mailbox, Mode, Refused};
+use super::mailbox::{Letter, Mailbox, Mode, Refused};
+use super::near::Near;
 use super::reference::ActorRef;
 use super::reply::{LocalCaller, Reply, Unanswered, WireReply};
 use crate::core::session::{Parcels, Receipt};
@@ -52,19 +53,25 @@ fn letter<M: Message>(message: M, caller: Caller<M>, durable: bool) -> Letter<M>
 
 /// Into the mailbox, if it has room.
 fn put<A: Handler<M>, M: Message>(
-    door: &dyn Door,
+    near: &Near,
     message: M,
     caller: Caller<M>,
     durable: bool,
 ) -> Result<(), (M, Refused)> {
-    let (mailbox, message) = Mailbox::<A>::typed(door, message)?;
-    match mailbox.place() {
-        Ok(place) => {
-            letter(message, caller, durable).put(place);
-            Ok(())
-        }
-        Err(refused) => Err((message, refused)),
+    let (mailbox, message) = Mailbox::<A>::typed(&*near.door, message)?;
+    let place = match mailbox.place() {
+        Ok(place) => place,
+        Err(refused) => return Err((message, refused)),
+    };
+    // Who waits for nothing, or for a disk, has no time to lend.
+    let visits = caller.is_some() && !durable && near.life.visits.are_open();
+    let letter = letter(message, caller, durable);
+    if !visits {
+        letter.put(place);
+    } else if letter.leave(place) && !near.life.visits.visit() {
+        mailbox.wake();
     }
+    Ok(())
 }
 
 impl Host {
@@ -107,15 +114,15 @@ impl Host {
         durable: bool,
     ) -> Result<(), (M, Refused)> {
         if let Some(near) = to.memory().first(self.gate()) {
-            return put::<A, M>(&*near.door, message, caller, durable);
+            return put::<A, M>(near, message, caller, durable);
         }
         let newest = to.memory().newest();
         let near = newest.as_ref().and_then(|near| near.as_ref());
         if let Some(near) = near.filter(|near| near.is_of(self.gate())) {
-            return put::<A, M>(&*near.door, message, caller, durable);
+            return put::<A, M>(near, message, caller, durable);
         }
         let Some(near) = self.near(to.id()) else { return Err((message, Refused::NotHere)) };
-        let sent = put::<A, M>(&*near.door, message, caller, durable);
+        let sent = put::<A, M>(&near, message, caller, durable);
         to.memory().keep(near);
         sent
     }

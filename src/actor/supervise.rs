@@ -2,10 +2,11 @@
 
 use futures_util::FutureExt;
 use std::any::Any;
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
 use super::api::Actor;
 use super::codec::panic_text;
@@ -20,14 +21,18 @@ use super::running::{Beginning, End, Finished, Running};
 use super::saver::Saver;
 use super::table::Table;
 use super::timers::Timers;
+use super::visit::OwnTask;
 use super::watches::Watches;
 use crate::error::{CallError, Reason};
+
+/// Closed once a loop has ended or was dropped, on whatever thread it was polled last.
+pub(super) type Ended = oneshot::Receiver<Infallible>;
 
 /// What a new activation takes over from the one before it on this host.
 #[derive(Default)]
 pub(super) struct Inherited {
-    /// Its task. The new loop begins when it has ended, so that the two never run side by side.
-    pub(super) task: Option<JoinHandle<()>>,
+    /// The new loop begins when that has ended, so that the two never run side by side.
+    pub(super) ended: Option<Ended>,
     /// Both ends of its mailbox, if it ended with a panic: what waits there waits on.
     pub(super) mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>,
 }
@@ -45,7 +50,8 @@ pub(super) struct Begin {
 /// An activation that runs.
 pub(super) struct Launched {
     pub(super) door: Arc<dyn Door>,
-    pub(super) task: JoinHandle<()>,
+    pub(super) task: AbortHandle,
+    pub(super) ended: Ended,
     pub(super) finish: oneshot::Sender<Finished>,
 }
 
@@ -77,8 +83,10 @@ impl<A: Actor> Revived for Newborn<A> {
         let saver = Arc::clone(&world.saver);
         let start = Beginning { actor: self.actor, ctx, seq, restored };
         let running = Running::new(start, Arc::clone(&life), queue, finished, Arc::clone(&saver));
-        let task = world.runtime.spawn(supervise(running, life, saver, from.task));
-        Launched { door, task, finish }
+        let (runs, ended) = oneshot::channel();
+        let runs = supervise(running, Arc::clone(&life), saver, from.ended, runs);
+        let task = world.runtime.spawn(OwnTask::new(life, runs)).abort_handle();
+        Launched { door, task, ended, finish }
     }
 }
 
@@ -94,10 +102,11 @@ async fn supervise<A: Actor>(
     mut running: Running<A>,
     life: Arc<Life>,
     saver: Arc<dyn Saver>,
-    before: Option<JoinHandle<()>>,
+    before: Option<Ended>,
+    _runs: oneshot::Sender<Infallible>,
 ) {
     if let Some(before) = before {
-        // It was aborted or has ended; how does not matter here.
+        // Nothing is ever sent.
         let _ = before.await;
     }
     let end = AssertUnwindSafe(running.run()).catch_unwind().await;

@@ -8,7 +8,7 @@ pub use process::Process;
 use std::cell::Cell;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::runtime::Handle;
+use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
 
 /// Starts tasks on one runtime, as parts of the process that it was made in.
@@ -32,6 +32,16 @@ impl Spawner {
     /// The runtime.
     pub fn runtime(&self) -> &Handle {
         &self.runtime
+    }
+
+    /// The runtime whose threads may poll these tasks on the way. None in a simulation, whose processes are frozen and
+    /// killed task by task.
+    pub(crate) fn home(&self) -> Option<runtime::Id> {
+        #[cfg(feature = "testing")]
+        if self.process.is_some() {
+            return None;
+        }
+        Some(self.runtime.id())
     }
 
     /// Starts a task.

@@ -43,7 +43,9 @@ impl<A: Actor> Running<A> {
     pub(super) fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Next<A>> {
         let is_own = self.aside.as_ref().is_some_and(|aside| aside.wakes(task.waker()));
         let next = if is_own && self.is_calm() {
-            self.queue.poll_next(task).map(|item| item.map_or(Next::Gone, Next::Item))
+            self.queue
+                .poll_next(task, self.life.visits.number())
+                .map(|item| item.map_or(Next::Gone, Next::Item))
         } else {
             let aside = Aside::of(self.aside.take(), task.waker());
             aside.clear();
@@ -107,7 +109,7 @@ impl<A: Actor> Running<A> {
         if self.bundle.is_some() {
             return Poll::Ready(Next::Parcel);
         }
-        let item = self.queue.poll_next(task);
+        let item = self.queue.poll_next(task, self.life.visits.number());
         if item.is_pending()
             && rings_last
             && let Some(timer) = self.ring_due(rings_at)

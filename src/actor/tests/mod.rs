@@ -12,3 +12,4 @@ mod panics;
 mod rig;
 mod signals;
 mod starts;
+mod visits;

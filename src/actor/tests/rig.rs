@@ -236,7 +236,7 @@ pub struct Rig {
     pub polls: Arc<Polls>,
     pub post: Arc<FakePost>,
     pub asked: mpsc::UnboundedReceiver<Asked>,
-    pub host: Host,
+    pub host: Arc<Host>,
 }
 
 /// One actor that is awake under epoch 10, on a peer with a lease of an hour.
@@ -260,7 +260,7 @@ fn build(by_hand: bool) -> Rig {
     let (tx, asked) = mpsc::unbounded_channel();
     let saver = FakeSaver { log: log.clone(), gate: gate.clone(), stage: stage.clone(), asked: tx };
     let post = Arc::new(FakePost::default());
-    let host = Host::new(World {
+    let host = Arc::new(Host::new(World {
         kinds: Arc::new(kinds()),
         gate: gate.clone(),
         saver: Arc::new(saver),
@@ -271,7 +271,7 @@ fn build(by_hand: bool) -> Rig {
         },
         runtime: crate::task::Spawner::on(tokio::runtime::Handle::current()),
         observer: Some(polls.clone()),
-    });
+    }));
     let rig = Rig { clock, gate, log, stage, polls, post, asked, host };
     rig.start(10, 0, &Tally::default()).unwrap();
     rig
@@ -280,7 +280,9 @@ fn build(by_hand: bool) -> Rig {
 fn kinds() -> Kinds {
     let mut kinds = Kinds::default();
     let tally = Kind::of::<Tally>().handles::<Push>().handles::<All>().handles::<Boom>();
-    kinds.add(tally.handles::<Hold>().handles::<Save>().handles::<Quit>()).unwrap();
+    kinds
+        .add(tally.handles::<Hold>().handles::<Save>().handles::<Quit>().handles::<super::visits::Who>())
+        .unwrap();
     kinds.add(Kind::of::<EveryTwo>().handles::<Push>()).unwrap();
     kinds.add(Kind::of::<EveryTick>().handles::<Push>()).unwrap();
     kinds.add(Kind::of::<Forgetful>().handles::<Push>().handles::<Save>()).unwrap();
