@@ -24,19 +24,20 @@ fn about(shape: Shape) -> (&'static str, &'static str, Vec<Goal>) {
     match shape {
         Shape::Ask1 => (
             "Local ask, one pair",
-            "One task asks one actor 300,000 times, each time after the reply. With two workers this is mostly one of \
-             them handing the turn to and fro. Where the time goes, in instructions of one ask (about 3,720; \
-             callgrind, one thread): 1,300 are tokio's task switches and oneshot, which the floor has too; 600 are \
-             the mailbox's two ends; 490 are the handler's turn, between two looks at the lease and under a guard \
-             against panics; 310 read the clock, twice: before the handler may run, and before its reply may leave \
-             (the kernel's clock took 52 ns each time where this was looked at, a seventh of the whole); 280 find \
-             the mailbox and write the letter, which is one that was used before; 350 are the caller's deadline and \
-             its error that tells the outcome; 300 are the actor's loop, and 100 malloc's, for the oneshot.",
+            "One task asks one actor 300,000 times, each time after the reply. standin's caller runs the handler of an \
+             idle actor itself once that has been quick for a while, with all looks at the lease; the others hand \
+             every message from task to task, which is why the floor is slower here. Where the time goes, in \
+             instructions of one ask (about 2,750, 3,770 before; callgrind, one thread, with a clock for tests that \
+             takes 500 of them): 600 are the handler's turn, between two looks at the lease and under a guard \
+             against panics; 500 are the mailbox's two ends and the letter, which is one that was used before; 400 \
+             are the actor's loop, 300 the visit, 300 malloc's and the oneshot's, and the rest finds the actor and \
+             tells the outcome. The kernel's clock, read twice, took a tenth of the time where this was looked at.",
             wanted(0.8, &["ractor"]),
         ),
         Shape::Ask16 => (
             "Local ask, sixteen pairs",
-            "Sixteen tasks ask an actor each, 50,000 times. Each ask costs what is said above.",
+            "Sixteen tasks ask an actor each, 50,000 times. Each ask costs what is said above. The floor's tasks find \
+             the next one on their own thread here, and wake nobody.",
             wanted(0.8, &["ractor", "actix"]),
         ),
         Shape::Tell1 => (
@@ -97,12 +98,14 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
         text: "Two processes on loopback, an actor in the second. The floor is bare quinn with mutual TLS, one \
                stream, frames that one writer gathers, and a task behind a channel; its packets have at most 1,452 bytes, as \
                quinn comes. floor-large-packets is the same with packets of up to 6,500, as standin's are where the \
-               network takes them: loopback does, and networks with jumbo frames do. standin and kameo encrypt too \
-               (QUIC); ractor_cluster does not (TCP). In turn: 100,000 asks one after the other. At once: 256 tasks, \
+               network takes them: loopback does, and networks with jumbo frames do. floor-apart is that with a \
+               thread for the connection at each end that runs no handler, as standin has. standin and kameo encrypt \
+               too (QUIC); ractor_cluster does not (TCP). In turn: 100,000 asks one after the other. At once: 256 tasks, \
                200,000 asks, of a u64 or of 1 KiB.\n\nWhere the time goes: a message and its reply go from thread to \
                thread four times; the floor has one runtime for all at each end. A peer's connections have \
                threads of their own, so that handlers that keep the program's threads busy for seconds cost it \
-               neither its lease nor its connections; on two cores that is four more wake-ups for each ask in turn. At \
+               neither its lease nor its connections; that is two more wakes of threads on the way of each ask in \
+               turn, and floor-apart shows what they cost. At \
                once they are shared, and an ask is about 17,700 instructions at both ends (callgrind, sixteen at \
                once), 128 of them locked: a fifth makes and reads the bytes of the call and of its answer, by name; the \
                rest is QUIC, TLS, finding the actor's host and its connection anew for each call, and what a local ask \

@@ -16,7 +16,6 @@ use quinn::{ClientConfig, RecvStream, SendStream, ServerConfig};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Carrier, Server, fail, server, stand_by};
-use crate::quic::Packets;
 
 const QUEUE: usize = 4096;
 const WRITE: usize = 128 << 10;
@@ -87,40 +86,53 @@ fn roots(pair: &Pair) -> Arc<RootCertStore> {
     Arc::new(roots)
 }
 
-pub async fn serve(dir: &Path, packets: Packets) {
+pub async fn serve(dir: &Path, carrier: Carrier) {
+    let (inbox, messages) = mpsc::channel(1024);
+    let (replies, queue) = mpsc::channel(QUEUE);
+    tokio::spawn(sum(messages, replies));
+    let listening = listen(certificate(dir), carrier, inbox, queue);
+    let addr = carrier.quic().spawn(listening).await.unwrap_or_else(fail);
+    stand_by(addr).await;
+}
+
+/// The actor.
+async fn sum(mut messages: mpsc::Receiver<Frame>, replies: mpsc::Sender<Frame>) {
+    let mut sum = 0;
+    while let Some((id, mut message)) = messages.recv().await {
+        let reply = if message.len() == 8 {
+            sum += message.get_u64();
+            sum
+        } else {
+            message.len() as u64
+        };
+        let reply = Bytes::copy_from_slice(&reply.to_be_bytes());
+        let _ = replies.send((id, reply)).await;
+    }
+}
+
+async fn listen(
+    pair: Pair,
+    carrier: Carrier,
+    inbox: mpsc::Sender<Frame>,
+    queue: mpsc::Receiver<Frame>,
+) -> SocketAddr {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let pair = certificate(dir);
     let clients = WebPkiClientVerifier::builder(roots(&pair)).build().unwrap_or_else(fail);
     let tls = rustls::ServerConfig::builder().with_client_cert_verifier(clients);
     let tls = tls.with_single_cert(vec![pair.cert], pair.key).unwrap_or_else(fail);
     let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap_or_else(fail)));
-    let endpoint = packets.server(config);
+    let endpoint = carrier.packets().server(config);
     let addr = endpoint.local_addr().unwrap_or_else(fail);
     tokio::spawn(async move {
         let connection = endpoint.accept().await.expect("the endpoint is open").await.unwrap_or_else(fail);
         let (send, recv) = connection.accept_bi().await.unwrap_or_else(fail);
-        let (replies, queue) = mpsc::channel(QUEUE);
         tokio::spawn(write(send, queue));
-        let (inbox, mut messages) = mpsc::channel::<Frame>(1024);
-        tokio::spawn(async move {
-            let mut sum = 0;
-            while let Some((id, mut message)) = messages.recv().await {
-                let reply = if message.len() == 8 {
-                    sum += message.get_u64();
-                    sum
-                } else {
-                    message.len() as u64
-                };
-                let reply = Bytes::copy_from_slice(&reply.to_be_bytes());
-                let _ = replies.send((id, reply)).await;
-            }
-        });
         let mut reader = Reader::new(recv);
         while let Some(frame) = reader.next().await {
             let _ = inbox.send(frame).await;
         }
     });
-    stand_by(addr).await;
+    addr
 }
 
 #[derive(Clone)]
@@ -153,10 +165,14 @@ impl super::Remote for Remote {
 }
 
 pub async fn connect(dir: &Path, carrier: Carrier) -> Remote {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let pair = certificate(dir);
     let server = server(carrier, dir);
-    let addr: SocketAddr = server.greeting.parse().unwrap_or_else(fail);
+    let addr = server.greeting.parse().unwrap_or_else(fail);
+    carrier.quic().spawn(dial(pair, carrier, server, addr)).await.unwrap_or_else(fail)
+}
+
+async fn dial(pair: Pair, carrier: Carrier, server: Server, addr: SocketAddr) -> Remote {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let tls = rustls::ClientConfig::builder().with_root_certificates(roots(&pair));
     let tls = tls.with_client_auth_cert(vec![pair.cert], pair.key).unwrap_or_else(fail);
     let config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap_or_else(fail)));

@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use benches::{Sample, median, percentiles};
 use clap::ValueEnum;
+use tokio::runtime::{self, Handle};
 
 use crate::common::{fail, on_tokio};
 use crate::quic::Packets;
@@ -37,6 +38,8 @@ pub enum Carrier {
     Floor,
     /// The same with [packets](crate::quic::Packets) as large as this library's.
     FloorLargePackets,
+    /// That, with a thread of its own for the connection at each end, which runs nothing else, as this library's.
+    FloorApart,
     Standin,
     /// TCP without encryption.
     RactorCluster,
@@ -47,7 +50,23 @@ pub enum Carrier {
 impl Carrier {
     /// How large the floor's packets may get.
     fn packets(self) -> Packets {
-        if self == Self::FloorLargePackets { Packets::Large } else { Packets::Usual }
+        match self {
+            Self::FloorLargePackets | Self::FloorApart => Packets::Large,
+            _ => Packets::Usual,
+        }
+    }
+
+    /// Where the floor's connection runs.
+    fn quic(self) -> Handle {
+        if self != Self::FloorApart {
+            return Handle::current();
+        }
+        let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.unwrap_or_else(fail);
+        let quic = runtime.handle().clone();
+        // As long as the process lives.
+        std::mem::forget(runtime);
+        quic
     }
 }
 
@@ -61,7 +80,9 @@ trait Remote: Clone + Send + Sync + 'static {
 /// Serves until its standard input ends. What it prints first tells the other process where it is.
 pub fn serve(carrier: Carrier, dir: &Path) {
     match carrier {
-        Carrier::Floor | Carrier::FloorLargePackets => on_tokio(floor::serve(dir, carrier.packets())),
+        Carrier::Floor | Carrier::FloorLargePackets | Carrier::FloorApart => {
+            on_tokio(floor::serve(dir, carrier));
+        }
         Carrier::Standin => on_tokio(standin::serve(dir)),
         Carrier::RactorCluster => on_tokio(ractor::serve()),
         Carrier::Kameo => on_tokio(kameo::serve()),
@@ -72,7 +93,7 @@ pub fn serve(carrier: Carrier, dir: &Path) {
 pub fn run(carrier: Carrier) -> Sample {
     let dir = tempfile::tempdir().unwrap_or_else(fail);
     match carrier {
-        Carrier::Floor | Carrier::FloorLargePackets => {
+        Carrier::Floor | Carrier::FloorLargePackets | Carrier::FloorApart => {
             on_tokio(async { measure(floor::connect(dir.path(), carrier).await).await })
         }
         Carrier::Standin => on_tokio(standin::run(dir.path())),
