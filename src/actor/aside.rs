@@ -63,31 +63,22 @@ impl Aside {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::AtomicUsize;
-
-    #[derive(Default)]
-    struct Task(AtomicUsize);
-
-    impl Wake for Task {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::task::Woken;
 
     #[test]
     fn it_wakes_the_task_and_says_so_until_that_looks_around() {
-        let task = Arc::new(Task::default());
-        let waker = Waker::from(Arc::clone(&task));
+        let task = Arc::new(Woken::default());
+        let waker = task.waker();
         let aside = Aside::of(None, &waker);
         assert!(aside.has_come(), "nobody has looked around yet");
         aside.clear();
         assert!(!aside.has_come());
         aside.waker().wake_by_ref();
-        assert!(aside.has_come() && task.0.load(Ordering::Relaxed) == 1);
+        assert!(aside.has_come() && task.take() == 1);
         let aside = Aside::of(Some(aside), &waker);
         assert!(aside.has_come(), "it is the same");
         aside.clear();
-        let other = Waker::from(Arc::new(Task::default()));
+        let other = Arc::new(Woken::default()).waker();
         assert!(!aside.wakes(&other) && Aside::of(Some(aside), &other).has_come());
     }
 }

@@ -86,7 +86,7 @@ impl Visits {
     /// visits already: its task is to be woken then.
     pub(super) fn visit(&self) -> bool {
         let Some(_within) = Within::one_more() else { return false };
-        let Some(mut held) = self.take() else { return false };
+        let Poll::Ready(Some(mut held)) = self.take(false) else { return false };
         let changes = self.changes.load(Ordering::Relaxed);
         self.changes.store(changes + 1, Ordering::Relaxed);
         let polled = catch_unwind(AssertUnwindSafe(|| held.poll()));
@@ -97,13 +97,18 @@ impl Visits {
         true
     }
 
-    fn take(&self) -> Option<Loop> {
+    /// The loop, unless somebody polls it; none if it is over. Who polls it will wake its own task, if that has come.
+    fn take(&self, is_own_task: bool) -> Poll<Option<Loop>> {
         let mut state = self.lock();
         match std::mem::replace(&mut *state, State::Taken { is_wanted: false }) {
-            State::Free(held) => Some(held),
-            other => {
-                *state = other;
-                None
+            State::Free(held) => Poll::Ready(Some(held)),
+            State::Taken { is_wanted } => {
+                *state = State::Taken { is_wanted: is_wanted || is_own_task };
+                Poll::Pending
+            }
+            State::Over => {
+                *state = State::Over;
+                Poll::Ready(None)
             }
         }
     }
@@ -174,29 +179,13 @@ impl OwnTask {
         *life.visits.lock() = State::Free(Loop { runs: Box::pin(runs), task: Waker::noop().clone() });
         Self(life)
     }
-
-    /// The loop, once nobody else polls it; none if it is over.
-    fn take(&self) -> Poll<Option<Loop>> {
-        let mut state = self.0.visits.lock();
-        match std::mem::replace(&mut *state, State::Taken { is_wanted: false }) {
-            State::Free(held) => Poll::Ready(Some(held)),
-            State::Taken { .. } => {
-                *state = State::Taken { is_wanted: true };
-                Poll::Pending
-            }
-            State::Over => {
-                *state = State::Over;
-                Poll::Ready(None)
-            }
-        }
-    }
 }
 
 impl Future for OwnTask {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
-        let Some(mut held) = ready!(self.take()) else { return Poll::Ready(()) };
+        let Some(mut held) = ready!(self.0.visits.take(true)) else { return Poll::Ready(()) };
         if !held.task.will_wake(task.waker()) {
             held.task = task.waker().clone();
         }

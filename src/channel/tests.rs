@@ -3,10 +3,10 @@
 use super::*;
 use futures_util::FutureExt;
 use std::future::poll_fn;
-use std::sync::atomic::AtomicUsize;
-use std::task::Wake;
 use std::time::Duration;
 use tokio::time::timeout;
+
+use crate::task::Woken;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -211,20 +211,11 @@ async fn threads_lose_nothing_and_keep_the_order_of_each() {
     assert_eq!(timeout(SOON, all).await.expect("something was lost"), [EACH; 4]);
 }
 
-#[derive(Default)]
-struct Task(AtomicUsize);
-
-impl Wake for Task {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 #[test]
 fn no_second_look_in_one_poll_forgets_an_item() {
     let (sender, mut receiver) = channel(8, ());
-    let woken = Arc::new(Task::default());
-    let waker = Waker::from(Arc::clone(&woken));
+    let woken = Arc::new(Woken::default());
+    let waker = woken.waker();
     let mut poll = |number| match receiver.poll_next(&mut Context::from_waker(&waker), number) {
         Poll::Ready(item) => item,
         Poll::Pending => None,
@@ -237,12 +228,12 @@ fn no_second_look_in_one_poll_forgets_an_item() {
     assert_eq!(poll(2), Some(1));
     // What comes between the two looks of one poll wakes the task, whether the second one finds it or not.
     sender.try_place().unwrap().send(2);
-    assert_eq!((poll(2), woken.0.swap(0, Ordering::Relaxed)), (None, 1));
+    assert_eq!((poll(2), woken.take()), (None, 1));
     assert_eq!((poll(3), poll(3), poll(NO_POLL)), (Some(2), None, None));
     // The poll that it is woken for is another one.
     assert!(leave(3));
     assert_eq!((poll(4), leave(4)), (Some(3), true));
     sender.wake();
-    assert_eq!((woken.0.swap(0, Ordering::Relaxed), poll(NO_POLL)), (1, Some(4)));
+    assert_eq!((woken.take(), poll(NO_POLL)), (1, Some(4)));
     assert_eq!((poll(NO_POLL), leave(5)), (None, true));
 }

@@ -240,11 +240,10 @@ impl<F> Drop for Patient<'_, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::task::Woken;
     use futures_util::FutureExt;
     use futures_util::task::noop_waker;
     use std::future::{pending, ready};
-    use std::sync::atomic::AtomicUsize;
-    use std::task::Wake;
 
     fn poll<F: Future + Unpin>(patient: &mut Patient<'_, F>) -> Poll<Option<F::Output>> {
         Pin::new(patient).poll(&mut Context::from_waker(&noop_waker()))
@@ -275,24 +274,8 @@ mod tests {
         assert_eq!((poll(&mut waits), waits.left()), (Poll::Ready(None), Duration::ZERO));
     }
 
-    #[derive(Default)]
-    struct Task(AtomicUsize);
-
-    impl Wake for Task {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    impl Task {
-        fn polls<F: Future + Unpin>(self: &Arc<Self>, patient: &mut Patient<'_, F>) -> bool {
-            let waker = Waker::from(Arc::clone(self));
-            Pin::new(patient).poll(&mut Context::from_waker(&waker)).is_ready()
-        }
-
-        fn woken(&self) -> usize {
-            self.0.swap(0, Ordering::Relaxed)
-        }
+    fn polls<F: Future + Unpin>(task: &Arc<Woken>, patient: &mut Patient<'_, F>) -> bool {
+        Pin::new(patient).poll(&mut Context::from_waker(&task.waker())).is_ready()
     }
 
     fn places(patience: &Patience) -> usize {
@@ -302,25 +285,25 @@ mod tests {
     #[test]
     fn a_place_that_was_left_wakes_the_task_that_waits_there_now() {
         let patience = Patience::default();
-        let (one, other) = (Arc::new(Task::default()), Arc::new(Task::default()));
+        let (one, other) = (Arc::new(Woken::default()), Arc::new(Woken::default()));
         for _ in 0..3 {
-            assert!(!one.polls(&mut patience.limit(pending::<()>(), PATIENCE_TICK)));
+            assert!(!polls(&one, &mut patience.limit(pending::<()>(), PATIENCE_TICK)));
         }
         patience.tick();
         patience.tick();
-        assert_eq!((places(&patience), one.woken()), (1, 0), "nobody waits any more");
+        assert_eq!((places(&patience), one.take()), (1, 0), "nobody waits any more");
         let mut waits = patience.limit(pending::<()>(), PATIENCE_TICK);
-        assert!(!other.polls(&mut waits));
+        assert!(!polls(&other, &mut waits));
         patience.tick();
         patience.tick();
-        assert_eq!((places(&patience), one.woken(), other.woken()), (1, 0, 1));
+        assert_eq!((places(&patience), one.take(), other.take()), (1, 0, 1));
         drop(waits);
         // A wait may go to another task, too.
         let mut waits = patience.limit(pending::<()>(), PATIENCE_TICK);
-        assert!(!one.polls(&mut waits) && !other.polls(&mut waits));
+        assert!(!polls(&one, &mut waits) && !polls(&other, &mut waits));
         patience.tick();
         patience.tick();
-        assert_eq!((one.woken(), other.woken()), (0, 1));
+        assert_eq!((one.take(), other.take()), (0, 1));
     }
 
     #[test]

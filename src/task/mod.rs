@@ -2,6 +2,8 @@
 
 #[cfg(feature = "testing")]
 mod process;
+#[cfg(test)]
+mod woken;
 
 #[cfg(feature = "testing")]
 pub use process::Process;
@@ -10,6 +12,8 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::runtime::{self, Handle};
 use tokio::task::JoinHandle;
+#[cfg(test)]
+pub(crate) use woken::Woken;
 
 /// Starts tasks on one runtime, as parts of the process that it was made in.
 #[derive(Clone)]

@@ -1,9 +1,8 @@
 //! Callers that run the handler of a quick actor themselves (ARCHITECTURE.md, messages).
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{self, Poll, Wake, Waker};
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,6 +17,7 @@ use crate::actor::*;
 use crate::error::{CallError, Reason};
 use crate::id::Epoch;
 use crate::limits::{QUICK_TURN, QUICK_TURNS};
+use crate::task::Woken;
 
 /// Who polls the handler.
 #[derive(Debug, Serialize, Deserialize)]
@@ -138,15 +138,6 @@ async fn a_visitor_does_not_wait_for_a_lease_and_runs_nothing_without_one() {
     assert_eq!(reply(asked).await, Ok(1));
 }
 
-#[derive(Default)]
-struct Woken(AtomicUsize);
-
-impl Wake for Woken {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
 #[tokio::test]
 async fn the_actors_task_that_comes_during_a_visit_comes_again() {
     let gate = Arc::new(Gate::new(Arc::new(HandClock::default())));
@@ -167,7 +158,7 @@ async fn the_actors_task_that_comes_during_a_visit_comes_again() {
     assert!(task.poll_unpin(&mut with(&woken)).is_pending());
     *own.lock().unwrap() = Some(task);
     assert!(life.visits.visit());
-    assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+    assert_eq!(woken.take(), 1);
     // Nobody else polls it now.
     assert!(life.visits.visit());
     drop(own.lock().unwrap().take());
@@ -176,7 +167,7 @@ async fn the_actors_task_that_comes_during_a_visit_comes_again() {
 
 fn with(woken: &Arc<Woken>) -> task::Context<'static> {
     // As long as the test.
-    task::Context::from_waker(Box::leak(Box::new(Waker::from(woken.clone()))))
+    task::Context::from_waker(Box::leak(Box::new(woken.waker())))
 }
 
 /// A visit whose handler returns when the test says so.
