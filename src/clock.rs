@@ -2,6 +2,9 @@
 
 use std::ops::{Add, Sub};
 use std::time::Duration;
+use tokio::time::Instant;
+
+use crate::limits::MAX_DEADLINE;
 
 /// A moment on this machine's boot-time clock, in nanoseconds. Meaningless on another machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -12,6 +15,11 @@ impl Mono {
     pub fn since(self, earlier: Mono) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+}
+
+/// So long from now, for one who waits; at most [`MAX_DEADLINE`], because some say "for ever".
+pub(crate) fn moment(deadline: Duration) -> Instant {
+    Instant::now() + deadline.min(MAX_DEADLINE)
 }
 
 /// All that fit.

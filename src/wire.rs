@@ -1,19 +1,20 @@
 //! What peers say to each other, inside the transport's frames.
 
+mod call;
+
+pub(crate) use call::{Call, Mail, Rare, answer, begin_call, read_answer};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::actor::Mode;
 use crate::core::command::{Admission, Checkpoint, Held, Response};
 use crate::core::history::Told;
 use crate::core::lease::{Grant, Refusal};
 use crate::core::proposal::Proposal;
-use crate::core::session::Parcels;
 use crate::core::state::LastRun;
 use crate::error::CallError;
-use crate::id::{ActorId, ActorName, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
 use crate::store::CopyKey;
 
 /// What most frames are longer than what they carry, in bytes.
@@ -186,44 +187,6 @@ pub(crate) struct RepairOrder {
     pub(crate) actor: ActorId,
     pub(crate) epoch: Epoch,
     pub(crate) checkpoint: Checkpoint,
-}
-
-/// A message to an actor, on the call lane. What is read of a frame stays there.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Call<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) key: &'a str,
-    pub(crate) message: &'a str,
-    pub(crate) mode: Mode,
-    #[serde(with = "serde_bytes")]
-    pub(crate) payload: &'a [u8],
-}
-
-impl<'a> Call<'a> {
-    /// To whom it is.
-    pub(crate) fn to(&self) -> ActorName<'a> {
-        ActorName { kind: self.kind, key: self.key }
-    }
-}
-
-/// A frame on the call lane, or on that of long ones.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Mail<'a> {
-    /// Its reply is a [`CallAnswer`].
-    #[serde(borrow)]
-    Call(Call<'a>),
-    /// Reliable messages. Its reply is a [`Receipt`](crate::core::session::Receipt).
-    Parcels(Parcels),
-    /// A short copy, please. Its reply is the copy's manifest, or nothing.
-    Copy(CopyKey),
-}
-
-/// The reply to a [`Call`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum CallAnswer<'a> {
-    #[serde(with = "serde_bytes", borrow)]
-    Reply(&'a [u8]),
-    Error(CallError),
 }
 
 /// The header of a stream.

@@ -95,7 +95,15 @@ pub fn decode_state<A: Actor>(version: u32, bytes: &[u8]) -> Result<A, StateErro
 /// # Errors
 /// Not executed: [`Reason::Codec`].
 pub fn encode_message<M: Message>(message: &M) -> Result<Vec<u8>, CallError> {
-    encode(message, "message").map_err(|e| CallError::not_executed(Reason::Codec(e.0)))
+    append_message(room(), message)
+}
+
+/// The same behind what is there already.
+///
+/// # Errors
+/// As [`encode_message`].
+pub fn append_message<M: Message>(frame: Vec<u8>, message: &M) -> Result<Vec<u8>, CallError> {
+    append(frame, message, "message").map_err(|e| CallError::not_executed(Reason::Codec(e.0)))
 }
 
 /// Reads a message from another peer.
@@ -112,7 +120,7 @@ pub fn decode_message<M: Message>(payload: &[u8]) -> Result<M, CallError> {
 /// # Errors
 /// Executed: [`Reason::Codec`].
 pub fn encode_reply<R: Serialize>(reply: &R) -> Result<Vec<u8>, CallError> {
-    encode(reply, "reply").map_err(|e| CallError::executed(Reason::Codec(e.0)))
+    append(room(), reply, "reply").map_err(|e| CallError::executed(Reason::Codec(e.0)))
 }
 
 /// Reads the reply to a message from another peer.
@@ -124,16 +132,30 @@ pub fn decode_reply<M: Message>(payload: &[u8]) -> Result<M::Reply, CallError> {
         .map_err(|e| CallError::executed(Reason::Codec(format!("reply to {}: {e}", M::NAME))))
 }
 
-fn encode<T: Serialize>(value: &T, what: &str) -> Result<Vec<u8>, CodecError> {
-    guarded(|| rmp_serde::to_vec_named(value).map_err(CodecError::new))
-        .and_then(|bytes| within(bytes, MAX_MESSAGE_BYTES, what))
+/// For most messages and replies.
+fn room() -> Vec<u8> {
+    Vec::with_capacity(64)
+}
+
+fn append<T: Serialize>(mut bytes: Vec<u8>, value: &T, what: &str) -> Result<Vec<u8>, CodecError> {
+    let before = bytes.len();
+    let bytes = guarded(move || {
+        rmp_serde::encode::write_named(&mut bytes, value).map_err(CodecError::new)?;
+        Ok(bytes)
+    })?;
+    limited(bytes.len() - before, MAX_MESSAGE_BYTES, what)?;
+    Ok(bytes)
 }
 
 fn within(bytes: Vec<u8>, limit: usize, what: &str) -> Result<Vec<u8>, CodecError> {
-    if bytes.len() > limit {
-        return Err(CodecError(format!("a {what} of {} bytes; the limit is {limit}", bytes.len())));
+    limited(bytes.len(), limit, what).map(|()| bytes)
+}
+
+fn limited(length: usize, limit: usize, what: &str) -> Result<(), CodecError> {
+    if length > limit {
+        return Err(CodecError(format!("a {what} of {length} bytes; the limit is {limit}")));
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Nothing that `code` may leave half done is looked at after a panic: it builds a new value, or

@@ -51,8 +51,8 @@ pub use api::{Actor, Handler, Message, Snapshot};
 pub use bundle::WireReceipt;
 pub(crate) use caught::{begin_caught, poll_caught};
 pub use codec::{
-    CodecError, MigrateError, StateError, decode_message, decode_reply, encode_message, encode_reply,
-    encode_state,
+    CodecError, MigrateError, StateError, append_message, decode_message, decode_reply, encode_message,
+    encode_reply, encode_state,
 };
 pub use context::{Context, Outside, OutsideDoor};
 pub(crate) use courier::{Courier, Follow};

@@ -1,8 +1,9 @@
 //! Where a reference found its actor, for its next message.
 
+use std::any::Any;
 use std::sync::{Arc, OnceLock};
 
-use arc_swap::{ArcSwapOption, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 
 use super::gate::Gate;
 use super::life::Life;
@@ -21,6 +22,9 @@ impl Near {
     }
 }
 
+/// What whoever finds the way to other peers keeps of one.
+type Far = Box<dyn Any + Send + Sync>;
+
 /// What one reference and its clones remember; a hint only. One that was never called has no room for it.
 #[derive(Clone, Default)]
 pub(super) struct Memory(OnceLock<Arc<Places>>);
@@ -30,6 +34,7 @@ pub(super) struct Memory(OnceLock<Arc<Places>>);
 struct Places {
     first: OnceLock<Near>,
     newest: ArcSwapOption<Near>,
+    far: OnceLock<ArcSwap<Far>>,
 }
 
 impl Memory {
@@ -42,6 +47,17 @@ impl Memory {
     /// Where it was found last; see whether it [is of](Near::is_of) the right peer.
     pub(super) fn newest(&self) -> Option<Guard<Option<Arc<Near>>>> {
         self.0.get().map(|places| places.newest.load())
+    }
+
+    /// What was kept last of a way to another peer.
+    #[inline]
+    pub(super) fn far<T: Any, U>(&self, look: impl FnOnce(&T) -> Option<U>) -> Option<U> {
+        self.0.get()?.far.get()?.load().downcast_ref().and_then(look)
+    }
+
+    pub(super) fn keep_far(&self, far: impl Any + Send + Sync) {
+        let (places, far) = (self.0.get_or_init(Arc::default), Arc::new(Box::new(far) as Far));
+        places.far.get_or_init(|| ArcSwap::new(Arc::clone(&far))).store(far);
     }
 
     pub(super) fn keep(&self, near: Near) {

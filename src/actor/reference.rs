@@ -2,6 +2,7 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
@@ -49,6 +50,16 @@ impl<A> ActorRef<A> {
 
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// What was kept last of a way to it on another peer: a hint.
+    #[inline]
+    pub(crate) fn far<T: Any, U>(&self, look: impl FnOnce(&T) -> Option<U>) -> Option<U> {
+        self.memory.far(look)
+    }
+
+    pub(crate) fn keep_far(&self, far: impl Any + Send + Sync) {
+        self.memory.keep_far(far);
     }
 
     /// Which one of its kind it is.

@@ -1,21 +1,20 @@
 //! The messages that a kind handles.
 
 use std::any::TypeId;
-use std::collections::HashMap;
 
 use super::api::{Actor, Handler, Message};
 use super::mailbox::Readers;
 
-/// By name for what comes from other peers, by type for what is sent here.
+/// By name for what comes from other peers, by type for what is sent here. Both in order: of few, which is usual, one
+/// is found faster so than by a hash.
 pub(super) struct Table<A: Actor> {
-    readers: HashMap<&'static str, Readers<A>>,
-    /// In order: of few, which is usual, one is found faster so than by a hash.
+    readers: Vec<(&'static str, Readers<A>)>,
     types: Vec<TypeId>,
 }
 
 impl<A: Actor> Table<A> {
     pub(super) fn new() -> Self {
-        Self { readers: HashMap::new(), types: Vec::new() }
+        Self { readers: Vec::new(), types: Vec::new() }
     }
 
     /// Adds a message; false if another one of its name was there, which it replaces.
@@ -27,7 +26,21 @@ impl<A: Actor> Table<A> {
         if let Err(at) = self.types.binary_search(&id) {
             self.types.insert(at, id);
         }
-        self.readers.insert(M::NAME, Readers::of::<M>()).is_none()
+        let entry = (M::NAME, Readers::of::<M>());
+        match self.at(M::NAME) {
+            Ok(at) => {
+                self.readers[at] = entry;
+                false
+            }
+            Err(at) => {
+                self.readers.insert(at, entry);
+                true
+            }
+        }
+    }
+
+    fn at(&self, name: &str) -> Result<usize, usize> {
+        self.readers.binary_search_by(|(other, _)| (*other).cmp(name))
     }
 
     pub(super) fn len(&self) -> usize {
@@ -36,7 +49,7 @@ impl<A: Actor> Table<A> {
 
     /// What reads a message of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Readers<A>> {
-        self.readers.get(name)
+        self.at(name).ok().map(|at| &self.readers[at].1)
     }
 
     /// Whether the kind handles it.

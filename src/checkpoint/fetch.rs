@@ -26,7 +26,7 @@ use crate::limits::{MAX_SHORT_COPY_BYTES, SAVE_DEADLINE};
 use crate::peer::Shared;
 use crate::store::CopyKey;
 use crate::transport::{Lane, RequestError};
-use crate::wire::{CopyHead, Mail, StreamHeader, decode, encode};
+use crate::wire::{CopyHead, Rare, StreamHeader, decode};
 
 /// No copy could be had now.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -254,7 +254,7 @@ impl Shared {
 
     /// A short copy, in one frame: where many come back at once, a stream for each would be most of the work.
     async fn ask_for_copy(&self, disk: RaftId, key: &CopyKey) -> Result<Option<Bytes>, RequestError> {
-        let body = encode(&Mail::Copy(key.clone()));
+        let body = Rare::Copy(key.clone()).frame();
         let frame = self.send_to_disk(disk, Lane::Call, body, self.timing.store).await?;
         // Copied: the frame lies among others, which would all stay as long as it does.
         Ok((!frame.is_empty() && is_copy(&frame, key)).then(|| Bytes::copy_from_slice(&frame)))

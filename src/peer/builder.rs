@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Mutex, OnceLock, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 
@@ -355,7 +355,7 @@ impl Builder {
             outdated: Mutex::default(),
             collectable: Mutex::default(),
             own_disk: Mutex::default(),
-            admission: RwLock::default(),
+            admission: ArcSwapOption::empty(),
             consensus: ArcSwapOption::empty(),
             transport: OnceLock::new(),
             host: OnceLock::new(),

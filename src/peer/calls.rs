@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Peer;
-use super::carry::{Sent, host_elsewhere, retried};
-use super::directory::undecided_read;
+use super::carry::{Sent, retried};
+use super::route::{Far, Route};
 use super::shared::{Phase, Shared};
 use crate::actor::{ActorRef, Handler, Host, Message, Mode, Pending, Refused, decode_reply};
+use crate::clock::moment;
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, Epoch};
+use crate::id::ActorId;
 use crate::limits::{DEFAULT_CALL_DEADLINE, FAR_DEADLINE};
-use crate::transport::Dest;
 
 impl Peer {
     /// Sends a message and waits for its reply, for at most
@@ -83,39 +83,7 @@ impl Peer {
     }
 }
 
-/// Where an actor can be called now.
-enum Route {
-    Here,
-    There(Dest, Epoch),
-    /// Its home is away, or it is being restored: worth waiting for.
-    Away,
-    Unknown,
-    Lost,
-    Failed,
-}
-
 impl Shared {
-    fn route(&self, actor: &ActorId) -> Route {
-        if self.host().is_some_and(|host| host.running(actor).is_some()) {
-            return Route::Here;
-        }
-        let me = self.incarnation();
-        let route = self.state(|s| {
-            let Some(line) = s.actors.line(actor) else { return Route::Unknown };
-            if line.lost() {
-                return Route::Lost;
-            }
-            if line.failed() {
-                return Route::Failed;
-            }
-            host_elsewhere(s, &line, me).map_or(Route::Away, |dest| Route::There(dest, line.epoch))
-        });
-        if matches!(route, Some(Route::Away)) {
-            self.hurry(actor);
-        }
-        route.unwrap_or(Route::Away)
-    }
-
     /// Why no call can succeed any more, if so.
     pub(super) fn over(&self) -> Option<Reason> {
         if !self.is_over.load(Ordering::Acquire) {
@@ -137,12 +105,16 @@ impl Shared {
         mode: Mode,
         deadline: Duration,
     ) -> Result<M::Reply, CallError> {
+        if let Some(far) = self.known_far(to) {
+            let end = moment(deadline);
+            return Box::pin(self.call_on::<A, M>(to, message, mode, end, Some(far))).await;
+        }
         // Most often the actor is here and has room: no look at the directory and the clock is needed then. What else
         // there may be to do is put on the heap, so that this stays small.
         let (message, end) = match self.ask_at_once(to, message, mode) {
-            Err(back) => (back, Instant::now() + deadline),
+            Err(back) => (back, moment(deadline)),
             Ok(pending) if deadline < FAR_DEADLINE => {
-                let end = Instant::now() + deadline;
+                let end = moment(deadline);
                 match settled(Box::pin(tokio::time::timeout_at(end, pending)).await.ok()) {
                     Ok(answer) => return answer,
                     Err((back, _)) => (back, end),
@@ -152,11 +124,11 @@ impl Shared {
                 let mut patient = self.patience.limit(pending, deadline);
                 match settled((&mut patient).await) {
                     Ok(answer) => return answer,
-                    Err((back, _)) => (back, Instant::now() + patient.left()),
+                    Err((back, _)) => (back, moment(patient.left())),
                 }
             }
         };
-        Box::pin(self.call_on::<A, M>(to, message, mode, end)).await
+        Box::pin(self.call_on::<A, M>(to, message, mode, end, None)).await
     }
 
     /// The rest of a call that did not end where it began.
@@ -166,9 +138,10 @@ impl Shared {
         mut message: M,
         mode: Mode,
         end: Instant,
+        mut known: Option<Arc<Far>>,
     ) -> Result<M::Reply, CallError> {
         loop {
-            let (why, took) = match self.next_route(to.id(), end).await? {
+            let (why, took) = match self.next_route(to, end, known.take()).await? {
                 Route::Here => match self.call_here::<A, M>(to, message, mode, end).await {
                     Ok(result) => return result,
                     Err((back, why)) => {
@@ -176,9 +149,9 @@ impl Shared {
                         (why, Duration::ZERO)
                     }
                 },
-                Route::There(dest, epoch) => {
+                Route::There(far) => {
                     let call = self.encode_call::<M>(to.id(), &message, mode)?;
-                    match self.call_there(&dest, to.id(), epoch, call, end).await {
+                    match self.call_there(&far, to.id(), call, end).await {
                         Sent::Reply(payload) => return decode_reply::<M>(&payload),
                         Sent::Failed(e) => return Err(e),
                         Sent::Again(e, took) => (e, took),
@@ -214,6 +187,12 @@ impl Shared {
         message: M,
         deadline: Duration,
     ) -> Result<(), CallError> {
+        // As tokio's own channels do, so that who tells on and on lets others have the thread.
+        tokio::task::coop::consume_budget().await;
+        if let Some(far) = self.known_far(to) {
+            let end = moment(deadline);
+            return Box::pin(self.tell_on::<A, M>(to, message, end, Some(far))).await;
+        }
         let message = match self.host_in_charge() {
             Some(host) => match host.tell_local(to, message) {
                 Ok(()) => return Ok(()),
@@ -221,8 +200,8 @@ impl Shared {
             },
             None => message,
         };
-        let end = Instant::now() + deadline;
-        Box::pin(self.tell_on::<A, M>(to, message, end)).await
+        let end = moment(deadline);
+        Box::pin(self.tell_on::<A, M>(to, message, end, None)).await
     }
 
     /// The rest of a tell that did not end where it began.
@@ -231,10 +210,11 @@ impl Shared {
         to: &ActorRef<A>,
         mut message: M,
         end: Instant,
+        mut known: Option<Arc<Far>>,
     ) -> Result<(), CallError> {
         let host = self.host().ok_or(CallError::not_executed(Reason::Shutdown))?;
         loop {
-            let (why, took) = match self.next_route(to.id(), end).await? {
+            let (why, took) = match self.next_route(to, end, known.take()).await? {
                 Route::Here => {
                     let left = end.saturating_duration_since(Instant::now());
                     match self.within(left, pin!(host.tell_local_waiting(to, message))).await {
@@ -246,9 +226,9 @@ impl Shared {
                         None => return Err(CallError::not_executed(Reason::Full)),
                     }
                 }
-                Route::There(dest, epoch) => {
+                Route::There(far) => {
                     let call = self.encode_call::<M>(to.id(), &message, Mode::Tell)?;
-                    match self.call_there(&dest, to.id(), epoch, call, end).await {
+                    match self.call_there(&far, to.id(), call, end).await {
                         Sent::Reply(_) => return Ok(()),
                         Sent::Failed(e) => return Err(e),
                         Sent::Again(e, took) => (e, took),
@@ -257,26 +237,6 @@ impl Shared {
                 _ => (CallError::not_executed(Reason::Deadline), Duration::ZERO),
             };
             self.wait_or_give_up(why, took, end).await?;
-        }
-    }
-
-    /// Where to try next; an error if there is no use in trying.
-    async fn next_route(self: &Arc<Self>, actor: &ActorId, end: Instant) -> Result<Route, CallError> {
-        if let Some(why) = self.over() {
-            return Err(CallError::not_executed(why));
-        }
-        match self.route(actor) {
-            Route::Lost => Err(CallError::not_executed(Reason::Lost)),
-            Route::Failed => Err(CallError::not_executed(Reason::Failed)),
-            Route::Unknown => {
-                // This peer may be behind; only the leader can say that there is no such actor.
-                self.catch_up(end).await.map_err(undecided_read)?;
-                match self.route(actor) {
-                    Route::Unknown => Err(CallError::not_executed(Reason::NoSuchActor)),
-                    route => Ok(route),
-                }
-            }
-            route => Ok(route),
         }
     }
 

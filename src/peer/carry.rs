@@ -1,20 +1,22 @@
 //! Carries a call to another peer, and brings back what came of it.
 
 use bytes::Bytes;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-use super::credit::Credit;
+use super::credit::{Credit, Flow};
+use super::route::Far;
 use super::shared::Shared;
-use crate::actor::{Message, Mode, encode_message};
+use crate::actor::{Message, Mode, append_message};
 use crate::canary::{Mistake, made};
 use crate::core::lines::Line;
 use crate::core::state::{State, Status};
 use crate::error::{CallError, Reason};
-use crate::id::{ActorId, ActorName, Epoch, Incarnation};
+use crate::id::{ActorId, Incarnation};
 use crate::limits::{FAR_DEADLINE, PATIENCE_TICK};
 use crate::transport::{Dest, Lane, RequestError};
-use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
+use crate::wire::{begin_call, read_answer};
 
 /// What one attempt at another peer came to.
 pub(super) enum Sent {
@@ -32,31 +34,21 @@ impl Shared {
         message: &M,
         mode: Mode,
     ) -> Result<Vec<u8>, CallError> {
-        let payload = &*encode_message(message)?;
-        let ActorName { kind, key } = actor.name();
-        let call = Mail::Call(Call { kind, key, message: M::NAME, mode, payload });
-        Ok(encode_around(&call, payload.len()))
+        let too_long = || CallError::not_executed(Reason::Codec("its name is too long".into()));
+        append_message(begin_call(actor.name(), M::NAME, mode).ok_or_else(too_long)?, message)
     }
 
     /// One attempt.
-    pub(super) async fn call_there(
-        &self,
-        dest: &Dest,
-        actor: &ActorId,
-        epoch: Epoch,
-        call: Vec<u8>,
-        end: Instant,
-    ) -> Sent {
-        let Some(host) = dest.incarnation else {
-            return Sent::Again(CallError::not_executed(Reason::HostGone), Duration::ZERO);
-        };
-        let Some(_credit) = self.credit(host, actor, end).await else {
+    pub(super) async fn call_there(&self, far: &Far, actor: &ActorId, call: Vec<u8>, end: Instant) -> Sent {
+        let (host, epoch) = (far.process, far.epoch);
+        let flow = far.flow.upgrade().unwrap_or_else(|| self.credits.to(host));
+        let Some(_credit) = self.credit(&flow, actor, end).await else {
             return Sent::Again(CallError::not_executed(Reason::Full), Duration::ZERO);
         };
         let left = end.saturating_duration_since(Instant::now());
         let again =
             |why| Sent::Again(why, left.saturating_sub(end.saturating_duration_since(Instant::now())));
-        let reply = match self.queue(dest, Lane::of_message(call.len()), call, left) {
+        let reply = match self.queue_on(&far.way, Lane::of_message(call.len()), call, end) {
             Ok(mut waiting) => match self.soon(&mut waiting, left).await {
                 Some(reply) => reply,
                 None => tokio::select! {
@@ -73,10 +65,10 @@ impl Shared {
         };
         self.heed(&reply);
         match reply {
-            Ok(frame) => match decode::<CallAnswer>(&frame) {
-                Ok(CallAnswer::Reply(payload)) => Sent::Reply(frame.slice_ref(payload)),
-                Ok(CallAnswer::Error(e)) if retried(&e) => again(e),
-                Ok(CallAnswer::Error(e)) => Sent::Failed(e),
+            Ok(frame) => match read_answer(frame) {
+                Ok(Ok(payload)) => Sent::Reply(payload),
+                Ok(Err(e)) if retried(&e) => again(e),
+                Ok(Err(e)) => Sent::Failed(e),
                 Err(e) => Sent::Failed(CallError::unknown(Reason::Codec(e.to_string()))),
             },
             Err(RequestError::TooLarge) => {
@@ -101,8 +93,8 @@ impl Shared {
 
     /// The right to have one more request to an actor under way. If its process goes away meanwhile, all that is under
     /// way there ends, and so does the wait.
-    pub(super) async fn credit(&self, process: Incarnation, actor: &ActorId, end: Instant) -> Option<Credit> {
-        match self.credits.to(process).take(actor) {
+    pub(super) async fn credit(&self, flow: &Arc<Flow>, actor: &ActorId, end: Instant) -> Option<Credit> {
+        match flow.take(actor) {
             Ok(credit) => Some(credit),
             Err(wait) => {
                 let _held = self.held.try_acquire().ok()?;

@@ -159,7 +159,7 @@ impl Shared {
             fresh.renew(self.store.as_ref()).await?;
         }
         self.note_own_disk(&fresh);
-        *self.admission.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(admission);
+        self.admission.store(Some(Arc::new(admission)));
         let consensus = match self.consensus() {
             Some(running) => running,
             None => self.start_raft(&fresh).await?,

@@ -7,7 +7,8 @@
 //! - `hand_over`: gives actors to others, and calls them home; `moves`: what users wish of that;
 //!   `watch`: tells watchers what became of actors
 //! - `local`: actors that need no name and are not to survive
-//! - `calls`, `directory`: what users do; `post`, `session`: reliable messages; `propose`: gets commands into the log
+//! - `calls` (`route`: where to), `directory`: what users do; `post`, `session`: reliable messages;
+//!   `propose`: gets commands into the log
 //! - `serve`, `reach`: the two halves of talking to other peers
 
 mod builder;
@@ -32,6 +33,7 @@ mod post;
 mod propose;
 mod reach;
 mod reign;
+mod route;
 mod serve;
 mod session;
 mod shared;

@@ -10,6 +10,7 @@ use super::directory::undecided_read;
 use super::shared::Shared;
 use super::status::WaitError;
 use crate::actor::{Actor, ActorRef};
+use crate::clock::moment;
 use crate::core::command::HandOver;
 use crate::error::{CallError, Reason};
 use crate::id::{ActorId, Epoch, NodeId};
@@ -42,7 +43,7 @@ impl Peer {
     /// # Errors
     /// If the departure could not be committed within `deadline`; the cluster then finds out by itself.
     pub async fn drain(&self, deadline: Duration) -> Result<(), WaitError> {
-        let end = Instant::now() + deadline;
+        let end = moment(deadline);
         // Half of the time at most: the last checkpoints of those that could not go take some too.
         if tokio::time::timeout(deadline / 2, self.shared.empty()).await.is_err() {
             tracing::warn!(node = %self.shared.node, "leaving before every actor could move");

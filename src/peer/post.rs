@@ -14,7 +14,7 @@ use crate::core::watching::Seen;
 use crate::id::ActorId;
 use crate::limits::{DELIVERY_DEADLINE, MAX_PARCELS};
 use crate::transport::{Dest, Lane, Refusal, Reply};
-use crate::wire::{Mail, decode, encode};
+use crate::wire::{Rare, decode, encode};
 
 /// What the actor runtime sees of this module.
 pub(crate) struct PostOffice(pub(crate) Weak<Shared>);
@@ -167,12 +167,14 @@ impl Shared {
     async fn deliver_there(&self, dest: &Dest, parcels: Parcels, end: Instant) -> Receipt {
         let to = parcels.to.clone();
         let Some(host) = dest.incarnation else { return Receipt::Later };
-        let Some(_credit) = self.credit(host, &to, end).await else { return Receipt::Later };
+        let Some(_credit) = self.credit(&self.credits.to(host), &to, end).await else {
+            return Receipt::Later;
+        };
         let left = end.saturating_duration_since(Instant::now());
         // Long batches of short messages among them: one batch must not overtake another.
         let longest = parcels.items.iter().map(|parcel| parcel.payload.len()).max();
         let lane = Lane::of_message(longest.unwrap_or(0));
-        let sent = self.send(dest, lane, encode(&Mail::Parcels(parcels)), left);
+        let sent = self.send(dest, lane, Rare::Parcels(parcels).frame(), left);
         let reply = tokio::select! {
             reply = sent => reply,
             // The answer of a host that is gone for good can never come.

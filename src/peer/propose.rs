@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shared::Shared;
+use crate::clock::moment;
 use crate::core::command::{Command, Response};
 use crate::core::proposal::Proposal;
 use crate::raft::ProposeError;
@@ -35,7 +36,7 @@ impl Shared {
     /// Proposes until the command is applied or the deadline passes.
     pub(crate) async fn propose(&self, command: Command, deadline: Duration) -> Result<Response, Undecided> {
         let command = Proposal::from(command);
-        let end = Instant::now() + deadline;
+        let end = moment(deadline);
         let mut maybe_done = false;
         loop {
             let why = match tokio::time::timeout_at(end, self.propose_once(&command, end)).await {

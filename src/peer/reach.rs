@@ -6,12 +6,15 @@ use serde_bytes::ByteBuf;
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
+use tokio::time::Instant;
 
 use super::shared::{Shared, lock};
 use crate::core::event::Event;
 use crate::id::{NodeId, RaftId};
 use crate::raft::{FrameSink, FrameSource, LinkError, RaftLink};
-use crate::transport::{Dest, FramedRecv, FramedSend, FramedStream, Lane, Refusal, RequestError, Waiting};
+use crate::transport::{
+    Dest, FramedRecv, FramedSend, FramedStream, Lane, Refusal, RequestError, Transport, Waiting, Way,
+};
 use crate::wire::{Answer, Request, StreamHeader, decode, encode};
 
 impl Shared {
@@ -158,7 +161,7 @@ impl Shared {
         body: Vec<u8>,
         deadline: Duration,
     ) -> Result<Bytes, RequestError> {
-        let reply = self.queue(to, lane, body, deadline)?.in_time().await;
+        let reply = self.started()?.queue(to, lane, body, deadline).in_time().await;
         self.heed(&reply);
         reply
     }
@@ -194,16 +197,18 @@ impl Shared {
     }
 
     /// Sends bytes on a lane. What comes is to be [heeded](Shared::heed).
-    pub(super) fn queue(
+    pub(super) fn queue_on(
         &self,
-        to: &Dest,
+        way: &Way,
         lane: Lane,
         body: Vec<u8>,
-        deadline: Duration,
+        until: Instant,
     ) -> Result<Waiting, RequestError> {
-        let transport = self.transport();
-        let transport = transport.ok_or_else(|| RequestError::NotSent("this peer is not started".into()))?;
-        Ok(transport.queue(to, lane, body, deadline))
+        Ok(self.started()?.queue_on(way, lane, body, until))
+    }
+
+    fn started(&self) -> Result<&Transport, RequestError> {
+        self.transport().ok_or_else(|| RequestError::NotSent("this peer is not started".into()))
     }
 
     /// Acts upon a refusal that says we are retired.
@@ -221,10 +226,7 @@ impl Shared {
         lane: Lane,
         deadline: Duration,
     ) -> Result<FramedStream, RequestError> {
-        let Some(transport) = self.transport() else {
-            return Err(RequestError::NotSent("this peer is not started".into()));
-        };
-        transport.open_stream_beside(lane, to, encode(header), deadline).await
+        self.started()?.open_stream_beside(lane, to, encode(header), deadline).await
     }
 
     /// Opens a stream of its own to the process that runs a given disk, wherever that may be.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::shared::{Shared, lock, millis};
-use crate::clock::Mono;
+use crate::clock::{Mono, moment};
 use crate::core::command::Command;
 use crate::core::lease::{Effect, Flight, Granter, Input, MemberView};
 use crate::core::state::State;
@@ -196,7 +196,7 @@ impl Shared {
     /// Waits until a quorum has followed this leader at some moment after the call.
     pub(super) async fn confirm_leadership(self: &Arc<Self>, deadline: Duration) -> Result<(), NotLeading> {
         let asked = self.now();
-        let end = Instant::now() + deadline;
+        let end = moment(deadline);
         let Some(consensus) = self.consensus() else { return Err(NotLeading) };
         while Instant::now() < end {
             let view = self.tell_granter(&consensus);

@@ -14,7 +14,7 @@ use crate::id::{ActorId, Incarnation, NodeId};
 use crate::limits::{MAX_BATCH_ITEMS, MAX_REPAIRS_PER_ORDER};
 use crate::raft::ProposeError;
 use crate::transport::{FramedStream, Handler, Hello, Lane, Refusal, Remote, Reply};
-use crate::wire::{Answer, Call, CallAnswer, Mail, Request, StreamHeader, decode, encode, encode_around};
+use crate::wire::{Answer, Call, Mail, Rare, Request, StreamHeader, answer, decode, encode};
 
 /// The peer as its transport sees it.
 pub(super) struct Server(pub(super) Weak<Shared>);
@@ -233,22 +233,17 @@ impl Shared {
         if from.hello.incarnation.is_none() {
             return reply.refuse(&Refusal::Malformed);
         }
-        let call = match decode(body) {
+        let call = match Mail::read(body) {
             Ok(Mail::Call(call)) => call,
-            Ok(Mail::Parcels(parcels)) => return self.on_parcels(parcels, reply),
-            Ok(Mail::Copy(key)) => return self.on_ask_for_copy(key, reply),
+            Ok(Mail::Rare(Rare::Parcels(parcels))) => return self.on_parcels(parcels, reply),
+            Ok(Mail::Rare(Rare::Copy(key))) => return self.on_ask_for_copy(key, reply),
             Err(_) => return reply.refuse(&Refusal::Malformed),
         };
         let Some(host) = self.host() else {
             let not_here = CallError::not_executed(Reason::NotHere);
-            return reply.send(encode(&CallAnswer::Error(not_here)));
+            return reply.send(answer(Err(not_here)));
         };
-        let sink: WireReply = Box::new(move |result| {
-            reply.send(match result {
-                Ok(payload) => encode_around(&CallAnswer::Reply(&payload), payload.len()),
-                Err(e) => encode(&CallAnswer::Error(e)),
-            });
-        });
+        let sink: WireReply = Box::new(move |outcome| reply.send(answer(outcome)));
         let taken = host.deliver(call.to(), call.message, call.payload, call.mode, sink);
         if let Err((why, sink)) = taken {
             if let (NotTaken::NotHere, Ok(actor)) = (why, ActorId::new(call.kind, call.key)) {

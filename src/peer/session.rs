@@ -13,6 +13,7 @@ use super::directory::{fresh_nonce, undecided};
 use super::post::PostOffice;
 use super::shared::Shared;
 use crate::actor::{ActorRef, Courier, Follow, Handler, Message, decode_reply, encode_message};
+use crate::clock::moment;
 use crate::core::command::{Command, Refused, Response};
 use crate::core::session::{Content, Outbox, Replied, Sender};
 use crate::error::{CallError, Reason};
@@ -189,7 +190,7 @@ impl Session {
         let payload = encode_message(&message)?;
         let (done, answer) = oneshot::channel();
         let order = Order { to: to.clone(), name: M::NAME, payload, is_ask, done };
-        let end = tokio::time::Instant::now() + deadline;
+        let end = moment(deadline);
         match tokio::time::timeout_at(end, self.orders.send(order)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return Err(CallError::not_executed(Reason::Shutdown)),

@@ -4,7 +4,7 @@ use arc_swap::ArcSwapOption;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
@@ -19,7 +19,7 @@ use super::timing::Timing;
 use super::watch::Bells;
 use crate::actor::{Gate, Host, Kinds};
 use crate::checkpoint::{Cutting, Outdated, SaveOrder, Shelves};
-use crate::clock::{Clock, Mono};
+use crate::clock::{Clock, Mono, moment};
 use crate::core::command::{Admission, Command, Response, Settings};
 use crate::core::event::Event;
 use crate::core::history::History;
@@ -117,7 +117,7 @@ pub(crate) struct Shared {
     /// Actors of which older copies, or chunks that no copy names, may be on this disk.
     pub(crate) collectable: Mutex<BTreeSet<ActorId>>,
     pub(crate) own_disk: Mutex<OwnDisk>,
-    pub(crate) admission: RwLock<Option<Admission>>,
+    pub(crate) admission: ArcSwapOption<Admission>,
     pub(crate) consensus: ArcSwapOption<Consensus>,
     pub(crate) transport: OnceLock<Transport>,
     pub(crate) host: OnceLock<Host>,
@@ -177,7 +177,7 @@ impl Shared {
 
     /// This process's place in the cluster, once it has one.
     pub(crate) fn admission(&self) -> Option<Admission> {
-        *self.admission.read().unwrap_or_else(PoisonError::into_inner)
+        self.admission.load().as_deref().copied()
     }
 
     pub(crate) fn incarnation(&self) -> Option<Incarnation> {
@@ -187,6 +187,11 @@ impl Shared {
     /// Reads the replicated state as applied here; none before consensus runs.
     pub(crate) fn state<T>(&self, look: impl FnOnce(&State) -> T) -> Option<T> {
         self.consensus.load().as_deref().map(|c| c.applied().read(look))
+    }
+
+    /// The number of who runs what there, to be asked for before it is read.
+    pub(crate) fn places(&self) -> Option<u64> {
+        self.consensus.load().as_deref().map(|c| c.applied().places())
     }
 
     pub(crate) fn transport(&self) -> Option<&Transport> {
@@ -282,7 +287,7 @@ impl Shared {
     }
 
     pub(super) async fn leave(self: &Arc<Self>, deadline: Duration) -> Result<(), WaitError> {
-        let end = tokio::time::Instant::now() + deadline;
+        let end = moment(deadline);
         if let Some(host) = self.host() {
             let last = host.final_checkpoints();
             if tokio::time::timeout_at(end, last).await.is_err() {

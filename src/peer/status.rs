@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Peer;
 use super::shared::Phase;
+use crate::clock::moment;
 use crate::core::lines::Line;
 use crate::core::state::Status as Standing;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
@@ -194,7 +195,7 @@ impl Peer {
         mut condition: impl FnMut(&Status) -> bool,
         deadline: Duration,
     ) -> Result<(), WaitError> {
-        let end = Instant::now() + deadline;
+        let end = moment(deadline);
         loop {
             let status = self.status();
             if condition(&status) {

@@ -5,7 +5,6 @@ use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
-#[cfg(feature = "testing")]
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -32,6 +31,8 @@ pub(crate) struct Applied {
     index: watch::Sender<u64>,
     /// The newest entry that may have changed which process runs which actor.
     placed: watch::Sender<u64>,
+    /// See [`Applied::places`].
+    places: AtomicU64,
     /// Kept once somebody has asked for it.
     #[cfg(feature = "testing")]
     trail: Mutex<Option<VecDeque<Step>>>,
@@ -75,6 +76,7 @@ impl Applied {
             changes: Mutex::new(changes),
             saved: Mutex::default(),
             placed: watch::Sender::new(0),
+            places: AtomicU64::new(fresh_stamp()),
             index,
             #[cfg(feature = "testing")]
             trail: Mutex::default(),
@@ -113,9 +115,16 @@ impl Applied {
         self.placed.subscribe()
     }
 
+    /// Which process runs which actor: as long as this is the same number, that is the same. No other directory in
+    /// this process ever has it. What is kept with it was read after it.
+    pub(crate) fn places(&self) -> u64 {
+        self.places.load(Ordering::Acquire)
+    }
+
     /// Wakes who waits.
     fn announce(&self, index: u64, placed: bool) {
         if placed {
+            self.places.store(fresh_stamp(), Ordering::Release);
             self.placed.send_replace(index);
         }
         self.index.send_replace(index);
@@ -190,6 +199,11 @@ impl Applied {
             *saved = Saves { list: vec![], some_are_missing: true };
         }
     }
+}
+
+fn fresh_stamp() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// openraft's handle on [`Applied`].
@@ -361,5 +375,16 @@ mod tests {
         }
         assert_eq!(applied.take_changes().actors, actors(0..10));
         assert!(applied.take_changes().actors.is_empty());
+    }
+
+    #[test]
+    fn places_have_a_number_of_their_own_until_an_entry_may_change_them() {
+        let (applied, other) = (Applied::new(Inner::default()), Applied::new(Inner::default()));
+        let first = applied.places();
+        applied.announce(1, false);
+        assert_eq!(applied.places(), first);
+        applied.announce(2, true);
+        other.announce(2, true);
+        assert!(![first, other.places()].contains(&applied.places()));
     }
 }

@@ -2,29 +2,30 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::{self, Accepted};
 use super::config::TransportConfig;
 use super::counters::{Counters, CountersSnapshot, bump};
 use super::frame::{Batch, FrameReader};
 use super::lane::MAX_BODY_BYTES;
-use super::link::Job;
+use super::link::{Job, Link};
 use super::links::{Links, Newest};
 use super::lock;
 use super::log_limit::LogLimit;
-use super::request::{Dest, Handler, Item, RequestError, Waiting, moment};
+use super::request::{Dest, Handler, Item, RequestError, Waiting};
 use super::session::Session;
 use super::socket::{ConnectionIds, Network, ResetKey, WatchedSocket};
 use super::stream::FramedStream;
 use super::tls;
 use super::wire::{CLOSE_DONE, CLOSE_REFUSED, Hello, Lane, Refusal, TAG_BULK, encode_refusal};
 use crate::canary::{Mistake, made};
+use crate::clock::moment;
 use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::identity::CertificateName;
 use crate::limits::{MAX_FRAME_BYTES, MAX_PACKET_BYTES, MAX_STREAM_HEADER_BYTES, SHUTDOWN_LINGER};
@@ -67,6 +68,13 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.shared.close();
     }
+}
+
+/// A destination that was looked up. See [`Transport::way`].
+#[derive(Clone)]
+pub struct Way {
+    to: Dest,
+    link: Weak<Link>,
 }
 
 /// What the parts of one transport have in common.
@@ -135,11 +143,11 @@ impl Shared {
         }
     }
 
-    fn submit(self: &Arc<Self>, to: &Dest, job: Job) {
+    fn submit(self: &Arc<Self>, link: impl FnOnce() -> Option<Arc<Link>>, job: Job) {
         if self.closed.load(Ordering::Acquire) {
             return job.fail(RequestError::NotSent("this transport is shut down".into()));
         }
-        match self.links.to(to) {
+        match link() {
             Some(link) => link.submit(self, job),
             None => job.fail(RequestError::NotSent("too many links are in use".into())),
         }
@@ -232,12 +240,35 @@ impl Transport {
     /// Queues a request in this very call, so that one caller's requests to one peer and lane keep their order. It is
     /// not sent any more after the deadline (a day at most). Dropping what is returned does not withdraw the request.
     pub fn queue(&self, to: &Dest, lane: Lane, body: Vec<u8>, deadline: Duration) -> Waiting {
+        self.queue_on_link(|| self.shared().links.to(to), to.incarnation, (lane, body), moment(deadline))
+    }
+
+    /// Looks up what [`Transport::queue_on`] then need not look up for each request.
+    pub fn way(&self, to: Dest) -> Way {
+        let link = self.shared().links.to(&to).map_or_else(Weak::new, |link| Arc::downgrade(&link));
+        Way { to, link }
+    }
+
+    /// [`Transport::queue`] to where that way leads, for a deadline that is a moment.
+    pub fn queue_on(&self, way: &Way, lane: Lane, body: Vec<u8>, until: Instant) -> Waiting {
+        // A link that nobody used for long may be gone.
+        let link = || way.link.upgrade().or_else(|| self.shared().links.to(&way.to));
+        self.queue_on_link(link, way.to.incarnation, (lane, body), until)
+    }
+
+    fn queue_on_link(
+        &self,
+        link: impl FnOnce() -> Option<Arc<Link>>,
+        expects: Option<Incarnation>,
+        (lane, body): (Lane, Vec<u8>),
+        until: Instant,
+    ) -> Waiting {
         let too_large = body.len() > MAX_BODY_BYTES;
-        let (item, waiting) = Item::new(body, to.incarnation, deadline);
+        let (item, waiting) = Item::new(body, expects, until);
         if too_large {
             item.fail(RequestError::TooLarge);
         } else {
-            self.shared().submit(to, Job::Request(lane, item));
+            self.shared().submit(link, Job::Request(lane, item));
         }
         waiting
     }
@@ -282,7 +313,7 @@ impl Transport {
         }
         let until = moment(deadline);
         let (sender, session) = oneshot::channel();
-        self.shared().submit(to, Job::Stream(to.incarnation, sender));
+        self.shared().submit(|| self.shared().links.to(to), Job::Stream(to.incarnation, sender));
         let late = |sent| move |_| RequestError::Deadline { sent };
         let session = timeout_at(until, session).await.map_err(late(false))?;
         let session = session.map_err(|_| RequestError::NotSent("the connection is gone".into()))??;

@@ -1,10 +1,11 @@
 //! The dialer's end of one lane: requests out, answers in, matched by number.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Buf, Bytes};
+use hashbrown::HashMap;
 use quinn::{RecvStream, SendStream};
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::time::Instant;
@@ -44,6 +45,29 @@ struct Pending {
     is_over: bool,
 }
 
+impl Pending {
+    /// False if the frame is no answer to anything that was asked.
+    fn settle(&mut self, mut frame: Bytes, answers: &mut Vec<(oneshot::Sender<Answer>, Answer)>) -> bool {
+        if frame.len() <= ID_BYTES {
+            return false;
+        }
+        let (id, status) = (frame.get_u64(), frame.get_u8());
+        let Some(caller) = self.callers.remove(&id) else { return self.is_over };
+        let unknown = |why: &str| Err(RequestError::Unknown(why.into()));
+        let refused = |frame: &[u8]| decode_refusal(frame).map(|refusal| Err(RequestError::Refused(refusal)));
+        let answer = match status {
+            STATUS_OK => Some(Ok(frame)),
+            STATUS_DROPPED => Some(unknown("the other end dropped the request")),
+            STATUS_REPLY_LOST => Some(unknown("the reply was larger than could be sent")),
+            STATUS_REFUSED => refused(&frame),
+            _ => None,
+        };
+        let makes_sense = answer.is_some();
+        answers.push((caller, answer.unwrap_or_else(|| unknown("an answer that makes no sense"))));
+        makes_sense
+    }
+}
+
 impl InFlight {
     pub(super) fn new() -> Self {
         let slots = Semaphore::new(MAX_REQUESTS_IN_FLIGHT);
@@ -78,31 +102,19 @@ impl InFlight {
         self.slots.acquire().await.ok()
     }
 
-    /// False if the frame is no answer to anything that was asked.
-    fn settle(&self, mut frame: Bytes) -> bool {
-        if frame.len() <= ID_BYTES {
-            return false;
-        }
-        let (id, status) = (frame.get_u64(), frame.get_u8());
-        let caller = {
+    /// Hands out answers that came at once. Returns whether all of them make sense; what comes after one that does not
+    /// is left.
+    fn settle(&self, frames: &mut Vec<Bytes>) -> bool {
+        let mut answers = Vec::with_capacity(frames.len());
+        let make_sense = {
             let mut pending = lock(&self.pending);
-            let Some(caller) = pending.callers.remove(&id) else { return pending.is_over };
-            caller
+            frames.drain(..).all(|frame| pending.settle(frame, &mut answers))
         };
-        self.slots.add_permits(1);
-        let unknown = |why: &str| Err(RequestError::Unknown(why.into()));
-        let answer = match status {
-            STATUS_OK => Ok(frame),
-            STATUS_DROPPED => unknown("the other end dropped the request"),
-            STATUS_REPLY_LOST => unknown("the reply was larger than could be sent"),
-            STATUS_REFUSED => match decode_refusal(&frame) {
-                Some(refusal) => Err(RequestError::Refused(refusal)),
-                None => return false,
-            },
-            _ => return false,
-        };
-        let _ = caller.send(answer);
-        true
+        self.slots.add_permits(answers.len());
+        for (caller, answer) in answers {
+            let _ = caller.send(answer);
+        }
+        make_sense
     }
 
     pub(super) fn fail_all(&self, why: &str) {
@@ -158,13 +170,26 @@ async fn write_requests(
 }
 
 async fn read_answers(recv: RecvStream, flight: &InFlight) -> FrameError {
-    let mut reader = FrameReader::new(recv, MAX_FRAME_BYTES);
+    let (mut reader, mut frames) = (FrameReader::new(recv, MAX_FRAME_BYTES), Vec::new());
     loop {
         match reader.next().await {
-            Ok(Some(frame)) if flight.settle(frame.clone()) => {}
-            Ok(Some(_)) => return FrameError::Malformed,
+            Ok(Some(frame)) => frames.push(frame),
             Ok(None) => return FrameError::Io("the other end closed the lane".into()),
             Err(e) => return e,
+        }
+        // All that has been read: as many as what is read at once can hold.
+        let end = loop {
+            match reader.take_frame() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break None,
+                Err(e) => break Some(e),
+            }
+        };
+        if !flight.settle(&mut frames) {
+            return FrameError::Malformed;
+        }
+        if let Some(e) = end {
+            return e;
         }
     }
 }
@@ -172,13 +197,15 @@ async fn read_answers(recv: RecvStream, flight: &InFlight) -> FrameError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::moment;
     use crate::transport::request::{Item, Waiting};
     use std::time::Duration;
 
     /// Requests that have left, by their callers' holds.
     async fn sent(flight: &InFlight, many: usize) -> Vec<Waiting> {
         let queue = Queue::default();
-        let made: Vec<_> = (0..many).map(|_| Item::new(vec![1], None, Duration::from_secs(5))).collect();
+        let made: Vec<_> =
+            (0..many).map(|_| Item::new(vec![1], None, moment(Duration::from_secs(5)))).collect();
         let waiting = made.into_iter().map(|(item, waiting)| {
             assert!(queue.push(item).is_ok());
             waiting
@@ -204,9 +231,14 @@ mod tests {
         let flight = InFlight::new();
         let mut waiting = sent(&flight, 3).await;
         assert_eq!(slots_taken(&flight), 3);
-        assert!(flight.settle(answer(1)) && !flight.settle(answer(1)) && !flight.settle(answer(3)));
+        let settle = |ids: &[u64]| flight.settle(&mut ids.iter().map(|id| answer(*id)).collect());
+        assert!(settle(&[1]) && !settle(&[1]) && !settle(&[3]));
         assert_eq!(waiting.remove(1).in_time().await, Ok(Bytes::from_static(&[9])));
         assert_eq!(slots_taken(&flight), 2);
+        // What came before the one to nothing counts.
+        assert!(!settle(&[0, 0, 2]));
+        assert_eq!(waiting.remove(0).in_time().await, Ok(Bytes::from_static(&[9])));
+        assert_eq!(slots_taken(&flight), 1);
     }
 
     #[tokio::test]
@@ -214,7 +246,7 @@ mod tests {
         let flight = InFlight::new();
         let waiting = sent(&flight, 2).await;
         flight.fail_all("gone");
-        assert!(flight.settle(answer(0)), "it was asked for");
+        assert!(flight.settle(&mut vec![answer(0)]), "it was asked for");
         assert!(flight.is_empty() && slots_taken(&flight) == 0);
         for waiting in waiting {
             assert_eq!(waiting.in_time().await, Err(RequestError::Unknown("gone".into())));

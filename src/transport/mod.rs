@@ -45,7 +45,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use config::TransportConfig;
 pub use counters::CountersSnapshot;
-pub use endpoint::{Transport, TransportError};
+pub use endpoint::{Transport, TransportError, Way};
 #[cfg(any(test, feature = "testing"))]
 pub use faults::LinkTable;
 #[cfg(feature = "testing")]

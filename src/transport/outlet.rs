@@ -81,7 +81,10 @@ impl Outlet {
 
     /// The right to answer a request. A dialer has at most as many in flight as there are slots: one more waits here.
     pub(super) async fn admit(self: &Arc<Self>, id: u64) -> Option<Reply> {
-        self.slots.acquire().await.ok()?.forget();
+        match self.slots.try_acquire() {
+            Ok(slot) => slot.forget(),
+            Err(_) => self.slots.acquire().await.ok()?.forget(),
+        }
         Some(Reply::new(id, self.clone()))
     }
 

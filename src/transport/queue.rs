@@ -150,11 +150,12 @@ impl Load {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::moment;
     use crate::transport::request::Waiting;
     use std::time::Duration;
 
     fn item(body: &[u8]) -> (Item, Waiting) {
-        Item::new(body.to_vec(), None, Duration::from_secs(5))
+        Item::new(body.to_vec(), None, moment(Duration::from_secs(5)))
     }
 
     /// Queues requests until there is no room; whose wait ends tells what became of them.

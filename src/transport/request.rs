@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -15,7 +14,7 @@ use super::reply::Reply;
 use super::stream::FramedStream;
 use super::wire::{Hello, Lane, Refusal};
 use crate::id::{Incarnation, NodeId};
-use crate::limits::{MAX_DEADLINE, MAX_QUEUED_BYTES};
+use crate::limits::MAX_QUEUED_BYTES;
 
 /// Where to send, and whom to expect there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,9 +170,9 @@ pub(super) struct Ticket {
 
 impl Item {
     /// The request, and the caller's hold on its answer.
-    pub(super) fn new(body: Vec<u8>, expects: Option<Incarnation>, deadline: Duration) -> (Self, Waiting) {
+    pub(super) fn new(body: Vec<u8>, expects: Option<Incarnation>, until: Instant) -> (Self, Waiting) {
         let (answer, receiver) = oneshot::channel();
-        let (claim, until) = (Arc::new(Claim::default()), moment(deadline));
+        let claim = Arc::new(Claim::default());
         let ticket = Ticket { claim: claim.clone(), answer, until, charge: None };
         (Self { body, expects, ticket }, Waiting { claim, answer: receiver, until })
     }
@@ -243,14 +242,11 @@ impl Future for Waiting {
     }
 }
 
-/// So long from now; capped, because some callers say "for ever".
-pub(super) fn moment(deadline: Duration) -> Instant {
-    Instant::now() + deadline.min(MAX_DEADLINE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::moment;
+    use std::time::Duration;
 
     #[test]
     fn a_request_is_sent_or_given_up_but_never_both() {
@@ -267,18 +263,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_gave_up_unsent_is_skipped_by_the_writer() {
-        let (item, waiting) = Item::new(vec![1], None, Duration::ZERO);
+        let (item, waiting) = Item::new(vec![1], None, moment(Duration::ZERO));
         assert_eq!(waiting.in_time().await, Err(RequestError::Deadline { sent: false }));
         assert!(item.ticket.launch(Instant::now()).is_none());
     }
 
     #[tokio::test]
     async fn a_request_whose_connection_vanishes_is_unknown_only_once_it_was_sent() {
-        let (item, waiting) = Item::new(vec![1], None, Duration::from_secs(5));
+        let (item, waiting) = Item::new(vec![1], None, moment(Duration::from_secs(5)));
         drop(item);
         assert!(matches!(waiting.in_time().await, Err(RequestError::NotSent(_))));
 
-        let (item, waiting) = Item::new(vec![1], None, Duration::from_secs(5));
+        let (item, waiting) = Item::new(vec![1], None, moment(Duration::from_secs(5)));
         drop(item.ticket.launch(Instant::now()).unwrap());
         assert!(matches!(waiting.in_time().await, Err(RequestError::Unknown(_))));
     }

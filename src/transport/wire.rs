@@ -9,7 +9,7 @@ use crate::id::{ClusterId, Incarnation, NodeId, RaftId};
 use crate::limits::HEAVY_MESSAGE_BYTES;
 
 /// The version of everything on the wire. Peers of different versions refuse each other.
-pub const PROTOCOL_VERSION: u16 = 7;
+pub const PROTOCOL_VERSION: u16 = 8;
 /// The protocol name inside TLS.
 pub(super) const ALPN: &[u8] = b"standin/1";
 

@@ -6,11 +6,12 @@ use serde::{Deserialize, Serialize};
 use std::hint::black_box;
 
 use super::{Failure, Piece, Round};
-use crate::actor::{Message, Mode, decode_message, decode_reply, encode_message, encode_reply};
+use crate::actor::{Message, Mode, append_message, decode_message, decode_reply, encode_reply};
 use crate::checkpoint::{Content, Sealed};
+use crate::id::ActorName;
 use crate::limits::MAX_FRAME_BYTES;
 use crate::transport::{Batch, FrameReader};
-use crate::wire::{Call, CallAnswer, Mail, decode, encode_around};
+use crate::wire::{Mail, answer, begin_call, read_answer};
 
 /// Calls that one write carries.
 const CALLS: u64 = 64;
@@ -47,9 +48,9 @@ fn call() -> Result<Round, Failure> {
 fn requests() -> Result<Vec<u8>, Failure> {
     let mut batch = Batch::default();
     for n in 1..=CALLS {
-        let payload = &*encode_message(&Add(n))?;
-        let call = Mail::Call(Call { kind: "sum", key: "1", message: Add::NAME, mode: Mode::Ask, payload });
-        batch.push(&n.to_be_bytes(), &encode_around(&call, payload.len()));
+        let to = ActorName { kind: "sum", key: "1" };
+        let call = begin_call(to, Add::NAME, Mode::Ask).ok_or("its name is too long")?;
+        batch.push(&n.to_be_bytes(), &append_message(call, &Add(n))?);
     }
     Ok(batch.take().concat())
 }
@@ -57,13 +58,11 @@ fn requests() -> Result<Vec<u8>, Failure> {
 fn answers(wire: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut batch = Batch::default();
     each_frame(wire, |frame| {
-        if let Mail::Call(call) = decode(&frame[HEAD..])? {
+        if let Mail::Call(call) = Mail::read(&frame[HEAD..])? {
             let Add(n) = decode_message(call.payload)?;
-            let reply = encode_reply(&n)?;
-            let answer = encode_around(&CallAnswer::Reply(&reply), reply.len());
             let mut head = [0; ANSWER_HEAD];
             head[..HEAD].copy_from_slice(&frame[..HEAD]);
-            batch.push(&head, &answer);
+            batch.push(&head, &answer(encode_reply(&n)));
         }
         Ok(())
     })?;
@@ -73,10 +72,8 @@ fn answers(wire: &[u8]) -> Result<Vec<u8>, Failure> {
 fn sum(wire: &[u8]) -> Result<u64, Failure> {
     let mut sum = 0;
     each_frame(wire, |frame| {
-        if let Some(answer) = frame.get(ANSWER_HEAD..)
-            && let CallAnswer::Reply(payload) = decode(answer)?
-        {
-            sum += decode_reply::<Add>(payload)?;
+        if frame.len() >= ANSWER_HEAD {
+            sum += decode_reply::<Add>(&read_answer(frame.slice(ANSWER_HEAD..))??)?;
         }
         Ok(())
     })?;
