@@ -69,6 +69,27 @@ async fn a_call_to_a_cut_off_or_dead_target_ends_at_its_deadline_and_held_ones_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_reference_that_knows_the_way_sends_nothing_to_a_host_that_is_known_to_be_down() {
+    let cluster = cluster(3).await;
+    let target = (cluster.leader().await.unwrap() + 1) % 3;
+    let from = (target + 1) % 3;
+    let name = counter(&cluster, target, "apples", 0).await;
+    for _ in 0..2 {
+        cluster.peer(from).ask_within(&name, Add(1), Duration::MAX).await.unwrap();
+    }
+    let mut events = cluster.peer(from).events();
+    cluster.isolate(target);
+    event(&mut events, |e| matches!(e, Event::PeerDown { .. })).await;
+    assert_eq!(ends_in_time(&cluster, from, &name).await, Outcome::NotExecuted);
+    cluster.heal_all();
+    cluster.everything_lives_again().await.unwrap();
+    cluster.peer(from).ask_durable(&name, Add(1), PATIENCE).await.unwrap();
+    assert_eq!(sum(&cluster, from, &name).await, 3);
+    cluster.check_invariants().await.unwrap();
+    cluster.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn callers_on_all_sides_of_a_replacement_hear_the_truth_and_keep_their_order() {
     let mut cluster = cluster(3).await;
     let target = (cluster.leader().await.unwrap() + 1) % 3;
