@@ -70,7 +70,7 @@ async fn a_call_to_a_cut_off_or_dead_target_ends_at_its_deadline_and_held_ones_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reference_that_knows_the_way_sends_nothing_to_a_host_that_is_known_to_be_down() {
-    let cluster = cluster(3).await;
+    let mut cluster = cluster(3).await;
     let target = (cluster.leader().await.unwrap() + 1) % 3;
     let from = (target + 1) % 3;
     let name = counter(&cluster, target, "apples", 0).await;
