@@ -109,7 +109,8 @@ pub fn remote(contenders: &[Carrier], rounds: usize) -> io::Result<Section> {
                once they are shared, and an ask is about 12,800 instructions at both ends (callgrind, sixteen at \
                once), 102 of them locked: a seventh makes and reads the bytes of the call and of its answer, an eighth is \
                malloc's; the rest is QUIC, TLS, the way through queues and tasks, and what a local ask costs, too. Where \
-               the actor is, and the connection to its host, a reference remembers. A message of 1 KiB is copied four times on its way, the floor's once. That 256 at once are to be \
+               the actor is, and the connection to its host, a reference remembers. A message of 1 KiB is copied four \
+               times on its way, the floor's once. That 256 at once are to be \
                four times ractor_cluster's and fifteen times kameo's comes from a machine on which bare quinn had 5.6 and \
                18.6 times as many."
             .into(),
