@@ -72,8 +72,11 @@ pub const PLACES_KEPT: usize = 32;
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Calls that wait at one peer for actors whose home is away.
 pub const MAX_HELD_CALLS: usize = 65_536;
-/// Restores that run at once on one peer.
+/// Restores that run at once on one peer. One of a [short](MAX_SHORT_COPY_BYTES) checkpoint counts as one of
+/// [`SHORT_RESTORES`]: all that such ones wait for is the network.
 pub const MAX_PARALLEL_RESTORES: usize = 64;
+/// So many short restores count as one.
+pub const SHORT_RESTORES: usize = 4;
 /// Events that a slow subscriber may fall behind before it misses some.
 pub const EVENT_BACKLOG: usize = 4096;
 /// Other peers that keep a copy of each checkpoint, unless a kind says otherwise.
@@ -295,6 +298,8 @@ pub const DOWN_LONG: Duration = Duration::from_secs(60);
 pub const HUNG_COMMIT: Duration = Duration::from_secs(2);
 /// How often a condition that a user waits for is looked at.
 pub const CONDITION_POLL: Duration = Duration::from_millis(10);
+/// A look at a large directory takes a while: between two is at least so many times what the last one took.
+pub const CONDITION_REST: u32 = 5;
 /// Groups of synced writes after which the store's mark of them is synced too, at the latest.
 pub const SYNCS_PER_SETTLE: u32 = 32;
 /// Quiet after which it is.

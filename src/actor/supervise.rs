@@ -5,6 +5,7 @@ use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
@@ -98,20 +99,39 @@ fn inherit<A: Actor>(mailbox: Option<(Arc<dyn Door>, Box<dyn Any + Send>)>) -> O
     Some((door, *queue))
 }
 
-async fn supervise<A: Actor>(
+/// An async function would keep two of each argument, for as long as the actor lives.
+#[expect(clippy::manual_async_fn)]
+fn supervise<A: Actor>(
     mut running: Running<A>,
     life: Arc<Life>,
     saver: Arc<dyn Saver>,
-    before: Option<Ended>,
-    _runs: oneshot::Sender<Infallible>,
-) {
-    if let Some(before) = before {
-        // Nothing is ever sent.
-        let _ = before.await;
+    mut before: Option<Ended>,
+    runs: oneshot::Sender<Infallible>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        if let Some(before) = &mut before {
+            // Nothing is ever sent.
+            let _ = before.await;
+        }
+        let end = AssertUnwindSafe(running.run()).catch_unwind().await;
+        let end = end.unwrap_or_else(|panic| End::Panicked(panic_text(&*panic)));
+        life.end();
+        if let Some((wait, text)) = conclude(end, running, &life, &*saver) {
+            tracing::debug!(actor = %life.id, epoch = %life.epoch, ?wait, "restarts");
+            tokio::time::sleep(wait).await;
+            saver.restart(&life.id, life.epoch, text);
+        }
+        drop(runs);
     }
-    let end = AssertUnwindSafe(running.run()).catch_unwind().await;
-    let end = end.unwrap_or_else(|panic| End::Panicked(panic_text(&*panic)));
-    life.end();
+}
+
+/// What follows when a loop has ended. After what time its actor is to run again, and why, if so.
+fn conclude<A: Actor>(
+    end: End,
+    running: Running<A>,
+    life: &Life,
+    saver: &dyn Saver,
+) -> Option<(Duration, String)> {
     match end {
         End::Panicked(text) => {
             let unknown = CallError::unknown(Reason::Panicked(text.clone()));
@@ -119,12 +139,10 @@ async fn supervise<A: Actor>(
                 life.park(Box::new(queue));
             }
             let wait = life.note_panic();
-            if life.restarts().exceeds(life.policy.max_restarts) {
-                return saver.fail(&life.id, life.epoch, text);
+            if !life.restarts().exceeds(life.policy.max_restarts) {
+                return Some((wait, text));
             }
-            tracing::debug!(actor = %life.id, epoch = %life.epoch, ?wait, "restarts");
-            tokio::time::sleep(wait).await;
-            saver.restart(&life.id, life.epoch, text);
+            saver.fail(&life.id, life.epoch, text);
         }
         End::Stopped => {
             refuse(running, Reason::Stopped);
@@ -138,6 +156,7 @@ async fn supervise<A: Actor>(
         End::Superseded => refuse(running, Reason::HostGone),
         End::Retired => refuse(running, Reason::Retired),
     }
+    None
 }
 
 /// Answers everything that waits.

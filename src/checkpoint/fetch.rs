@@ -21,8 +21,9 @@ use super::sealed::Sealed;
 use super::shelf::InUse;
 use super::wanted::{self, Places};
 use crate::core::command::{Checkpoint, Command, Held};
+use crate::core::state::State;
 use crate::id::{ActorId, Epoch, RaftId};
-use crate::limits::{MAX_SHORT_COPY_BYTES, SAVE_DEADLINE};
+use crate::limits::SAVE_DEADLINE;
 use crate::peer::Shared;
 use crate::store::CopyKey;
 use crate::transport::{Lane, RequestError};
@@ -45,8 +46,8 @@ pub(crate) enum FetchError {
 /// A copy on its way: what is known of it, and which chunks are still to come.
 struct Fetch<S> {
     key: CopyKey,
-    /// Of what it holds, in bytes.
-    length: u64,
+    /// Whether it is worth asking for all of it at once.
+    is_short: bool,
     found: Option<Found>,
     sink: S,
 }
@@ -60,14 +61,9 @@ struct Found {
 
 impl<S: Sink> Fetch<S> {
     fn new(actor: &ActorId, epoch: Epoch, checkpoint: &Checkpoint, sink: S) -> Self {
-        let Checkpoint { seq, digest, length, .. } = *checkpoint;
+        let Checkpoint { seq, digest, .. } = *checkpoint;
         let key = CopyKey { actor: actor.clone(), epoch, seq, digest };
-        Self { key, length, found: None, sink }
-    }
-
-    /// Whether it is worth asking for all of it at once.
-    fn is_short(&self) -> bool {
-        self.length <= MAX_SHORT_COPY_BYTES as u64
+        Self { key, is_short: checkpoint.is_short(), found: None, sink }
     }
 
     /// A holder has shown its manifest, which is the right one.
@@ -183,9 +179,8 @@ impl Shared {
             others.rotate_left(first);
         }
         // Those that are down last: each would cost the wait for an answer that does not come.
-        let living =
-            self.state(|s| s.living().map(|(_, m)| m.raft_id).collect::<BTreeSet<_>>()).unwrap_or_default();
-        others.sort_by_key(|disk| !living.contains(disk));
+        let is_up = |s: &State, disk| s.living().any(|(_, m)| m.raft_id == disk);
+        self.state(|s| others.sort_by_cached_key(|disk| !is_up(s, *disk)));
         disks.extend(others);
         disks
     }
@@ -213,7 +208,7 @@ impl Shared {
 
     /// What this disk has of a copy.
     async fn read_own<S: Sink>(&self, fetch: &mut Fetch<S>) -> io::Result<()> {
-        let manifest = match fetch.is_short() {
+        let manifest = match fetch.is_short {
             true => read_copy(&*self.store, &fetch.key),
             false => self.own_copy(&fetch.key).await,
         };
@@ -234,7 +229,7 @@ impl Shared {
     /// What one holder has of a copy.
     async fn read_other<S: Sink>(&self, disk: RaftId, fetch: &mut Fetch<S>) -> io::Result<()> {
         let until = Instant::now() + self.timing.store;
-        if fetch.found.is_none() && fetch.is_short() {
+        if fetch.found.is_none() && fetch.is_short {
             match self.ask_for_copy(disk, &fetch.key).await {
                 Ok(None) => return Ok(()),
                 Ok(Some(manifest)) => {

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use super::disks::Disks;
 use crate::id::{ActorId, ClusterId, Epoch, Incarnation, NodeId, RaftId};
+use crate::limits::MAX_SHORT_COPY_BYTES;
 
 /// A change of the replicated state. `term` fields name the Raft term in which a leader decided;
 /// an entry that lands in the log under another term changes nothing.
@@ -131,6 +132,13 @@ pub struct Checkpoint {
     pub copies: u8,
     /// Disks that have acknowledged a durable copy.
     pub holders: Disks,
+}
+
+impl Checkpoint {
+    /// Whether a copy of it is worth asking for all at once.
+    pub fn is_short(&self) -> bool {
+        self.length <= MAX_SHORT_COPY_BYTES as u64
+    }
 }
 
 /// One copy of one checkpoint, in [`Command::AddHolders`] and [`Command::DropHolders`].

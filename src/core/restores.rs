@@ -1,4 +1,5 @@
-//! In which order actors are restored: those that somebody waits for come first, and no more than so many at once.
+//! In which order actors are restored: those that somebody waits for come first, and no more than so many at once,
+//! of which long ones count as several short ones.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,6 +15,8 @@ pub struct Restore {
     pub epoch: Epoch,
     /// Since when it is wanted.
     pub since: Mono,
+    /// How much room it takes among those that run at once.
+    pub weight: usize,
     /// How often it was tried before.
     pub failures: u32,
 }
@@ -25,6 +28,7 @@ pub struct Restores {
     /// May hold names that are not to be begun any more; bounded by what was ever wanted at once.
     hurried: VecDeque<ActorId>,
     others: VecDeque<ActorId>,
+    /// The weight of those that run, and how much of it there may be.
     running: usize,
     most: usize,
 }
@@ -45,19 +49,19 @@ enum Stage {
 }
 
 impl Restores {
-    /// None so far, and never more than `most` at once.
+    /// None so far, and never of more weight than `most` at once, but that one always may run.
     pub fn new(most: usize) -> Self {
         Self { wanted: BTreeMap::new(), hurried: VecDeque::new(), others: VecDeque::new(), running: 0, most }
     }
 
     /// An actor is to be restored, unless this or a newer activation of it is wanted already.
-    pub fn add(&mut self, actor: &ActorId, epoch: Epoch, now: Mono) {
+    pub fn add(&mut self, actor: &ActorId, epoch: Epoch, weight: usize, now: Mono) {
         let before = self.wanted.get(actor);
         if before.is_some_and(|before| before.restore.epoch >= epoch) {
             return;
         }
         let is_hurried = before.is_some_and(|before| before.is_hurried);
-        let restore = Restore { actor: actor.clone(), epoch, since: now, failures: 0 };
+        let restore = Restore { actor: actor.clone(), epoch, since: now, weight, failures: 0 };
         self.wanted.insert(actor.clone(), Wanted { restore, is_hurried, stage: Stage::Queued });
         self.queue(actor.clone(), is_hurried);
     }
@@ -82,22 +86,28 @@ impl Restores {
 
     /// The next one to begin, if there is room for it.
     pub fn begin(&mut self) -> Option<Restore> {
-        while self.running < self.most {
-            let actor = self.hurried.pop_front().or_else(|| self.others.pop_front())?;
+        loop {
+            let queue = if self.hurried.is_empty() { &mut self.others } else { &mut self.hurried };
             // One that was hurried is in both queues; another may be over.
-            let Some(wanted) = self.wanted.get_mut(&actor).filter(|w| w.stage == Stage::Queued) else {
+            let Some(wanted) = self.wanted.get_mut(queue.front()?).filter(|w| w.stage == Stage::Queued)
+            else {
+                queue.pop_front();
                 continue;
             };
+            let weight = self.running.saturating_add(wanted.restore.weight);
+            if weight > self.most && self.running > 0 {
+                return None;
+            }
+            queue.pop_front();
             wanted.stage = Stage::Running;
-            self.running += 1;
+            self.running = weight;
             return Some(wanted.restore.clone());
         }
-        None
     }
 
     /// One has ended: it runs, or is not wanted any more.
     pub fn done(&mut self, ended: &Restore) {
-        self.running = self.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(ended.weight);
         if self.wanted.get(&ended.actor).is_some_and(|wanted| wanted.restore.epoch == ended.epoch) {
             self.wanted.remove(&ended.actor);
         }
@@ -105,7 +115,7 @@ impl Restores {
 
     /// One has failed, and gives way to others until [`Restores::again`].
     pub fn failed(&mut self, ended: &Restore) {
-        self.running = self.running.saturating_sub(1);
+        self.running = self.running.saturating_sub(ended.weight);
         if let Some(wanted) = self.resting_or_running(ended) {
             wanted.stage = Stage::Resting;
         }
@@ -136,7 +146,7 @@ mod tests {
 
     fn restores(most: usize, keys: &[&str]) -> Restores {
         let mut restores = Restores::new(most);
-        keys.iter().for_each(|key| restores.add(&id(key), Epoch(1), Mono(1)));
+        keys.iter().for_each(|key| restores.add(&id(key), Epoch(1), 1, Mono(1)));
         restores
     }
 
@@ -171,6 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn long_ones_count_as_several_short_ones_and_one_that_is_longer_than_all_room_runs_alone() {
+        let mut restores = Restores::new(4);
+        for (key, weight) in [("a", 1), ("b", 3), ("c", 2), ("d", 1), ("e", 9), ("f", 1)] {
+            restores.add(&id(key), Epoch(1), weight, Mono(1));
+        }
+        let first = begun(&mut restores);
+        assert_eq!(keys(&first), ["a", "b"]);
+        restores.done(&first[0]);
+        assert!(
+            begun(&mut restores).is_empty(),
+            "a short one behind a long one waits: else that would for ever"
+        );
+        restores.failed(&first[1]);
+        let second = begun(&mut restores);
+        assert_eq!(keys(&second), ["c", "d"]);
+        second.iter().for_each(|restore| restores.done(restore));
+        let third = begun(&mut restores);
+        assert_eq!(keys(&third), ["e"]);
+        restores.done(&third[0]);
+        assert_eq!(keys(&begun(&mut restores)), ["f"]);
+    }
+
+    #[test]
     fn one_that_fails_gives_way_and_keeps_its_turn_and_how_often_it_failed() {
         let mut restores = restores(1, &["a", "b"]);
         restores.hurry(&id("a"));
@@ -179,7 +212,7 @@ mod tests {
         let b = restores.begin().unwrap();
         restores.again(&a);
         restores.again(&a);
-        restores.add(&id("c"), Epoch(1), Mono(2));
+        restores.add(&id("c"), Epoch(1), 1, Mono(2));
         restores.done(&b);
         let a = restores.begin().unwrap();
         assert_eq!((a.actor.key(), a.failures, a.since), ("a", 1, Mono(1)), "it is still waited for");
@@ -191,8 +224,8 @@ mod tests {
     fn a_newer_activation_takes_an_older_ones_place() {
         let mut restores = restores(1, &["a"]);
         let old = restores.begin().unwrap();
-        restores.add(&id("a"), Epoch(3), Mono(5));
-        restores.add(&id("a"), Epoch(2), Mono(6));
+        restores.add(&id("a"), Epoch(3), 1, Mono(5));
+        restores.add(&id("a"), Epoch(2), 1, Mono(6));
         assert_eq!(restores.begin(), None, "one at a time");
         restores.failed(&old);
         restores.again(&old);

@@ -29,6 +29,7 @@ use crate::identity::Identity;
 use crate::limits::{
     DEFAULT_MAX_VOTERS, EVENT_BACKLOG, MAX_APART_THREADS, MAX_CONTROL_THREADS, MAX_HELD_CALLS,
     MAX_KIND_BYTES, MAX_LABELS, MAX_PARALLEL_RESTORES, MAX_QUEUED_SAVES, PARALLEL_LARGE_SAVES,
+    SHORT_RESTORES,
 };
 use crate::raft::Snapshots;
 use crate::store::{RocksStore, Store, StoreError};
@@ -347,7 +348,7 @@ impl Builder {
             confirmed: Notify::new(),
             changed: Notify::new(),
             held: Semaphore::new(MAX_HELD_CALLS),
-            restores: Mutex::new(Restores::new(MAX_PARALLEL_RESTORES)),
+            restores: Mutex::new(Restores::new(MAX_PARALLEL_RESTORES * SHORT_RESTORES)),
             homesick: Notify::new(),
             bells: Bells::default(),
             away_since: Mutex::default(),

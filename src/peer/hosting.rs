@@ -13,7 +13,7 @@ use crate::core::lines::Line;
 use crate::core::restores::Restore;
 use crate::core::state::{Actor, State};
 use crate::id::{ActorId, Epoch, Incarnation};
-use crate::limits::{CHUNKED_BYTES, RESTORE_RETRY};
+use crate::limits::{CHUNKED_BYTES, RESTORE_RETRY, SHORT_RESTORES};
 use crate::task::apart;
 
 /// An activation that the log has given to this process.
@@ -43,7 +43,7 @@ impl Shared {
                 Some(a) if host.has_begun(id, a.epoch) => {}
                 Some(a) => {
                     host.supersede(id, a.epoch);
-                    self.begin_restore(id, a.epoch);
+                    self.begin_restore(id, &a);
                 }
                 None if self.is_lost_here(id) => {}
                 None => {
@@ -103,8 +103,9 @@ impl Shared {
             .unwrap_or(false)
     }
 
-    fn begin_restore(self: &Arc<Self>, id: &ActorId, epoch: Epoch) {
-        lock(&self.restores).add(id, epoch, self.now());
+    fn begin_restore(self: &Arc<Self>, id: &ActorId, a: &Assigned) {
+        let weight = if a.checkpoint.is_short() { 1 } else { SHORT_RESTORES };
+        lock(&self.restores).add(id, a.epoch, weight, self.now());
         self.restore_more();
     }
 
@@ -117,7 +118,7 @@ impl Shared {
     fn restore_more(self: &Arc<Self>) {
         while let Some(restore) = self.next_restore() {
             let shared = self.clone();
-            self.spawn(async move { shared.restore(restore).await });
+            self.spawn(async move { shared.restore_in_turn(restore).await });
         }
     }
 
@@ -125,16 +126,34 @@ impl Shared {
         lock(&self.restores).begin()
     }
 
-    async fn restore(self: Arc<Self>, restore: Restore) {
-        let is_done = self.try_restore(&restore).await;
-        {
-            let mut restores = lock(&self.restores);
-            if is_done { restores.done(&restore) } else { restores.failed(&restore) }
+    /// One after the other, for as long as there are any: a task for each would be a good part of all that there is to
+    /// do, where many come back at once.
+    async fn restore_in_turn(self: Arc<Self>, mut restore: Restore) {
+        loop {
+            let is_done = self.try_restore(&restore).await;
+            let next = {
+                let mut restores = lock(&self.restores);
+                if is_done {
+                    restores.done(&restore)
+                } else {
+                    restores.failed(&restore)
+                }
+                restores.begin()
+            };
+            if !is_done {
+                let shared = self.clone();
+                self.spawn(async move { shared.restore_later(restore).await });
+            }
+            // A long one has made room for several.
+            self.restore_more();
+            match next {
+                Some(next) => restore = next,
+                None => return,
+            }
         }
-        self.restore_more();
-        if is_done {
-            return;
-        }
+    }
+
+    async fn restore_later(self: Arc<Self>, restore: Restore) {
         let (shortest, longest) = RESTORE_RETRY;
         let wait = shortest.saturating_mul(2u32.saturating_pow(restore.failures)).min(longest);
         if self.pause(wait).await {

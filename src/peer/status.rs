@@ -12,7 +12,7 @@ use crate::clock::moment;
 use crate::core::lines::Line;
 use crate::core::state::Status as Standing;
 use crate::id::{ActorId, Epoch, Incarnation, NodeId, RaftId};
-use crate::limits::{CONDITION_POLL, MAX_HELD_CALLS};
+use crate::limits::{CONDITION_POLL, CONDITION_REST, MAX_HELD_CALLS};
 
 /// Where a process is on its way through the cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,7 +186,8 @@ impl Peer {
         all
     }
 
-    /// Waits until a condition on this peer's [`Status`] holds.
+    /// Waits until a condition on this peer's [`Status`] holds. Looks every 10 ms; where a look takes long, because the
+    /// directory is large, seldom enough that looks take a sixth of one thread at most.
     ///
     /// # Errors
     /// [`WaitError`] if it does not within `deadline`, or this peer cannot go on.
@@ -197,6 +198,7 @@ impl Peer {
     ) -> Result<(), WaitError> {
         let end = moment(deadline);
         loop {
+            let looked_at = Instant::now();
             let status = self.status();
             if condition(&status) {
                 return Ok(());
@@ -207,7 +209,8 @@ impl Peer {
                 _ if Instant::now() >= end => return Err(WaitError::Deadline(Box::new(status))),
                 _ => {}
             }
-            tokio::time::sleep(CONDITION_POLL).await;
+            let rest = looked_at.elapsed().saturating_mul(CONDITION_REST);
+            tokio::time::sleep_until(end.min(Instant::now() + rest.max(CONDITION_POLL))).await;
         }
     }
 }
