@@ -49,7 +49,7 @@ check: setup ## changes nothing: format, lints, documentation, licences, house r
 	cargo fmt --all -- --check
 	cd benches && cargo fmt -- --check
 	cargo clippy --locked $(WHOLE) --all-targets -- -D warnings
-	cd benches && cargo clippy --locked --all-targets -- -D warnings
+	cd benches && cargo clippy --locked --release --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked $(WHOLE) --no-deps
 	if cargo deny --version >/dev/null 2>&1; then cargo deny --all-features check; \
 	else echo "cargo-deny is not installed: licences and advisories are not checked"; fi

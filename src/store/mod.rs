@@ -55,7 +55,7 @@ pub struct CopyKey {
     pub digest: [u8; 32],
 }
 
-/// blake3 of a chunk, by which the manifests of copies name it. See [`crate::checkpoint`].
+/// blake3 of a chunk, by which the manifests of copies name it.
 pub type ChunkDigest = [u8; 32];
 
 /// Small values with a name of their own.

@@ -105,7 +105,8 @@ async fn a_caller_outside_the_actors_runtime_wakes_it() {
     let on_none: fn(&Rig) -> Pending<Who> = |rig| rig.ask(Who);
     let on_another = |rig: &Rig| {
         let another = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        another.block_on(async { rig.ask(Who) })
+        let _inside = another.enter();
+        rig.ask(Who)
     };
     for ask in [on_none, on_another] {
         let asked = std::thread::scope(|scope| scope.spawn(|| ask(&rig)).join().unwrap());

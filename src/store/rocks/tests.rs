@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
-use std::thread;
 use std::time::Duration;
 
 use super::codec::{bundle_key, copy_key};
@@ -179,7 +178,7 @@ async fn room_that_removed_chunks_took_comes_back() {
     let end = BootClock.now() + Duration::from_secs(20);
     while stored() > written / 2 {
         assert!(BootClock.now() < end, "{} of {written} bytes are still there", stored());
-        thread::sleep(Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     for round in 0..rounds {
         assert_eq!(store.chunk_get(&of, &digest(round, 0)).unwrap().unwrap(), vec![round as u8; each]);
