@@ -218,7 +218,10 @@ pub fn many(actors: usize, rounds: usize) -> io::Result<Section> {
              a fifth is the actors' and the program's own threads, an eighth RocksDB's, which write tables and merge \
              them (before copies lay in bundles it was a sixth), a ninth is applying entries, most of it the search \
              for the actor's line in five directories; a tenth is malloc's, 7% writing into the stores' logs, 4% the \
-             index of copies, 3% digests; the rest is QUIC, and many small parts."
+             index of copies, 3% digests; the rest is QUIC, and many small parts. All back: the replacement's control \
+             thread, of which it has one on two cores, is busy from beginning to end. A third of that is making the \
+             actors (half of it memory: some 4.5 kB each), a seventh QUIC, a tenth looks at the directory. The other \
+             core has the holders, which read, prove and send copies, and the actors' own first steps."
         ),
         measures: vec![
             Measure::more(many::CREATED, "actors a second"),
