@@ -130,6 +130,8 @@ impl Shared {
     /// do, where many come back at once.
     async fn restore_in_turn(self: Arc<Self>, mut restore: Restore) {
         loop {
+            // Those that are not to run here any more take no wait at all.
+            tokio::task::coop::consume_budget().await;
             let is_done = self.try_restore(&restore).await;
             let next = {
                 let mut restores = lock(&self.restores);
