@@ -72,10 +72,9 @@ pub const PLACES_KEPT: usize = 32;
 pub const DEFAULT_CALL_DEADLINE: Duration = Duration::from_secs(30);
 /// Calls that wait at one peer for actors whose home is away.
 pub const MAX_HELD_CALLS: usize = 65_536;
-/// Restores that run at once on one peer. One of a [short](MAX_SHORT_COPY_BYTES) checkpoint counts as one of
-/// [`SHORT_RESTORES`]: all that such ones wait for is the network.
+/// Restores that run at once on one peer.
 pub const MAX_PARALLEL_RESTORES: usize = 64;
-/// So many short restores count as one.
+/// So many of [short](MAX_SHORT_COPY_BYTES) checkpoints count as one: all that they wait for is the network.
 pub const SHORT_RESTORES: usize = 4;
 /// Events that a slow subscriber may fall behind before it misses some.
 pub const EVENT_BACKLOG: usize = 4096;

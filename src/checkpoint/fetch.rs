@@ -179,8 +179,8 @@ impl Shared {
             others.rotate_left(first);
         }
         // Those that are down last: each would cost the wait for an answer that does not come.
-        let is_up = |s: &State, disk| s.living().any(|(_, m)| m.raft_id == disk);
-        self.state(|s| others.sort_by_cached_key(|disk| !is_up(s, *disk)));
+        let lives = |s: &State, disk| s.living().any(|(_, m)| m.raft_id == disk);
+        self.state(|s| others.sort_by_key(|disk| !lives(s, *disk)));
         disks.extend(others);
         disks
     }

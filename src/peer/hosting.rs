@@ -133,25 +133,17 @@ impl Shared {
             // Those that are not to run here any more take no wait at all.
             tokio::task::coop::consume_budget().await;
             let is_done = self.try_restore(&restore).await;
-            let next = {
-                let mut restores = lock(&self.restores);
-                if is_done {
-                    restores.done(&restore)
-                } else {
-                    restores.failed(&restore)
-                }
-                restores.begin()
-            };
-            if !is_done {
+            if is_done {
+                lock(&self.restores).done(&restore);
+            } else {
+                lock(&self.restores).failed(&restore);
                 let shared = self.clone();
                 self.spawn(async move { shared.restore_later(restore).await });
             }
+            let Some(next) = self.next_restore() else { return };
+            restore = next;
             // A long one has made room for several.
             self.restore_more();
-            match next {
-                Some(next) => restore = next,
-                None => return,
-            }
         }
     }
 
